@@ -1,0 +1,214 @@
+//! Assets.
+
+use std::collections::BTreeMap;
+
+use domain::vulnerability::{Counted, Exposure};
+use domain::{Asset, AssetId, Host, Severity, SightingId, VulnId};
+use jiff::Timestamp;
+use serde::Serialize;
+use store::OpenCounts;
+
+use super::vulnerabilities::place;
+use super::{VulnerabilityRow, row};
+use crate::Dashboard;
+use crate::problem::Problem;
+use crate::request::Request;
+
+/// Assets of one page.
+const ASSETS: i32 = 20;
+/// Vulnerabilities of one asset on one page.
+const VULNERABILITIES: usize = 20;
+
+/// What an owner has open.
+#[derive(Debug, Clone, Serialize)]
+pub struct OwnerRow {
+    /// The team.
+    pub owner: String,
+    /// Its open vulnerabilities and its assets.
+    #[serde(flatten)]
+    pub open: OpenCounts,
+}
+
+impl OwnerRow {
+    /// The owner with most open first.
+    pub(super) fn sorted(counts: BTreeMap<String, OpenCounts>) -> Vec<Self> {
+        let mut rows: Vec<Self> = counts.into_iter().map(|(owner, open)| Self { owner, open }).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse((row.open.total(), row.open.assets)));
+        rows
+    }
+}
+
+/// One asset in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct AssetRow {
+    /// Its id.
+    pub id: AssetId,
+    /// What people call it.
+    pub name: String,
+    /// The team that owns it.
+    pub owner: String,
+    /// The service it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Operating system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
+    /// Addresses.
+    pub ips: Vec<String>,
+    /// 1 to 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub criticality: Option<u8>,
+    /// Who can reach it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
+    /// What is open on it.
+    pub open: OpenCounts,
+    /// How many sightings it was joined from.
+    pub sightings: usize,
+    /// The last scan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_scanned_at: Option<Timestamp>,
+    /// Since when it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gone_at: Option<Timestamp>,
+}
+
+impl AssetRow {
+    fn of(asset: &Asset) -> Self {
+        Self {
+            id: asset.id.clone(),
+            name: asset.host.display_name().to_owned(),
+            owner: asset.owner.clone(),
+            service: asset.service.clone(),
+            os: asset.host.os.clone(),
+            ips: asset.host.ips.clone(),
+            criticality: asset.criticality,
+            exposure: asset.exposure,
+            open: open_on(asset),
+            sightings: asset.sightings.len(),
+            last_scanned_at: asset.host.last_scanned_at,
+            gone_at: asset.gone_at,
+        }
+    }
+}
+
+fn open_on(asset: &Asset) -> OpenCounts {
+    let mut open = OpenCounts { assets: i64::from(asset.gone_at.is_none()), ..OpenCounts::default() };
+    for counted in asset.counted.values().filter(|counted| counted.status.is_open()) {
+        let count = match counted.severity {
+            Severity::Critical => &mut open.critical,
+            Severity::High => &mut open.high,
+            Severity::Medium => &mut open.medium,
+            Severity::Low => &mut open.low,
+            Severity::Info => &mut open.info,
+        };
+        *count += 1;
+        open.overdue += i64::from(counted.overdue);
+    }
+    open
+}
+
+/// A page of an owner's assets.
+#[derive(Debug, Clone, Serialize)]
+pub struct AssetList {
+    /// When it was read.
+    pub at: Timestamp,
+    /// Whose assets these are; absent where nobody owns any yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The assets, in the order of their ids.
+    pub assets: Vec<AssetRow>,
+    /// Value of `after` for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Owners to choose from.
+    pub owners: Vec<OwnerRow>,
+}
+
+/// One asset.
+#[derive(Debug, Clone, Serialize)]
+pub struct AssetDetail {
+    /// When it was read.
+    pub at: Timestamp,
+    /// The asset.
+    pub asset: AssetRow,
+    /// Everything that is known of the machine.
+    pub host: Host,
+    /// Why each sighting belongs to it.
+    pub sightings: Vec<JoinRow>,
+    /// All its vulnerabilities, closed ones too.
+    pub vulnerabilities_total: usize,
+    /// A page of them: open before closed, worst first.
+    pub vulnerabilities: Vec<VulnerabilityRow>,
+    /// Value of `after` for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Why a sighting belongs to an asset.
+#[derive(Debug, Clone, Serialize)]
+pub struct JoinRow {
+    /// The sighting: connector and the scanner's own id of the host.
+    pub sighting: SightingId,
+    /// The rule that joined it.
+    pub rule: String,
+    /// 0 to 100.
+    pub confidence: u8,
+}
+
+pub(super) fn joins(asset: &Asset) -> Vec<JoinRow> {
+    let row = |(sighting, join): (&SightingId, &domain::vulnerability::Join)| JoinRow {
+        sighting: sighting.clone(),
+        rule: join.rule.clone(),
+        confidence: join.confidence,
+    };
+    asset.sightings.iter().map(row).collect()
+}
+
+/// Sorts open before closed, worst first, overdue first; the id makes it a place.
+fn rank(id: &VulnId, counted: &Counted) -> String {
+    let worst = Severity::ALL.iter().position(|s| *s == counted.severity).unwrap_or_default();
+    format!("{}{worst}{}{id}", u8::from(!counted.status.is_open()), u8::from(!counted.overdue))
+}
+
+impl Dashboard {
+    pub(crate) async fn assets(&self, request: &Request) -> Result<AssetList, Problem> {
+        let owners = OwnerRow::sorted(self.store.open_counts().await?);
+        let asked = request.first("owner").map(str::to_owned);
+        let owner = asked.or_else(|| owners.first().map(|row| row.owner.clone()));
+        let (assets, next) = match &owner {
+            Some(owner) => {
+                let page = self.store.assets(owner, place(request)?, ASSETS).await?;
+                (page.rows.iter().map(|row| AssetRow::of(&row.value)).collect(), page.next)
+            }
+            None => (vec![], None),
+        };
+        Ok(AssetList { at: self.now(), owner, assets, next, owners })
+    }
+
+    pub(crate) async fn asset(&self, id: &str, after: Option<&str>) -> Result<AssetDetail, Problem> {
+        let id: AssetId = id.parse().map_err(|_| Problem::NotFound)?;
+        let asset = self.store.asset(&id).await?.ok_or(Problem::NotFound)?.value;
+        let now = self.now();
+        let mut ranked: Vec<(String, &VulnId)> =
+            asset.counted.iter().map(|(id, counted)| (rank(id, counted), id)).collect();
+        ranked.sort();
+        ranked.retain(|(rank, _)| after.is_none_or(|after| rank.as_str() > after));
+        let next = (ranked.len() > VULNERABILITIES).then(|| ranked[VULNERABILITIES - 1].0.clone());
+        let ids: Vec<VulnId> = ranked.iter().take(VULNERABILITIES).map(|(_, id)| (*id).clone()).collect();
+        let found = self.store.vulnerabilities_of(&id, &ids).await?;
+        let name = asset.host.display_name();
+        Ok(AssetDetail {
+            at: now,
+            sightings: joins(&asset),
+            vulnerabilities_total: asset.counted.len(),
+            vulnerabilities: found
+                .iter()
+                .map(|v| row(v, name, &asset.owner, &self.config.policies, now))
+                .collect(),
+            next,
+            asset: AssetRow::of(&asset),
+            host: asset.host,
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! Assets.
+
+use domain::Host;
+use maud::{Markup, html};
+
+use super::layout::{Frame, Tab};
+use super::parts;
+use crate::answer::Style;
+use crate::data::{AssetDetail, AssetList, AssetRow, JoinRow};
+use crate::words;
+
+pub(crate) fn list(data: &AssetList, style: &Style) -> Markup {
+    let content = html! {
+        h1 { "Assets" }
+        @if data.owners.is_empty() {
+            p.empty { "No asset is known yet. " a href="/runs" { "See whether the scanners were read" } "." }
+        } @else {
+            nav.pages aria-label="Owners" {
+                @for row in &data.owners {
+                    a href=(parts::with_query("/assets", [("owner", row.owner.as_str())]))
+                        aria-current=[(data.owner.as_ref() == Some(&row.owner)).then_some("true")] {
+                        (row.owner) " (" (words::count(row.open.assets)) ")"
+                    }
+                    " "
+                }
+            }
+        }
+        @if let Some(owner) = &data.owner {
+            h2 { (owner) }
+            @if data.assets.is_empty() { p.empty { "This owner has no assets." } } @else { (table(&data.assets, data.at)) }
+            @if let Some(next) = &data.next {
+                nav.pages aria-label="List" {
+                    a.button href=(parts::with_query("/assets", [("owner", owner.as_str()), ("after", next.as_str())])) rel="next" { "Next" }
+                }
+            }
+        }
+    };
+    Frame { tab: Tab::Assets, title: "Assets", refresh: None, style }.around(&content)
+}
+
+fn table(rows: &[AssetRow], now: jiff::Timestamp) -> Markup {
+    html! {
+        div.scroll { table.list {
+            caption { "Assets" }
+            thead { tr {
+                th scope="col" { "Asset" } th scope="col" { "Open" } th scope="col" { "Critical" } th scope="col" { "High" }
+                th scope="col" { "Overdue" } th scope="col" { "Last scan" }
+            } }
+            tbody { @for row in rows {
+                tr {
+                    th scope="row" {
+                        a href={ "/assets/" (row.id) } { (row.name) }
+                        @if row.gone_at.is_some() { " " span.tag { "gone" } }
+                        div.quiet {
+                            @if let Some(os) = &row.os { (os) " · " }
+                            (row.ips.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(", "))
+                        }
+                    }
+                    td.number data-label="Open" { (words::count(row.open.total())) }
+                    td.number data-label="Critical" { (words::count(row.open.critical)) }
+                    td.number data-label="High" { (words::count(row.open.high)) }
+                    td.number data-label="Overdue" { span.late[row.open.overdue > 0] { (words::count(row.open.overdue)) } }
+                    td data-label="Last scan" { @match row.last_scanned_at { Some(at) => (parts::time(at, now)), None => "never" } }
+                }
+            } }
+        } }
+    }
+}
+
+pub(crate) fn page(data: &AssetDetail, style: &Style) -> Markup {
+    let asset = &data.asset;
+    let content = html! {
+        h1 { (asset.name) @if asset.gone_at.is_some() { " " span.tag { "gone" } } }
+        (parts::by_severity(&asset.open))
+        div.columns {
+            section aria-labelledby="what" {
+                h2 #what { "What it is" }
+                dl {
+                    dt { "Owner" } dd { a href=(parts::with_query("/assets", [("owner", asset.owner.as_str())])) { (asset.owner) } }
+                    @if let Some(service) = &asset.service { dt { "Service" } dd { (service) } }
+                    dt { "Criticality" } dd { @match asset.criticality { Some(level) => { (level) " of 5" }, None => "unknown" } }
+                    dt { "Reachable" } dd { @match asset.exposure { Some(exposure) => (exposure_word(exposure)), None => "unknown" } }
+                    @if let Some(at) = data.asset.last_scanned_at { dt { "Last scan" } dd { (parts::full_time(at, data.at)) } }
+                    @if let Some(at) = asset.gone_at { dt { "Gone since" } dd { (parts::full_time(at, data.at)) } }
+                    (host(&data.host))
+                    dt { "Id" } dd { code { (asset.id) } }
+                }
+            }
+            section aria-labelledby="why" { h2 #why { "Why this is one machine" } (joins(&data.sightings)) }
+        }
+        section aria-labelledby="vulnerabilities" {
+            h2 #vulnerabilities { (words::plural(data.vulnerabilities_total as u64, "vulnerability", "vulnerabilities")) }
+            @if data.vulnerabilities.is_empty() {
+                p.empty { "None is known on this asset." }
+            } @else {
+                (parts::vulnerabilities("Open before closed, worst first", &data.vulnerabilities, data.at))
+            }
+            @if let Some(next) = &data.next {
+                nav.pages aria-label="List" {
+                    a.button href=(parts::with_query(&format!("/assets/{}", asset.id), [("after", next.as_str())])) rel="next" { "Next" }
+                }
+            }
+        }
+    };
+    Frame { tab: Tab::Assets, title: &asset.name, refresh: None, style }.around(&content)
+}
+
+pub(super) fn exposure_word(exposure: domain::vulnerability::Exposure) -> &'static str {
+    use domain::vulnerability::Exposure;
+    match exposure {
+        Exposure::Internet => "from the internet",
+        Exposure::Partner => "from partners",
+        Exposure::Internal => "from inside",
+        Exposure::Isolated => "from nowhere",
+    }
+}
+
+fn host(host: &Host) -> Markup {
+    let lists = [
+        ("Names", [&host.fqdns[..], &host.hostnames, &host.netbios].concat()),
+        ("Addresses", host.ips.clone()),
+        ("Hardware addresses", host.macs.clone()),
+        ("Cloud", host.cloud.iter().map(|c| format!("{} {}", c.provider, c.id)).collect()),
+        ("Agents", host.agent_ids.clone()),
+        (
+            "Tags",
+            host.tags
+                .iter()
+                .map(|t| if t.value.is_empty() { t.key.clone() } else { format!("{}={}", t.key, t.value) })
+                .collect(),
+        ),
+    ];
+    html! {
+        @if let Some(os) = &host.os { dt { "System" } dd { (os) } }
+        @for (name, values) in &lists {
+            @if !values.is_empty() { dt { (name) } dd { (values.join(", ")) } }
+        }
+        @if let Some(serial) = &host.serial { dt { "Serial" } dd { (serial) } }
+        @if let Some(uuid) = &host.bios_uuid { dt { "BIOS UUID" } dd { (uuid) } }
+    }
+}
+
+pub(super) fn joins(sightings: &[JoinRow]) -> Markup {
+    html! {
+        div.scroll { table {
+            caption { "Each sighting, and the rule that joined it" }
+            thead { tr { th scope="col" { "Sighting" } th scope="col" { "Rule" } th scope="col" { "Confidence" } } }
+            tbody { @for join in sightings {
+                tr { th scope="row" { (join.sighting) } td { (join.rule) } td.number { (join.confidence) " %" } }
+            } }
+        } }
+    }
+}

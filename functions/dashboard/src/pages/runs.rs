@@ -1,0 +1,77 @@
+//! Connectors and their runs.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+use store::RunStatus;
+
+use super::layout::{Frame, Tab};
+use super::parts;
+use crate::answer::Style;
+use crate::data::{ConnectorRuns, RunList, RunRow};
+use crate::words;
+
+/// Seconds until a page with a running pull loads itself again.
+const REFRESH_SECONDS: u32 = 5;
+
+pub(crate) fn page(data: &RunList, style: &Style) -> Markup {
+    let live = data.connectors.iter().flat_map(|c| &c.runs).any(|run| run.status == RunStatus::Running);
+    let content = html! {
+        h1 { "Runs" }
+        @if data.names.is_empty() {
+            p.empty { "No scanner is configured. Add one under " code { "connectors" } " in the configuration." }
+        }
+        @if data.names.len() > 1 {
+            nav.pages aria-label="Connectors" {
+                a href="/runs" { "All" }
+                @for name in &data.names { " " a href=(parts::with_query("/runs", [("connector", name.as_str())])) { (name) } }
+            }
+        }
+        @for connector in &data.connectors { (section(connector, data.at)) }
+    };
+    Frame { tab: Tab::Runs, title: "Runs", refresh: live.then_some(REFRESH_SECONDS), style }.around(&content)
+}
+
+fn section(connector: &ConnectorRuns, now: Timestamp) -> Markup {
+    let name = connector.name.as_str();
+    html! {
+        section aria-labelledby={ "c-" (name) } {
+            h2 id={ "c-" (name) } { (name) " " span.quiet { (connector.scanner) } }
+            (parts::sync_now(name))
+            @if connector.runs.is_empty() {
+                p.empty { "Not read yet. The schedule starts the first run; Sync now does not wait for it." }
+            } @else {
+                div.scroll { table.list {
+                    caption { "Newest run first" }
+                    thead { tr {
+                        th scope="col" { "Run" } th scope="col" { "State" } th scope="col" { "Progress" } th scope="col" { "Counted" }
+                    } }
+                    tbody { @for run in &connector.runs { (line(name, run, now)) } }
+                } }
+            }
+        }
+    }
+}
+
+fn line(connector: &str, run: &RunRow, now: Timestamp) -> Markup {
+    html! {
+        tr {
+            th scope="row" {
+                (run.id)
+                div.quiet {
+                    (run.mode["mode"].as_str().unwrap_or("run")) ", began " (parts::time(run.started_at, now))
+                    @if let Some(ended) = run.ended_at {
+                        ", took " (words::plural(ended.duration_since(run.started_at).as_secs(), "second", "seconds"))
+                    }
+                }
+            }
+            td data-label="State" {
+                (parts::run_state(run))
+                @if let Some(reason) = &run.reason { div.small { (reason) } }
+                @if let Some(by) = &run.approved_by { div.small { "approved by " (by) } }
+                (parts::approve(connector, run))
+            }
+            td data-label="Progress" { (parts::progress(run)) }
+            td.small data-label="Counted" { (parts::counted(run)) }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Deciding on one asset.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::decide::{Decided, Facts, Feeds, Said, decide};
+use domain::identity::{self, Identifier};
+use domain::vulnerability::{Effect, Intent};
+use domain::{Asset, AssetId, CveId, RuleId, Scanner, SightingId, VulnId, Vulnerability};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use jiff::{SignedDuration, Timestamp};
+use queue::{EffectMessage, EffectTarget, Outgoing, QueueName};
+use store::{AssetState, CounterDelta};
+
+use crate::counting::delta;
+use crate::{Score, ScoreError};
+
+/// Vulnerabilities that are written at the same time.
+const PARALLEL_WRITES: usize = 8;
+/// What is found so soon after a first sync still belongs to it: its sightings wait in the queue.
+const FIRST_SYNC_TAIL: SignedDuration = SignedDuration::from_hours(1);
+/// Name of the note in which `sync-intel` says which feeds it has read.
+const FEEDS_NOTE: &str = "feeds";
+
+/// What was read to decide.
+struct Read {
+    state: AssetState,
+    said: BTreeMap<SightingId, Said>,
+    /// The `seq` of the sightings that await this decision.
+    seqs: BTreeMap<SightingId, u64>,
+    observed: BTreeSet<Identifier>,
+}
+
+impl Score {
+    /// Reads everything about an asset, decides, writes the difference, sends the effects.
+    pub(crate) async fn decide(&self, id: &AssetId) -> Result<(), ScoreError> {
+        let Some(read) = self.read(id).await? else {
+            tracing::warn!(asset = %id, "no such asset, message dropped");
+            return Ok(());
+        };
+        let known: BTreeMap<VulnId, Vulnerability> =
+            read.state.vulnerabilities.iter().map(|(id, v)| (id.clone(), v.value.clone())).collect();
+        let rules = self.store.rules(&rules_of(&read.said)).await?;
+        let cves: BTreeSet<CveId> = rules.values().flat_map(|rule| rule.cves.iter().cloned()).collect();
+        let intel = self.store.intel(&cves).await?;
+        let feeds = self.store.note(FEEDS_NOTE).await?;
+        let now = self.clock.now();
+        let mut asset = read.state.asset.value.clone();
+        self.claim_new(&mut asset, &read.observed).await?;
+        let decided = decide(&Facts {
+            asset: &asset,
+            known: &known,
+            sightings: &read.said,
+            rules: &rules,
+            intel: &intel,
+            feeds: feeds.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or(Feeds::default()),
+            config: &self.config,
+            policy_version: self.config_version,
+            first_sync: self.is_first_sync(&asset, now).await?,
+            now,
+        });
+        self.write(&read.state, &known, &decided, now).await?;
+        self.send(&decided, now).await?;
+        for (sighting, seq) in &read.seqs {
+            self.store.mark_scored(sighting, id, *seq).await?;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, id: &AssetId) -> Result<Option<Read>, ScoreError> {
+        let Some(state) = self.store.asset_state(id, true).await? else { return Ok(None) };
+        let mut read = Read { state, said: BTreeMap::new(), seqs: BTreeMap::new(), observed: BTreeSet::new() };
+        for sighting in read.state.asset.value.sightings.keys() {
+            let Some(connector) = self.config.connector(&sighting.connector) else { continue };
+            if let Some(stated) = self.store.statements(sighting).await? {
+                let host = stated.sighting.host();
+                read.observed.extend(identity::observe(&host, &connector.scope, connector.scanner).identifiers);
+                if stated.scored < stated.seq {
+                    read.seqs.insert(sighting.clone(), stated.seq);
+                }
+                let (scanner, statements) = (connector.scanner, stated.statements);
+                let said = Said { scanner, sighting: stated.sighting, statements };
+                read.said.insert(sighting.clone(), said);
+            }
+        }
+        Ok(Some(read))
+    }
+
+    /// Identifiers that the sightings have brought since they joined: kept, and claimed where nobody owns them.
+    async fn claim_new(&self, asset: &mut Asset, observed: &BTreeSet<Identifier>) -> Result<(), ScoreError> {
+        let new: BTreeSet<Identifier> = observed.difference(&asset.identifiers).cloned().collect();
+        if !new.is_empty() {
+            self.store.claim_identifiers(&asset.id, &new).await?;
+            asset.identifiers.extend(new);
+        }
+        Ok(())
+    }
+
+    async fn is_first_sync(&self, asset: &Asset, now: Timestamp) -> Result<bool, ScoreError> {
+        let connectors: BTreeSet<_> = asset.sightings.keys().map(|sighting| &sighting.connector).collect();
+        for connector in connectors {
+            let (state, _) = self.store.connector_state(connector).await?;
+            if state.introduced_at.is_none_or(|at| now < at + FIRST_SYNC_TAIL) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Order of effects: notifications are stored before the vulnerabilities that remember them, vulnerabilities
+    /// before the counters that count them. Whatever is missing after a crash is found by the next decision.
+    async fn write<'d>(
+        &'d self,
+        state: &AssetState,
+        known: &BTreeMap<VulnId, Vulnerability>,
+        decided: &'d Decided,
+        now: Timestamp,
+    ) -> Result<(), ScoreError> {
+        let before = &state.asset.value;
+        let mut rev = state.asset.rev;
+        let announces = decided.asset.intents.keys().any(|key| !before.intents.contains_key(key));
+        if announces {
+            let early = Asset { intents: decided.asset.intents.clone(), ..before.clone() };
+            self.store.commit_asset(&early, rev, &CounterDelta::default()).await?;
+            rev = rev.map(|rev| rev + 1);
+        }
+        let (used, unused) = cve_uses(known, &decided.changed);
+        self.store.write_cve_uses(&before.id, &used, &unused).await?;
+        let high = self.config.policies.score.bands.high;
+        let put = |vulnerability: &'d Vulnerability| {
+            let rev = state.vulnerabilities.get(&vulnerability.id).and_then(|known| known.rev);
+            self.store.put_vulnerability(&decided.asset, vulnerability, rev, high)
+        };
+        let puts: Vec<_> = decided.changed.iter().map(put).collect();
+        stream::iter(puts).buffer_unordered(PARALLEL_WRITES).try_collect::<()>().await?;
+        for (absorbed, target) in &decided.merged {
+            let rev = state.vulnerabilities.get(absorbed).and_then(|known| known.rev);
+            self.store.put_alias(&before.id, absorbed, target, rev).await?;
+        }
+        // The owner is in the key of every open vulnerability's list entry.
+        if before.owner != decided.asset.owner {
+            self.rewrite_lists(state, decided, high).await?;
+        }
+        let first = before.owner == domain::decide::UNOWNED && before.host == domain::Host::default();
+        let changed = *before != decided.asset || !decided.transitions.is_empty();
+        if changed {
+            let delta = delta((!first).then_some(before), &decided.asset, &decided.transitions, now);
+            self.store.commit_asset(&decided.asset, rev, &delta).await?;
+        }
+        Ok(())
+    }
+
+    async fn rewrite_lists(&self, state: &AssetState, decided: &Decided, high: u16) -> Result<(), ScoreError> {
+        let written: BTreeSet<&VulnId> = decided.changed.iter().map(|v| &v.id).chain(decided.merged.keys()).collect();
+        for (id, known) in state.vulnerabilities.iter().filter(|(id, _)| !written.contains(id)) {
+            tracing::debug!(vulnerability = %id, owner = decided.asset.owner, "owner changed");
+            self.store.put_vulnerability(&decided.asset, &known.value, known.rev, high).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is wanted since now: new effects, and those that nobody confirmed in time.
+    async fn send(&self, decided: &Decided, now: Timestamp) -> Result<(), ScoreError> {
+        let asset = &decided.asset.id;
+        let fresh = |intent: &&Intent| intent.since == now;
+        let mut tickets = Vec::new();
+        let mut notifications = Vec::new();
+        for vulnerability in &decided.changed {
+            for intent in vulnerability.intents.values().filter(fresh) {
+                let target =
+                    EffectTarget::Vulnerability { asset: asset.clone(), vulnerability: vulnerability.id.clone() };
+                tickets.push(Outgoing::now(&EffectMessage { target, intent: intent.key.clone() })?);
+            }
+        }
+        for intent in decided.asset.intents.values().filter(fresh) {
+            debug_assert!(matches!(intent.effect, Effect::Notify { .. }));
+            let target = EffectTarget::Asset { asset: asset.clone() };
+            notifications.push(Outgoing::now(&EffectMessage { target, intent: intent.key.clone() })?);
+        }
+        self.queue.send_all(QueueName::Ticket, tickets).await?;
+        self.queue.send_all(QueueName::Notify, notifications).await?;
+        Ok(())
+    }
+}
+
+fn rules_of(said: &BTreeMap<SightingId, Said>) -> BTreeSet<(Scanner, RuleId)> {
+    said.values().flat_map(|said| said.statements.iter().map(|s| (said.scanner, s.finding.rule.clone()))).collect()
+}
+
+/// Which CVEs open vulnerabilities use from now on, and which no longer.
+fn cve_uses(
+    known: &BTreeMap<VulnId, Vulnerability>,
+    changed: &[Vulnerability],
+) -> (Vec<(CveId, VulnId)>, Vec<(CveId, VulnId)>) {
+    use domain::Status::{Fixed, Gone};
+    let uses = |v: &Vulnerability| -> BTreeSet<CveId> {
+        if matches!(v.status, Fixed | Gone) { BTreeSet::new() } else { v.cves.iter().cloned().collect() }
+    };
+    let (mut used, mut unused) = (Vec::new(), Vec::new());
+    for vulnerability in changed {
+        let before = known.get(&vulnerability.id).map(uses).unwrap_or_default();
+        let after = uses(vulnerability);
+        used.extend(after.difference(&before).map(|cve| (cve.clone(), vulnerability.id.clone())));
+        unused.extend(before.difference(&after).map(|cve| (cve.clone(), vulnerability.id.clone())));
+    }
+    (used, unused)
+}

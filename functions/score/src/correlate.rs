@@ -1,0 +1,82 @@
+//! From a sighting to its asset.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::decide::UNOWNED;
+use domain::identity::{self, Known, Outcome};
+use domain::vulnerability::Join;
+use domain::{Asset, AssetId, SightingId};
+use store::{Claim, Versioned};
+
+use crate::{Score, ScoreError};
+
+impl Score {
+    /// Finds the asset of a sighting that has none, or founds one, and claims its identifiers in one transaction.
+    pub(crate) async fn correlate(&self, sighting: &SightingId) -> Result<Option<AssetId>, ScoreError> {
+        let Some(connector) = self.config.connector(&sighting.connector) else {
+            tracing::warn!(%sighting, "its connector is no longer configured, sighting left alone");
+            return Ok(None);
+        };
+        let state = self.store.sighting_state(sighting, true).await?;
+        if let Some(link) = state.link {
+            return Ok(Some(link.asset));
+        }
+        if state.rev.is_none() {
+            tracing::warn!(%sighting, "no such sighting, message dropped");
+            return Ok(None);
+        }
+        let host = state.sighting.host();
+        let observation = identity::observe(&host, &connector.scope, connector.scanner);
+        let owners = self.store.owners_of(&observation.identifiers).await?;
+        let mut candidates: BTreeMap<AssetId, Versioned<Asset>> = BTreeMap::new();
+        for id in owners.values().collect::<BTreeSet<_>>() {
+            if let Some(asset) = self.store.asset(id).await? {
+                candidates.insert(id.clone(), asset);
+            }
+        }
+        let known: Vec<Known> = candidates.values().map(|asset| Known::from(&asset.value)).collect();
+        let correlation = identity::correlate(&observation, &known);
+        let claimable = identity::claimable(&observation, &correlation, &known);
+        let join = Join { rule: correlation.rule.clone(), confidence: correlation.confidence };
+        let mut asset = match &correlation.outcome {
+            Outcome::Join { asset } => match candidates.remove(asset) {
+                Some(asset) => asset,
+                None => return Ok(None),
+            },
+            Outcome::New => self.found(&identity::seed(&claimable, sighting), sighting).await?,
+            Outcome::Ambiguous { candidates } => {
+                tracing::info!(%sighting, ?candidates, "ambiguous sighting gets an asset of its own");
+                self.found(&identity::seed(&claimable, sighting), sighting).await?
+            }
+        };
+        asset.value.sightings.insert(sighting.clone(), join);
+        asset.value.identifiers.extend(observation.identifiers);
+        let id = asset.value.id.clone();
+        self.store.claim(&Claim { asset, sighting: sighting.clone(), identifiers: claimable }).await?;
+        tracing::debug!(%sighting, asset = %id, rule = correlation.rule, "sighting joined");
+        Ok(Some(id))
+    }
+
+    /// A new asset. Its id comes from what identifies it, so that it is the same however often this is tried; if an
+    /// earlier machine had that id, from the sighting.
+    async fn found(&self, seed: &str, sighting: &SightingId) -> Result<Versioned<Asset>, ScoreError> {
+        let mut id = AssetId::derive(seed);
+        if self.store.asset(&id).await?.is_some() {
+            id = AssetId::derive(&format!("sighting|{sighting}"));
+        }
+        let value = Asset {
+            id,
+            host: domain::Host::default(),
+            identifiers: BTreeSet::new(),
+            sightings: BTreeMap::new(),
+            owner: UNOWNED.to_owned(),
+            service: None,
+            criticality: None,
+            exposure: None,
+            gone_at: None,
+            counted: BTreeMap::new(),
+            intents: BTreeMap::new(),
+        };
+        Ok(Versioned { rev: None, value })
+    }
+}

@@ -1,0 +1,105 @@
+//! Decides: which asset a sighting belongs to, which vulnerabilities an asset has, and what has to happen.
+//!
+//! The rules are in `domain`; this function reads what they need, writes the difference, and sends the effects that
+//! they want. It is the only writer of decisions. Every step is conditional on what was read: who loses a race reads
+//! again and decides again.
+
+mod asset;
+mod counting;
+mod correlate;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use domain::policy::Config;
+use domain::{AssetId, SightingId};
+use platform::{Clock, Services};
+use queue::{Queue, QueueError, ScoreMessage, handle_batch};
+use store::{Store, StoreError};
+
+/// Tries of something that others change at the same time.
+const TRIES: u32 = 8;
+
+/// Why a message could not be worked; it comes back.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreError {
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The queue failed.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+impl ScoreError {
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_conflict())
+    }
+}
+
+/// The function.
+pub struct Score {
+    store: Store,
+    queue: Queue,
+    clock: Arc<dyn Clock>,
+    config: Arc<Config>,
+    config_version: u64,
+}
+
+impl Score {
+    /// The function with what it works with.
+    pub fn new(services: &Services) -> Self {
+        Self {
+            store: services.store.clone(),
+            queue: services.queue.clone(),
+            clock: services.clock.clone(),
+            config: services.config.clone(),
+            config_version: services.config_version,
+        }
+    }
+
+    /// Works a batch of messages.
+    pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
+        handle_batch(event, |message: ScoreMessage| self.work(message)).await
+    }
+
+    /// Works one message: sightings to their assets, then each asset once.
+    pub async fn work(&self, message: ScoreMessage) -> Result<(), ScoreError> {
+        let mut assets: BTreeSet<AssetId> = message.assets.into_iter().collect();
+        for sighting in &message.sightings {
+            assets.extend(self.asset_of(sighting).await?);
+        }
+        for asset in &assets {
+            again_on_conflict(|| self.decide(asset)).await?;
+        }
+        Ok(())
+    }
+
+    /// The asset of a sighting; found or founded where it has none yet.
+    async fn asset_of(&self, sighting: &SightingId) -> Result<Option<AssetId>, ScoreError> {
+        if let Some(link) = self.store.link(sighting).await? {
+            return Ok(Some(link.asset));
+        }
+        again_on_conflict(|| self.correlate(sighting)).await
+    }
+}
+
+/// Repeats what lost a race, after a growing, jittered pause.
+async fn again_on_conflict<T, W>(work: impl Fn() -> W) -> Result<T, ScoreError>
+where
+    W: Future<Output = Result<T, ScoreError>>,
+{
+    let mut attempt = 0;
+    loop {
+        match work().await {
+            Err(error) if error.is_conflict() && attempt + 1 < TRIES => {
+                let pause = Duration::from_millis(5 << attempt).mul_f64(0.5 + fastrand::f64());
+                tokio::time::sleep(pause).await;
+                attempt += 1;
+            }
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Looks for timers that are due and has `score` decide on their assets: follow-ups, warnings, deadlines, the end of
+//! acceptances, and effects that nobody confirmed.
+//!
+//! Each open vulnerability sits in exactly one timer bucket, that of the next thing to do, and leaves it when that is
+//! done. So an outage loses nothing: whatever was not done is still in its bucket, and the first bucket with something
+//! in it is where the next pass begins.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use domain::AssetId;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use platform::{Clock, Services};
+use queue::{Outgoing, Queue, QueueError, QueueName, ScoreMessage};
+use serde::Serialize;
+use store::{Store, StoreError};
+
+/// Assets in one message to `score`.
+const ASSETS_PER_MESSAGE: usize = 25;
+/// Name of the note that remembers where the next pass begins.
+const NOTE: &str = "sla-begin";
+/// A first pass looks back this many days.
+const FIRST_LOOK_BACK: i64 = 2;
+
+/// Why a pass failed; the next one does what is left.
+#[derive(Debug, thiserror::Error)]
+pub enum SlaError {
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The queue failed.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// What a pass did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Pass {
+    /// Days looked at.
+    pub days: u32,
+    /// Assets with something due.
+    pub assets: usize,
+}
+
+/// The function.
+pub struct Sla {
+    store: Store,
+    queue: Queue,
+    clock: Arc<dyn Clock>,
+}
+
+impl Sla {
+    /// The function with what it works with.
+    pub fn new(services: &Services) -> Self {
+        Self { store: services.store.clone(), queue: services.queue.clone(), clock: services.clock.clone() }
+    }
+
+    /// One pass over everything that is due.
+    pub async fn handle(&self) -> Result<Pass, SlaError> {
+        let now = self.clock.now();
+        let today = now.to_zoned(TimeZone::UTC).date();
+        let noted = self.store.note(NOTE).await?;
+        let first = noted.as_ref().and_then(|text| text.parse::<Date>().ok());
+        let mut day = first.unwrap_or_else(|| back(today, FIRST_LOOK_BACK));
+        let mut pass = Pass::default();
+        let mut begin = None;
+        while day <= today {
+            let assets = self.store.due_assets(day, now).await?;
+            if !assets.is_empty() && begin.is_none() {
+                begin = Some(day);
+            }
+            pass.days += 1;
+            pass.assets += assets.len();
+            self.send(&assets).await?;
+            let Ok(next) = day.tomorrow() else { break };
+            day = next;
+        }
+        let begin = begin.unwrap_or(today).to_string();
+        if noted.as_deref() != Some(begin.as_str()) {
+            self.store.put_note(NOTE, &begin).await?;
+        }
+        tracing::info!(days = pass.days, assets = pass.assets, "timers looked at");
+        Ok(pass)
+    }
+
+    async fn send(&self, assets: &BTreeSet<AssetId>) -> Result<(), SlaError> {
+        let assets: Vec<_> = assets.iter().cloned().collect();
+        let messages = assets
+            .chunks(ASSETS_PER_MESSAGE)
+            .map(|part| Outgoing::now(&ScoreMessage { sightings: vec![], assets: part.to_vec() }))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(self.queue.send_all(QueueName::Score, messages).await?)
+    }
+}
+
+fn back(day: Date, days: i64) -> Date {
+    day.checked_sub(jiff::Span::new().days(days)).unwrap_or(day)
+}

@@ -1,0 +1,220 @@
+//! Taking a feed in: judge it, write what changed, tell whom it concerns, remember it. In this order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::decide::Feeds;
+use domain::intel::Feed;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use store::{CveBlock, FeedHead, IntelPage};
+
+use crate::fetch::fetch;
+use crate::parse::{Parsed, Source};
+use crate::{FeedNote, IntelError, SyncIntel};
+
+/// The note that says which feeds have been read at least once ([`Feeds`]).
+pub const FEEDS_NOTE: &str = "feeds";
+/// A move of the EPSS factor (0 to 1000) that is worth deciding again: five points of a score.
+pub const EPSS_MOVE: u16 = 25;
+/// A feed that has fewer than this share of its last CVEs is not believed, in per cent.
+const SHRUNK_PERCENT: usize = 80;
+/// Version of the parsers: another one reads a feed again although it did not change.
+const FORMAT: u32 = 1;
+/// Blocks compared at a time.
+const CHUNK: usize = 100;
+/// Writes under way at a time.
+pub(crate) const PARALLEL: usize = 8;
+/// Changed CVEs from which on every asset is told: asking for the users of each costs more than all assets do.
+const MANY: usize = 2_000;
+
+/// Blocks with marks: their revision and the marked places.
+pub(crate) type Marked = BTreeMap<CveBlock, (Option<u64>, BTreeSet<u8>)>;
+
+impl SyncIntel {
+    /// Takes one feed in, unless it did not change.
+    pub(crate) async fn take_in<P: Source>(&self, force: bool) -> Result<(), IntelError> {
+        let feed = P::FEED;
+        let feeds = &self.config.feeds;
+        let (address, now) = (feeds.address(feed), self.clock.now());
+        let (known, rev) = self.store.feed_head(feed).await?;
+        let current = known.source == address && known.format == FORMAT && !force;
+        let etag = known.etag.as_deref().filter(|_| current);
+        let answer = fetch(feed.as_str(), address, etag, feeds.allow_private_address, now).await?;
+        let Some(body) = answer else {
+            return self.write_note(feed, &known, None).await;
+        };
+        let (etag, modified) = (body.etag.clone(), body.modified);
+        let parsed = body.parse(P::parse).await?.map_err(|cause| IntelError::Malformed { feed, cause })?;
+        let head = FeedHead {
+            source: address.to_owned(),
+            etag,
+            format: FORMAT,
+            count: parsed.count(),
+            // A file without its comment is no switch of models.
+            model: if parsed.model.is_empty() { known.model.clone() } else { parsed.model.clone() },
+            as_of: parsed.as_of.or(modified).or(Some(now)),
+            complete: true,
+        };
+        judge(&parsed, &head, &known, force).map_err(|problem| *problem)?;
+        if parsed.dirty + parsed.unreadable > 0 {
+            let (dirty, unreadable) = (parsed.dirty, parsed.unreadable);
+            tracing::warn!(%feed, dirty, unreadable, "parts of the feed cannot be read");
+        }
+        self.apply(parsed, Run { known, head, rev, claimed: false }).await
+    }
+
+    async fn apply<P: Source>(&self, mut parsed: Parsed<P>, mut run: Run) -> Result<(), IntelError> {
+        let feed = P::FEED;
+        // Whoever decides from now on is told by the table; who decided before is told by us, all of them at once.
+        let everyone = !run.known.complete || run.known.model != run.head.model;
+        let hold = parsed.unreadable > 0;
+        let dirty = parsed.dirty;
+
+        let before = self.store.feed_blocks(feed).await?;
+        let new: BTreeSet<_> = parsed.rows.keys().filter(|block| !before.contains(block)).copied().collect();
+        if !new.is_empty() {
+            self.claim(feed, &mut run).await?;
+            self.store.add_feed_blocks(feed, &new).await?;
+        }
+        let blocks: Vec<_> = before.union(&new).copied().collect();
+        let mut marked = Marked::new();
+        for chunk in blocks.chunks(CHUNK) {
+            let mut pages = self.store.intel_pages::<P>(chunk).await?;
+            let mut changed = Vec::new();
+            for block in chunk {
+                let mut page = pages.remove(block).unwrap_or_default();
+                let rows = parsed.rows.remove(block).unwrap_or_default();
+                if settle(&mut page, rows, &run.head.model, hold, everyone) {
+                    changed.push((*block, page));
+                } else if !page.pending.is_empty() {
+                    marked.insert(*block, (page.rev, page.pending));
+                }
+            }
+            if !changed.is_empty() {
+                self.claim(feed, &mut run).await?;
+                marked.extend(self.write(changed).await?);
+            }
+        }
+        if everyone {
+            // Before anybody is told: what this feed does not list is known to be unlisted from now on.
+            self.store
+                .change_note(FEEDS_NOTE, |old| {
+                    let feeds: Feeds =
+                        old.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+                    serde_json::to_string(&feeds.with(feed)).unwrap_or_default()
+                })
+                .await?;
+        }
+        let changes: usize = marked.values().map(|(_, places)| places.len()).sum();
+        if everyone || changes > MANY {
+            self.tell_everyone().await?;
+        } else {
+            self.tell_users(&marked).await?;
+        }
+        let cleared: Vec<_> =
+            marked.iter().map(|(block, (rev, _))| self.store.clear_pending(feed, block, *rev)).collect();
+        stream::iter(cleared).buffer_unordered(PARALLEL).try_collect::<()>().await?;
+        self.write_note(feed, &run.head, Some(dirty)).await?;
+        if run.claimed || run.head != run.known {
+            self.store.put_feed_head(feed, &run.head, run.rev).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the entity tag away before the first write. Fails when another run has claimed the feed since this one
+    /// asked for it: then the other one's answer is at least as new.
+    async fn claim(&self, feed: Feed, run: &mut Run) -> Result<(), IntelError> {
+        if !run.claimed {
+            let head = FeedHead { etag: None, ..run.known.clone() };
+            run.rev = self.store.put_feed_head(feed, &head, run.rev).await?;
+            run.claimed = true;
+        }
+        Ok(())
+    }
+
+    /// Writes blocks and says which of them have marks.
+    async fn write<P: Source>(&self, changed: Vec<(CveBlock, IntelPage<P>)>) -> Result<Marked, IntelError> {
+        let put = |(block, mut page): (CveBlock, IntelPage<P>)| async move {
+            self.store.put_intel_page(&block, &mut page).await.map(|()| (block, (page.rev, page.pending)))
+        };
+        let puts: Vec<_> = changed.into_iter().map(put).collect();
+        let written = stream::iter(puts).buffer_unordered(PARALLEL).try_collect::<Vec<_>>().await?;
+        Ok(written.into_iter().filter(|(_, (_, pending))| !pending.is_empty()).collect())
+    }
+
+    /// Says how the feed stands: well. `dirty` is kept where this run did not count it.
+    async fn write_note(&self, feed: Feed, head: &FeedHead, dirty: Option<usize>) -> Result<(), IntelError> {
+        let name = FeedNote::name(feed);
+        self.store
+            .change_note(&name, |old| {
+                let dirty = dirty.unwrap_or_else(|| FeedNote::read(old).dirty);
+                let (as_of, model) = (head.as_of, head.model.clone());
+                FeedNote { as_of, count: head.count, model, dirty, problem: None }.write()
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+/// What one run knows of the feed as a whole.
+struct Run {
+    /// How it was last taken in.
+    known: FeedHead,
+    /// How it will have been taken in.
+    head: FeedHead,
+    /// The revision of that record.
+    rev: Option<u64>,
+    /// This run has begun to write.
+    claimed: bool,
+}
+
+/// Whether an answer is to be believed.
+fn judge<P: Source>(
+    parsed: &Parsed<P>,
+    head: &FeedHead,
+    known: &FeedHead,
+    force: bool,
+) -> Result<(), Box<IntelError>> {
+    if force || !known.complete {
+        return Ok(());
+    }
+    if head.count * 100 < known.count * SHRUNK_PERCENT {
+        return Err(Box::new(IntelError::Shrunk { feed: P::FEED, before: known.count, now: head.count }));
+    }
+    match (known.as_of, parsed.as_of) {
+        (Some(before), Some(now)) if now < before && known.source == head.source => {
+            Err(Box::new(IntelError::Older { feed: P::FEED, before, now }))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a page say what the feed says and marks what matters. `hold` withholds removals; where
+/// everyone is told anyway, nothing is marked. Returns whether the page changed.
+fn settle<P: Source>(
+    page: &mut IntelPage<P>,
+    rows: BTreeMap<u8, P>,
+    model: &str,
+    hold: bool,
+    everyone: bool,
+) -> bool {
+    let before = page.clone();
+    let mut marks = BTreeSet::new();
+    if !hold {
+        marks.extend(page.rows.keys().filter(|place| !rows.contains_key(place)).copied());
+        page.rows.retain(|place, _| rows.contains_key(place));
+    }
+    for (place, new) in rows {
+        let (row, matters) = P::settle(new, page.rows.get(&place));
+        if matters {
+            marks.insert(place);
+        }
+        page.rows.insert(place, row);
+    }
+    if !page.rows.is_empty() || before.rev.is_some() {
+        model.clone_into(&mut page.model);
+    }
+    if !everyone {
+        page.pending.extend(marks);
+    }
+    *page != before
+}

@@ -1,0 +1,293 @@
+//! An embedded table, a queue that remembers, and a server whose feeds are set by the test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use domain::intel::Feed;
+use domain::policy::Config;
+use domain::{Asset, AssetId, CveId, Host, Intel, VulnId};
+use jiff::Timestamp;
+use platform::{Clock, Secrets, Services};
+use queue::{IntelMessage, Queue, QueueName};
+use serde_json::{Value, json};
+use store::{CounterDelta, Store};
+use sync_intel::{FeedNote, IntelError, SyncIntel};
+
+pub const NOW: &str = "2026-11-22T12:00:00Z";
+
+pub fn cve(id: &str) -> CveId {
+    id.parse().unwrap()
+}
+
+pub fn gzip(text: &str) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(text.as_bytes()).unwrap();
+    packer.finish().unwrap()
+}
+
+pub fn epss(model: &str, date: &str, rows: &[(&str, f64, f64)]) -> Vec<u8> {
+    let rows: String = rows.iter().map(|(cve, score, rank)| format!("{cve},{score},{rank}\n")).collect();
+    gzip(&format!("#model_version:{model},score_date:{date}T12:55:00Z\ncve,epss,percentile\n{rows}"))
+}
+
+/// A catalogue of these CVEs with their ransomware use.
+pub fn kev(released: &str, rows: &[(&str, bool)]) -> Vec<u8> {
+    let rows: Vec<Value> = rows
+        .iter()
+        .map(|(cve, ransomware)| {
+            json!({
+                "cveID": cve, "vulnerabilityName": format!("Name of {cve}"), "dateAdded": "2026-08-01",
+                "dueDate": "2026-08-04", "knownRansomwareCampaignUse": if *ransomware { "Known" } else { "Unknown" },
+            })
+        })
+        .collect();
+    let catalogue = json!({ "dateReleased": format!("{released}T17:00:04.9796Z"), "count": rows.len(), "vulnerabilities": rows });
+    catalogue.to_string().into_bytes()
+}
+
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        NOW.parse().unwrap()
+    }
+}
+
+/// Everything around the function.
+pub struct World {
+    pub store: Store,
+    pub intel: SyncIntel,
+    pub feeds: Arc<Feeds>,
+    sent: Arc<Mutex<Vec<(String, Value)>>>,
+    broken: Arc<AtomicBool>,
+}
+
+/// What the server answers, by path.
+#[derive(Default)]
+pub struct Feeds {
+    answers: Mutex<BTreeMap<String, Answer>>,
+    pub asked: Mutex<Vec<(String, bool)>>,
+}
+
+#[derive(Clone)]
+struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Feeds {
+    /// Serves a feed with an entity tag of its content.
+    pub fn set(&self, feed: Feed, body: Vec<u8>) {
+        let tag = format!("\"{:x}\"", domain::digest(&body));
+        self.put(&format!("/{feed}"), 200, vec![("etag", tag)], body);
+    }
+
+    pub fn put(&self, path: &str, status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8>) {
+        self.answers.lock().unwrap().insert(path.to_owned(), Answer { status, headers, body });
+    }
+
+    fn answer(&self, uri: &Uri, headers: &HeaderMap) -> Response {
+        let known = headers.get("if-none-match").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        self.asked.lock().unwrap().push((uri.path().to_owned(), known.is_some()));
+        let Some(answer) = self.answers.lock().unwrap().get(uri.path()).cloned() else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
+        if answer.headers.iter().any(|(name, value)| *name == "etag" && Some(value) == known.as_ref()) {
+            return StatusCode::NOT_MODIFIED.into_response();
+        }
+        let mut response = (StatusCode::from_u16(answer.status).unwrap(), answer.body).into_response();
+        for (name, value) in answer.headers {
+            response.headers_mut().insert(name, value.parse().unwrap());
+        }
+        response
+    }
+}
+
+macro_rules! client {
+    ($sdk:ident, $endpoint:expr) => {
+        $sdk::Client::from_conf(
+            $sdk::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new("eu-central-1"))
+                .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+                .endpoint_url($endpoint)
+                .retry_config(RetryConfig::disabled())
+                .http_client(aws_smithy_http_client::Builder::new().build_http())
+                .build(),
+        )
+    };
+}
+
+async fn listen() -> (tokio::net::TcpListener, String) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    (listener, address)
+}
+
+impl World {
+    /// A world whose feeds are set by the test.
+    pub async fn new() -> Self {
+        let (listener, address) = listen().await;
+        let feeds = Arc::new(Feeds::default());
+        let served = feeds.clone();
+        let app = Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
+            let served = served.clone();
+            async move { served.answer(&uri, &headers) }
+        });
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self::over(
+            [&address, "/kev", &address, "/epss", &address, "/exploitdb", &address, "/metasploit"],
+            feeds,
+        )
+        .await
+    }
+
+    /// The function over the simulated feeds.
+    pub async fn simulated(world: Arc<simulators::World>) -> Self {
+        let (listener, address) = listen().await;
+        tokio::spawn(simulators::serve(world, listener));
+        let paths = [
+            &address,
+            "/feeds/kev.json",
+            &address,
+            "/feeds/epss.csv.gz",
+            &address,
+            "/feeds/exploitdb.csv",
+            &address,
+            "/feeds/metasploit.json",
+        ];
+        Self::over(paths, Arc::default()).await
+    }
+
+    async fn over(addresses: [&str; 8], feeds: Arc<Feeds>) -> Self {
+        let (listener, endpoint) = listen().await;
+        let database = dynoxide::Database::memory().unwrap();
+        tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
+        let client = client!(aws_sdk_dynamodb, endpoint);
+        store::create_table(&client, "test").await.unwrap();
+        let store = Store::new(client, "test");
+
+        let (listener, endpoint) = listen().await;
+        let (sent, broken) =
+            (Arc::<Mutex<Vec<(String, Value)>>>::default(), Arc::new(AtomicBool::new(false)));
+        let (memory, fails) = (sent.clone(), broken.clone());
+        let app = Router::new().fallback(move |body: Bytes| {
+            let (memory, fails) = (memory.clone(), fails.clone());
+            async move {
+                if fails.load(Ordering::SeqCst) {
+                    return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+                }
+                let body: Value = serde_json::from_slice(&body).unwrap();
+                let queue = body["QueueUrl"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+                let entries = body["Entries"].as_array().unwrap();
+                let bodies = entries.iter().map(|entry| entry["MessageBody"].as_str().unwrap());
+                let messages = bodies.map(|body| (queue.clone(), serde_json::from_str(body).unwrap()));
+                memory.lock().unwrap().extend(messages);
+                let ids: Vec<Value> = entries
+                    .iter()
+                    .map(|e| json!({ "Id": e["Id"], "MessageId": "m", "MD5OfMessageBody": "" }))
+                    .collect();
+                let answer = json!({ "Successful": ids, "Failed": [] }).to_string();
+                ([("content-type", "application/x-amz-json-1.0")], answer).into_response()
+            }
+        });
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let addresses_of_queues = QueueName::all()
+            .into_iter()
+            .map(|name| (name, format!("{endpoint}/{}", name.as_str())))
+            .collect();
+        let queue = Queue::new(client!(aws_sdk_sqs, endpoint), addresses_of_queues);
+
+        let mut config = Config::default();
+        config.feeds.allow_private_address = true;
+        config.feeds.kev = addresses[0..2].concat();
+        config.feeds.epss = addresses[2..4].concat();
+        config.feeds.exploitdb = addresses[4..6].concat();
+        config.feeds.metasploit = addresses[6..8].concat();
+        let clock: Arc<dyn Clock> = Arc::new(Fixed);
+        let nobody = client!(aws_sdk_secretsmanager, "http://127.0.0.1:1");
+        let intel = SyncIntel::new(&Services {
+            store: store.clone(),
+            queue,
+            secrets: Secrets::new(nobody, "vulnrelay/", clock.clone()),
+            clock,
+            config: Arc::new(config),
+            config_version: 1,
+        });
+        Self { store, intel, feeds, sent, broken }
+    }
+
+    /// Pulls a feed.
+    pub async fn pull(&self, feed: Feed) -> Result<(), IntelError> {
+        self.intel.work(IntelMessage::feed(feed)).await
+    }
+
+    /// The queue fails from now on, or works again.
+    pub fn break_queue(&self, broken: bool) {
+        self.broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// Messages since the last call.
+    pub fn sent(&self) -> Vec<(String, Value)> {
+        std::mem::take(&mut *self.sent.lock().unwrap())
+    }
+
+    /// Assets that `score` was told of since the last call, with repeats.
+    pub fn told(&self) -> Vec<String> {
+        let assets = self.sent().into_iter().filter(|(queue, _)| queue == "score");
+        let mut told: Vec<String> = assets
+            .flat_map(|(_, message)| message["assets"].as_array().cloned().unwrap_or_default())
+            .map(|asset| asset.as_str().unwrap().to_owned())
+            .collect();
+        told.sort();
+        told
+    }
+
+    /// An asset with these CVEs. Returns its id.
+    pub async fn asset(&self, name: &str, cves: &[&str]) -> String {
+        let id = AssetId::derive(name);
+        let uses: Vec<_> = cves.iter().map(|id_of| (cve(id_of), VulnId::derive(&id, id_of))).collect();
+        self.store.write_cve_uses(&id, &uses, &[]).await.unwrap();
+        let asset = Asset {
+            id: id.clone(),
+            host: Host::default(),
+            identifiers: BTreeSet::new(),
+            sightings: BTreeMap::new(),
+            owner: "team".into(),
+            service: None,
+            criticality: None,
+            exposure: None,
+            gone_at: None,
+            counted: BTreeMap::new(),
+            intents: BTreeMap::new(),
+        };
+        let mut delta = CounterDelta::default();
+        delta.add_open("team", "assets", 1);
+        self.store.commit_asset(&asset, None, &delta).await.unwrap();
+        id.to_string()
+    }
+
+    pub async fn known(&self, id: &str) -> Option<Intel> {
+        self.store.intel(&BTreeSet::from([cve(id)])).await.unwrap().remove(&cve(id))
+    }
+
+    pub async fn note(&self, feed: Feed) -> FeedNote {
+        let note = self.store.note(&FeedNote::name(feed)).await.unwrap();
+        note.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default()
+    }
+
+    /// Write units that `work` costs.
+    pub async fn cost(&self, work: impl Future<Output = Result<(), IntelError>>) -> f64 {
+        let before = self.store.capacity().total().write_units;
+        work.await.unwrap();
+        self.store.capacity().total().write_units - before
+    }
+}

@@ -1,0 +1,357 @@
+//! A document of the Qualys API, read piece by piece: its records, and the few words around them.
+
+use domain::{Finding, Host, Rule};
+use sync::BadRecord;
+use sync::split::xml::{Cut, Records, SplitError, XmlSplitter};
+
+use crate::normalize::{detection, host, host_asset, report_detail, report_finding, rule};
+use crate::xml::{clean, walk};
+
+/// One detection, one definition or one host without its detections; results are a few kilobytes in practice.
+const RECORD_LIMIT: usize = 8 * 1024 * 1024;
+
+const RECORDS: &[Records] = &[
+    Records { parent: "HOST_LIST", name: "HOST", parts: &["DETECTION", "VULN_INFO"] },
+    Records { parent: "VULN_LIST", name: "VULN", parts: &[] },
+    Records { parent: "VULN_DETAILS_LIST", name: "VULN_DETAILS", parts: &[] },
+    Records { parent: "data", name: "HostAsset", parts: &[] },
+    Records { parent: "ID_SET", name: "ID", parts: &[] },
+];
+
+/// The documents that hold records, by their root element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The host list.
+    HostList,
+    /// Hosts with their detections.
+    Detections,
+    /// Definitions.
+    KnowledgeBase,
+    /// The asset search.
+    AssetSearch,
+    /// A scan report saved as XML.
+    Report,
+}
+
+impl Kind {
+    const ALL: [Self; 5] =
+        [Self::HostList, Self::Detections, Self::KnowledgeBase, Self::AssetSearch, Self::Report];
+
+    /// The root element.
+    pub fn root(self) -> &'static str {
+        match self {
+            Self::HostList => "HOST_LIST_OUTPUT",
+            Self::Detections => "HOST_LIST_VM_DETECTION_OUTPUT",
+            Self::KnowledgeBase => "KNOWLEDGE_BASE_VULN_LIST_OUTPUT",
+            Self::AssetSearch => "ServiceResponse",
+            Self::Report => "ASSET_DATA_REPORT",
+        }
+    }
+}
+
+/// A normalised record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Item {
+    /// A host, with its findings where the document has them.
+    Host(Box<HostItem>),
+    /// A definition. In a scan report with the severity that its findings lack.
+    Rule(Box<Rule>, Option<String>),
+    /// A record that could not be read.
+    Refused(BadRecord),
+}
+
+/// A host and its findings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostItem {
+    /// The host.
+    pub host: Host,
+    /// Its findings.
+    pub findings: Vec<Finding>,
+    /// Nothing of it was refused: what is not here is not there.
+    pub whole: bool,
+}
+
+/// What stands around the records of a document that was read to its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Around {
+    /// The address of the next page, where the document is one page of several.
+    pub next: Option<String>,
+    /// The answer in words, where the document is that and nothing else.
+    pub simple: Option<SimpleReturn>,
+}
+
+/// `SIMPLE_RETURN`: Qualys' answer in words, mostly an error.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SimpleReturn {
+    /// Qualys' code; none where it only confirms.
+    pub code: Option<u32>,
+    /// What it says.
+    pub text: String,
+    /// Keys and values beside it.
+    pub items: Vec<(String, String)>,
+}
+
+impl SimpleReturn {
+    /// Reads an answer in words out of a whole body; `None` if it is something else.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let mut splitter = XmlSplitter::new(&[], 0);
+        splitter.feed(body).ok()?;
+        let skeleton = splitter.finish().ok()?;
+        (skeleton.root == "SIMPLE_RETURN").then(|| read_around(&skeleton.bytes).simple).flatten()
+    }
+
+    /// The number beside a key: `SECONDS_TO_WAIT`, `CALLS_TO_FINISH`.
+    pub fn number(&self, key: &str) -> Option<i64> {
+        self.items.iter().find(|(name, _)| name == key)?.1.trim().parse().ok()
+    }
+}
+
+impl std::fmt::Display for SimpleReturn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.code {
+            Some(code) => write!(f, "code {code}: {}", self.text),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+/// Reads a document incrementally. Memory is bounded by one record and the findings of one host.
+pub struct Document {
+    splitter: XmlSplitter,
+    findings: Vec<Finding>,
+    whole: bool,
+}
+
+impl Default for Document {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Document {
+    /// A document of which nothing was read yet.
+    pub fn new() -> Self {
+        Self { splitter: XmlSplitter::new(RECORDS, RECORD_LIMIT), findings: Vec::new(), whole: true }
+    }
+
+    /// Takes the next bytes.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), SplitError> {
+        self.splitter.feed(bytes)
+    }
+
+    /// The root element, as soon as it was seen.
+    pub fn root(&self) -> Option<&str> {
+        self.splitter.root()
+    }
+
+    /// What kind of document it is; `None` also for one that holds no records.
+    pub fn kind(&self) -> Option<Kind> {
+        let root = self.root()?;
+        Kind::ALL.into_iter().find(|kind| kind.root() == root)
+    }
+
+    /// The next record that was read.
+    pub fn next_item(&mut self) -> Option<Item> {
+        loop {
+            match self.splitter.next_cut()? {
+                Cut::Part { name, piece } => {
+                    let read = if name == "DETECTION" { detection } else { report_finding };
+                    match read(&piece.bytes) {
+                        Ok(finding) => self.findings.extend(finding),
+                        Err(problem) => {
+                            return Some(self.bad_part(BadRecord { offset: piece.offset, problem }));
+                        }
+                    }
+                }
+                Cut::BadPart(bad) => return Some(self.bad_part(bad)),
+                Cut::BadRecord(bad) => {
+                    self.begin_host();
+                    return Some(Item::Refused(bad));
+                }
+                Cut::Record { name, piece } => {
+                    let read = self.record(name, &piece.bytes);
+                    return Some(read.unwrap_or_else(|problem| {
+                        Item::Refused(BadRecord { offset: piece.offset, problem })
+                    }));
+                }
+            }
+        }
+    }
+
+    fn bad_part(&mut self, bad: BadRecord) -> Item {
+        self.whole = false;
+        Item::Refused(bad)
+    }
+
+    fn begin_host(&mut self) -> (Vec<Finding>, bool) {
+        (std::mem::take(&mut self.findings), std::mem::replace(&mut self.whole, true))
+    }
+
+    fn record(&mut self, name: &str, bytes: &[u8]) -> Result<Item, String> {
+        let (findings, whole) = self.begin_host();
+        let of_host = |host: Host| Item::Host(Box::new(HostItem { host, findings, whole }));
+        match name {
+            "HOST" => Ok(of_host(host(bytes)?)),
+            "HostAsset" => Ok(of_host(host_asset(bytes)?)),
+            "ID" => Ok(of_host(host(&[b"<HOST>".as_slice(), bytes, b"</HOST>"].concat())?)),
+            "VULN" => Ok(Item::Rule(Box::new(rule(bytes)?), None)),
+            _ => report_detail(bytes).map(|(rule, severity)| Item::Rule(Box::new(rule), Some(severity))),
+        }
+    }
+
+    /// Says that there is no more. A document that was cut off is an error.
+    pub fn finish(&mut self) -> Result<Around, SplitError> {
+        let skeleton = self.splitter.finish()?;
+        Ok(read_around(&skeleton.bytes))
+    }
+}
+
+/// What stands around the records: the warning with the next page, or an answer in words.
+fn read_around(skeleton: &[u8]) -> Around {
+    let mut around = Around::default();
+    let mut simple = SimpleReturn::default();
+    let (mut truncated, mut url, mut key, mut failed) = (false, None, String::new(), None);
+    let text = clean(skeleton);
+    let is_simple = text.trim_start().starts_with("<SIMPLE_RETURN");
+    // A skeleton that the splitter passed is balanced; should an attribute be broken, nothing is known around it.
+    let _ = walk(&text, |path, element| match path {
+        "RESPONSE/WARNING/CODE" => truncated = element.text == "1980",
+        "RESPONSE/WARNING/URL" => url = Some(element.text.to_owned()).filter(|url| !url.is_empty()),
+        "responseCode" if element.text != "SUCCESS" => failed = Some(element.text.to_owned()),
+        "responseErrorDetails/errorMessage" => element.text.clone_into(&mut simple.text),
+        "RESPONSE/CODE" => simple.code = element.text.parse().ok(),
+        "RESPONSE/TEXT" => element.text.clone_into(&mut simple.text),
+        "RESPONSE/ITEM_LIST/ITEM/KEY" => element.text.clone_into(&mut key),
+        "RESPONSE/ITEM_LIST/ITEM/VALUE" => {
+            simple.items.push((std::mem::take(&mut key), element.text.to_owned()));
+        }
+        _ => {}
+    });
+    if truncated {
+        // Without an address the next page is somewhere, and saying that there is none would hide it.
+        around.next = Some(url.unwrap_or_default());
+    }
+    if let Some(code) = &failed {
+        simple.text = format!("{code} {}", simple.text).trim_end().to_owned();
+    }
+    around.simple = (is_simple || failed.is_some()).then_some(simple);
+    around
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(document: &str) -> (Vec<Item>, Result<Around, SplitError>) {
+        let mut reader = Document::new();
+        let mut items = Vec::new();
+        for chunk in document.as_bytes().chunks(7) {
+            reader.feed(chunk).unwrap();
+            items.extend(std::iter::from_fn(|| reader.next_item()));
+        }
+        let around = reader.finish();
+        (items, around)
+    }
+
+    fn page(hosts: &str, after: &str) -> String {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\n<!DOCTYPE HOST_LIST_VM_DETECTION_OUTPUT SYSTEM \"https://q.example/o.dtd\">
+            <HOST_LIST_VM_DETECTION_OUTPUT><RESPONSE><DATETIME>2026-11-22T00:00:00Z</DATETIME>{hosts}{after}</RESPONSE>
+            </HOST_LIST_VM_DETECTION_OUTPUT><!-- CONFIDENTIAL //-->"
+        )
+    }
+
+    fn host(id: u32, detections: &str) -> String {
+        format!("<HOST><ID>{id}</ID><DETECTION_LIST>{detections}</DETECTION_LIST></HOST>")
+    }
+
+    #[test]
+    fn none_one_and_many_hosts() {
+        assert_eq!(read(&page("", "")), (vec![], Ok(Around::default())));
+        let one = "<DETECTION><QID>1</QID><STATUS>New</STATUS></DETECTION>";
+        let (items, _) = read(&page(
+            &format!("<HOST_LIST>{}{}{}</HOST_LIST>", host(1, ""), host(2, one), host(3, &one.repeat(3))),
+            "",
+        ));
+        let counts: Vec<_> = items
+            .iter()
+            .map(|item| match item {
+                Item::Host(item) => (item.host.native.clone(), item.findings.len(), item.whole),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(counts, [("1".into(), 0, true), ("2".into(), 1, true), ("3".into(), 3, true)]);
+    }
+
+    #[test]
+    fn one_bad_detection_fails_alone_and_its_host_is_not_whole() {
+        let bad = "<DETECTION><QID>none</QID></DETECTION><DETECTION><QID>2</QID></DETECTION>";
+        let (items, around) =
+            read(&page(&format!("<HOST_LIST>{}{}</HOST_LIST>", host(1, bad), host(2, "")), ""));
+        assert!(around.is_ok());
+        assert!(matches!(&items[0], Item::Refused(bad) if bad.problem.contains("QID") && bad.offset > 0));
+        assert!(matches!(&items[1], Item::Host(item) if item.findings.len() == 1 && !item.whole));
+        assert!(matches!(&items[2], Item::Host(item) if item.whole));
+    }
+
+    #[test]
+    fn a_bad_host_takes_its_detections_and_no_others() {
+        let nameless =
+            "<HOST><OS>x</OS><DETECTION_LIST><DETECTION><QID>1</QID></DETECTION></DETECTION_LIST></HOST>";
+        let (items, _) = read(&page(&format!("<HOST_LIST>{nameless}{}</HOST_LIST>", host(2, "")), ""));
+        assert!(matches!(&items[0], Item::Refused(_)));
+        assert!(matches!(&items[1], Item::Host(item) if item.findings.is_empty() && item.whole));
+    }
+
+    #[test]
+    fn the_next_page_is_named_by_the_warning() {
+        let warning =
+            |code: u32, url: &str| format!("<WARNING><CODE>{code}</CODE><TEXT>more</TEXT>{url}</WARNING>");
+        let next = |warning: String| read(&page("", &warning)).1.unwrap().next;
+        let url = "<URL><![CDATA[https://q.example/api/?action=list&id_min=5]]></URL>";
+        assert_eq!(next(warning(1980, url)).as_deref(), Some("https://q.example/api/?action=list&id_min=5"));
+        assert_eq!(next(warning(1981, url)), None);
+        assert_eq!(next(warning(1980, "")).as_deref(), Some(""), "more to come, but nobody knows where");
+    }
+
+    #[test]
+    fn answers_in_words_are_read() {
+        let body = b"<?xml version=\"1.0\"?><!DOCTYPE SIMPLE_RETURN SYSTEM \"x.dtd\"><SIMPLE_RETURN><RESPONSE>
+            <DATETIME>2026-11-22T00:00:00Z</DATETIME><CODE>1965</CODE><TEXT>Too many calls.</TEXT>
+            <ITEM_LIST><ITEM><KEY>CALLS_TO_FINISH</KEY><VALUE>2</VALUE></ITEM>
+            <ITEM><KEY>SECONDS_TO_WAIT</KEY><VALUE>68928</VALUE></ITEM></ITEM_LIST></RESPONSE></SIMPLE_RETURN>";
+        let simple = SimpleReturn::parse(body).unwrap();
+        assert_eq!(
+            (simple.code, simple.number("SECONDS_TO_WAIT"), simple.number("X")),
+            (Some(1965), Some(68928), None)
+        );
+        assert_eq!(simple.to_string(), "code 1965: Too many calls.");
+        assert_eq!(SimpleReturn::parse(b"<html></html>"), None);
+        assert_eq!(SimpleReturn::parse(b"<SIMPLE_RETURN>"), None);
+    }
+
+    #[test]
+    fn a_page_that_is_cut_off_is_an_error_after_whole_hosts() {
+        let whole = page(&format!("<HOST_LIST>{}{}</HOST_LIST>", host(1, ""), host(2, "")), "");
+        let cut = &whole[..whole.find("<ID>2").unwrap()];
+        let (items, around) = read(cut);
+        assert_eq!(items.len(), 1);
+        assert!(around.unwrap_err().problem.contains("cut off inside <HOST>"));
+    }
+
+    #[test]
+    fn definitions_and_other_documents_are_told_by_their_root() {
+        let kb = "<KNOWLEDGE_BASE_VULN_LIST_OUTPUT><RESPONSE><VULN_LIST><!-- keep-alive --><VULN><QID>1</QID></VULN></VULN_LIST></RESPONSE></KNOWLEDGE_BASE_VULN_LIST_OUTPUT>";
+        let (items, _) = read(kb);
+        assert!(matches!(&items[0], Item::Rule(rule, None) if rule.id.as_str() == "1"));
+        let (items, _) = read(
+            "<HOST_LIST_OUTPUT><RESPONSE><ID_SET><ID>7</ID><ID>9</ID></ID_SET></RESPONSE></HOST_LIST_OUTPUT>",
+        );
+        assert!(matches!(&items[1], Item::Host(item) if item.host.native == "9"));
+        let failed = "<ServiceResponse><responseCode>INVALID_REQUEST</responseCode><responseErrorDetails><errorMessage>No.</errorMessage></responseErrorDetails></ServiceResponse>";
+        assert_eq!(read(failed).1.unwrap().simple.unwrap().text, "INVALID_REQUEST No.");
+        let mut document = Document::new();
+        document.feed(b"<!DOCTYPE html><html><he").unwrap();
+        assert_eq!((document.root(), document.kind()), (Some("html"), None));
+    }
+}

@@ -1,0 +1,168 @@
+//! `VULN` of the knowledge base.
+
+use domain::{CveId, Rule, Scanner, Severity};
+
+use super::{cvss, qid, severity, text::plain, time, yes};
+use crate::xml::{clean, walk};
+
+/// The fields of a definition as they came.
+#[derive(Default)]
+pub(super) struct Raw {
+    pub id: String,
+    pub kind: String,
+    pub severity: String,
+    pub title: String,
+    pub cves: Vec<CveId>,
+    pub diagnosis: String,
+    pub consequence: String,
+    pub solution: String,
+    pub patchable: Option<bool>,
+    pub modified: String,
+    /// Score, vector and version of CVSS 4, 3 and 2.
+    pub cvss: [[String; 3]; 3],
+}
+
+/// Reads one `VULN` element.
+pub fn rule(bytes: &[u8]) -> Result<Rule, String> {
+    let mut raw = Raw::default();
+    walk(&clean(bytes), |path, element| {
+        let text = element.text;
+        let field = match path {
+            "QID" => &mut raw.id,
+            "VULN_TYPE" => &mut raw.kind,
+            "SEVERITY_LEVEL" => &mut raw.severity,
+            "TITLE" => &mut raw.title,
+            "DIAGNOSIS" => &mut raw.diagnosis,
+            "CONSEQUENCE" => &mut raw.consequence,
+            "SOLUTION" => &mut raw.solution,
+            "LAST_SERVICE_MODIFICATION_DATETIME" => &mut raw.modified,
+            "CVSS_V4/BASE" => &mut raw.cvss[0][0],
+            "CVSS_V4/VECTOR_STRING" => &mut raw.cvss[0][1],
+            "CVSS_V3/BASE" => &mut raw.cvss[1][0],
+            "CVSS_V3/VECTOR_STRING" => &mut raw.cvss[1][1],
+            "CVSS_V3/CVSS3_VERSION" => &mut raw.cvss[1][2],
+            "CVSS/BASE" => &mut raw.cvss[2][0],
+            "CVSS/VECTOR_STRING" => &mut raw.cvss[2][1],
+            "PATCHABLE" => {
+                raw.patchable = (!text.is_empty()).then(|| yes(text));
+                return;
+            }
+            "CVE_LIST/CVE/ID" => {
+                raw.cves.extend(text.parse::<CveId>());
+                return;
+            }
+            _ => return,
+        };
+        text.clone_into(field);
+    })?;
+    raw.rule()
+}
+
+impl Raw {
+    pub(super) fn rule(mut self) -> Result<Rule, String> {
+        let id = qid(&self.id).ok_or("a definition without a numeric QID")?;
+        self.cves.sort();
+        self.cves.dedup();
+        let gathered = self.kind.eq_ignore_ascii_case("Information Gathered");
+        let version =
+            |given: &str, default: &str| if given.is_empty() { default.to_owned() } else { given.to_owned() };
+        let [v4, v3, v2] = &self.cvss;
+        let cvss = cvss(&v4[0], &v4[1], &version(&v4[2], "4.0"))
+            .or_else(|| cvss(&v3[0], &v3[1], &version(&v3[2], "3")))
+            .or_else(|| cvss(&v2[0], &v2[1], &version(&v2[2], "2.0")));
+        let description =
+            [said(&self.diagnosis), said(&self.consequence)].into_iter().flatten().collect::<Vec<_>>();
+        Ok(Rule {
+            scanner: Scanner::Qualys,
+            title: if self.title.is_empty() { format!("QID {id}") } else { self.title },
+            id,
+            cves: self.cves,
+            severity: if gathered {
+                Some(Severity::Info)
+            } else {
+                (!self.severity.is_empty()).then(|| severity(&self.severity))
+            },
+            cvss,
+            description: (!description.is_empty()).then(|| description.join("\n\n")),
+            solution: said(&self.solution),
+            patchable: self.patchable,
+            modified: time(&self.modified),
+        })
+    }
+}
+
+/// The plain text, unless it says nothing.
+fn said(html: &str) -> Option<String> {
+    let text = plain(html);
+    let words = text.trim_end_matches('.').to_ascii_lowercase();
+    (!matches!(words.as_str(), "" | "n/a" | "not applicable")).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(inner: &str) -> Rule {
+        rule(format!("<VULN><QID>38739</QID>{inner}</VULN>").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn every_field_is_mapped() {
+        let read = read(
+            "<VULN_TYPE>Vulnerability</VULN_TYPE><SEVERITY_LEVEL>4</SEVERITY_LEVEL><TITLE><![CDATA[Deprecated Key Exchange]]></TITLE>
+            <LAST_SERVICE_MODIFICATION_DATETIME>2026-10-01T00:00:00Z</LAST_SERVICE_MODIFICATION_DATETIME><PATCHABLE>1</PATCHABLE>
+            <CVE_LIST><CVE><ID><![CDATA[CVE-2026-2000]]></ID><URL>x</URL></CVE><CVE><ID>cve-2025-1000</ID></CVE>
+            <CVE><ID>CVE-2026-2000</ID></CVE><CVE><ID>none</ID></CVE></CVE_LIST>
+            <DIAGNOSIS><![CDATA[Old &quot;crypto&quot;.<P>Very old.]]></DIAGNOSIS><CONSEQUENCE><![CDATA[Bad things.]]></CONSEQUENCE>
+            <SOLUTION><![CDATA[Upgrade to <A HREF=\"https://v.example\">1.2</A>]]></SOLUTION>
+            <CVSS><BASE source=\"service\">5.0</BASE><VECTOR_STRING>CVSS:2.0/AV:N/AC:L/Au:N/C:P/I:N/A:N</VECTOR_STRING></CVSS>
+            <CVSS_V3><BASE>7.5</BASE><TEMPORAL>6.5</TEMPORAL><VECTOR_STRING>CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N</VECTOR_STRING>
+            <CVSS3_VERSION>3.1</CVSS3_VERSION></CVSS_V3>",
+        );
+        assert_eq!(read.id.as_str(), "38739");
+        assert_eq!(read.title, "Deprecated Key Exchange");
+        assert_eq!(
+            read.cves.iter().map(CveId::as_str).collect::<Vec<_>>(),
+            ["CVE-2025-1000", "CVE-2026-2000"]
+        );
+        assert_eq!(read.severity, Some(Severity::High));
+        let cvss = read.cvss.unwrap();
+        assert_eq!((cvss.version.as_str(), cvss.score.as_f64()), ("3.1", 7.5));
+        assert_eq!(cvss.vector.as_deref(), Some("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N"));
+        assert_eq!(read.description.as_deref(), Some("Old \"crypto\".\n\nVery old.\n\nBad things."));
+        assert_eq!(read.solution.as_deref(), Some("Upgrade to 1.2 (https://v.example)"));
+        assert_eq!(read.patchable, Some(true));
+        assert_eq!(read.modified, "2026-10-01T00:00:00Z".parse().ok());
+    }
+
+    #[test]
+    fn a_subscription_without_cvss_has_none() {
+        let bare = read("<TITLE>T</TITLE><SOLUTION>Not  applicable.</SOLUTION>");
+        assert_eq!((bare.cvss, bare.solution, bare.severity, bare.patchable), (None, None, None, None));
+        assert!(bare.cves.is_empty());
+    }
+
+    #[test]
+    fn cvss_may_be_a_text_and_only_version_2() {
+        let v2 = read(
+            "<CVSS_V3><BASE>-</BASE></CVSS_V3><CVSS><BASE source='service'><![CDATA[ 4.3 ]]></BASE></CVSS>",
+        );
+        assert_eq!(v2.cvss.map(|c| (c.version, c.score.0)), Some(("2.0".into(), 43)));
+        let words = read("<CVSS><BASE>unknown</BASE></CVSS>");
+        assert_eq!(words.cvss, None);
+    }
+
+    #[test]
+    fn gathered_information_is_info() {
+        let info = read("<VULN_TYPE>Information Gathered</VULN_TYPE><SEVERITY_LEVEL>3</SEVERITY_LEVEL>");
+        assert_eq!(info.severity, Some(Severity::Info));
+        assert_eq!(info.title, "QID 38739");
+    }
+
+    #[test]
+    fn broken_definitions_are_errors() {
+        for bad in ["<VULN/>", "<VULN><QID>1'; DROP</QID></VULN>", "<VULN><QID>1</VULN>", ""] {
+            assert!(rule(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! One element of an asset chunk. Version 1 of the export is what we ask for; version 2 has the same facts in nested
+//! blocks and is read as well.
+//!
+//! | ours | Tenable |
+//! | --- | --- |
+//! | cloud `aws` | `aws_ec2_instance_id` with `aws_owner_id`, `aws_region` |
+//! | cloud `azure` | `azure_vm_id` with the subscription out of `azure_resource_id` |
+//! | cloud `gcp` | `gcp_instance_id` with `gcp_project_id`, `gcp_zone` |
+//! | criticality 1 to 5 | ACR 1 to 10, halved and rounded up |
+//! | `gone_at` | the earlier of `terminated_at`, `deleted_at` |
+
+use domain::{CloudId, Host, Tag};
+use serde::Deserialize;
+use sync::BadRecord;
+
+use super::lenient::{FromScalar, List, Part, Scalar};
+use super::{brief, names};
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Record {
+    id: Scalar,
+    agent_uuid: Scalar,
+    bios_uuid: Scalar,
+    serial_number: Scalar,
+    operating_systems: List<Scalar>,
+    tags: List<WireTag>,
+    resource_tags: List<WireTag>,
+    acr_score: Scalar,
+    ratings: Part<Ratings>,
+
+    // Version 1
+    ipv4s: List<Scalar>,
+    ipv6s: List<Scalar>,
+    fqdns: List<Scalar>,
+    hostnames: List<Scalar>,
+    netbios_names: List<Scalar>,
+    mac_addresses: List<Scalar>,
+    network_interfaces: List<Interface>,
+    aws_ec2_instance_id: Scalar,
+    aws_owner_id: Scalar,
+    aws_region: Scalar,
+    azure_vm_id: Scalar,
+    azure_resource_id: Scalar,
+    gcp_instance_id: Scalar,
+    gcp_project_id: Scalar,
+    gcp_zone: Scalar,
+    last_scan_time: Scalar,
+    last_authenticated_scan_date: Scalar,
+    last_authentication_scan_status: Scalar,
+    deleted_at: Scalar,
+    terminated_at: Scalar,
+
+    // Version 2
+    network: Part<Network>,
+    scan: Part<Scan>,
+    timestamps: Part<Timestamps>,
+    cloud: Part<Cloud>,
+}
+
+/// Objects of which a bare value tells nothing.
+macro_rules! plain_parts {
+    ($($name:ident),*) => {$(
+        impl FromScalar for $name {
+            fn from_scalar(_: Scalar) -> Self {
+                Self::default()
+            }
+        }
+    )*};
+}
+plain_parts!(Ratings, Rating, Interface, Network, Scan, Timestamps, Cloud, Aws, Azure, Gcp);
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireTag {
+    key: Scalar,
+    value: Scalar,
+}
+
+impl FromScalar for WireTag {
+    fn from_scalar(key: Scalar) -> Self {
+        Self { key, value: Scalar::Absent }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Ratings {
+    acr: Part<Rating>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Rating {
+    score: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Interface {
+    mac_addresses: List<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Network {
+    ipv4s: List<Scalar>,
+    ipv6s: List<Scalar>,
+    fqdns: List<Scalar>,
+    hostnames: List<Scalar>,
+    netbios_names: List<Scalar>,
+    mac_addresses: List<Scalar>,
+    network_interfaces: List<Interface>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Scan {
+    last_scan_time: Scalar,
+    last_authenticated_scan_date: Scalar,
+    last_authentication_scan_status: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Timestamps {
+    deleted_at: Scalar,
+    terminated_at: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Cloud {
+    aws: Part<Aws>,
+    azure: Part<Azure>,
+    gcp: Part<Gcp>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Aws {
+    ec2_instance_id: Scalar,
+    owner_id: Scalar,
+    region: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Azure {
+    vm_id: Scalar,
+    resource_id: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Gcp {
+    instance_id: Scalar,
+    project_id: Scalar,
+    zone: Scalar,
+}
+
+/// Reads one element of an asset chunk that begins at `offset`.
+pub fn asset(offset: u64, bytes: &[u8]) -> Result<Host, BadRecord> {
+    let bad = |problem: String| BadRecord { offset, problem };
+    let record: Record =
+        serde_json::from_slice(bytes).map_err(|error| bad(format!("it is no asset: {}", brief(&error))))?;
+    let native = record.id.clone().text().ok_or_else(|| bad("it has no id".into()))?;
+    let (network, scan, times) = (record.network.0, record.scan.0, record.timestamps.0);
+
+    let either = |first: Scalar, second: Scalar| if first == Scalar::Absent { second } else { first };
+    let last_scanned_at = either(record.last_scan_time, scan.last_scan_time).time();
+    let login_date = either(record.last_authenticated_scan_date, scan.last_authenticated_scan_date).time();
+    let login_status =
+        either(record.last_authentication_scan_status, scan.last_authentication_scan_status).text();
+    let gone = [record.deleted_at, record.terminated_at, times.deleted_at, times.terminated_at];
+
+    let mut host = Host {
+        native,
+        netbios: lists(record.netbios_names, network.netbios_names),
+        macs: names::macs(lists(record.mac_addresses, network.mac_addresses)),
+        cloud: cloud_ids(
+            Aws {
+                ec2_instance_id: either(record.aws_ec2_instance_id, record.cloud.0.aws.0.ec2_instance_id),
+                owner_id: either(record.aws_owner_id, record.cloud.0.aws.0.owner_id),
+                region: either(record.aws_region, record.cloud.0.aws.0.region),
+            },
+            Azure {
+                vm_id: either(record.azure_vm_id, record.cloud.0.azure.0.vm_id),
+                resource_id: either(record.azure_resource_id, record.cloud.0.azure.0.resource_id),
+            },
+            Gcp {
+                instance_id: either(record.gcp_instance_id, record.cloud.0.gcp.0.instance_id),
+                project_id: either(record.gcp_project_id, record.cloud.0.gcp.0.project_id),
+                zone: either(record.gcp_zone, record.cloud.0.gcp.0.zone),
+            },
+        ),
+        agent_ids: record.agent_uuid.text().into_iter().collect(),
+        bios_uuid: record.bios_uuid.text(),
+        serial: record.serial_number.text(),
+        os: record.operating_systems.texts().into_iter().next(),
+        tags: tags(record.tags, record.resource_tags),
+        criticality: criticality(&record.acr_score).or_else(|| criticality(&record.ratings.0.acr.0.score)),
+        last_scanned_at,
+        credentialed: match login_status {
+            Some(status) => Some(status.trim().eq_ignore_ascii_case("success")),
+            None if last_scanned_at.is_some() || login_date.is_some() => Some(login_date.is_some()),
+            None => None,
+        },
+        gone_at: gone.iter().filter_map(Scalar::time).min(),
+        ..Host::default()
+    };
+    if host.macs.is_empty() {
+        let interfaces = record.network_interfaces.0.into_iter().chain(network.network_interfaces.0);
+        host.macs = names::macs(interfaces.flat_map(|interface| interface.mac_addresses.texts()).collect());
+    }
+    let addresses = [record.ipv4s, network.ipv4s, record.ipv6s, network.ipv6s];
+    names::sort_into(
+        &mut host,
+        addresses.into_iter().flat_map(List::texts).collect(),
+        lists(record.hostnames, network.hostnames),
+        lists(record.fqdns, network.fqdns),
+    );
+    Ok(host)
+}
+
+fn lists(v1: List<Scalar>, v2: List<Scalar>) -> Vec<String> {
+    v1.texts().into_iter().chain(v2.texts()).collect()
+}
+
+fn cloud_ids(aws: Aws, azure: Azure, gcp: Gcp) -> Vec<CloudId> {
+    let mut ids = Vec::new();
+    if let Some(id) = aws.ec2_instance_id.text() {
+        let (account, region) = (aws.owner_id.text(), aws.region.text());
+        ids.push(CloudId { provider: "aws".into(), account, region, id });
+    }
+    let resource = azure.resource_id.text();
+    if let Some(id) =
+        azure.vm_id.text().or_else(|| resource.as_ref().map(|resource| resource.to_ascii_lowercase()))
+    {
+        let account = resource.as_deref().and_then(subscription);
+        ids.push(CloudId { provider: "azure".into(), account, region: None, id });
+    }
+    if let Some(id) = gcp.instance_id.text() {
+        let (account, region) = (gcp.project_id.text(), gcp.zone.text());
+        ids.push(CloudId { provider: "gcp".into(), account, region, id });
+    }
+    ids
+}
+
+/// `/subscriptions/<id>/resourceGroups/...`
+fn subscription(resource: &str) -> Option<String> {
+    let mut parts = resource.split('/').skip_while(|part| !part.eq_ignore_ascii_case("subscriptions"));
+    parts.nth(1).filter(|id| !id.is_empty()).map(str::to_owned)
+}
+
+/// Tenable's own tags, then those that a cloud connector brought along.
+fn tags(own: List<WireTag>, resource: List<WireTag>) -> Vec<Tag> {
+    let mut tags: Vec<Tag> = Vec::with_capacity(own.0.len());
+    for wire in own.0.into_iter().chain(resource.0) {
+        let Some(key) = wire.key.text() else { continue };
+        let tag = Tag { key, value: wire.value.text().unwrap_or_default() };
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    tags
+}
+
+/// ACR 1 to 10, as text or number, to criticality 1 to 5.
+fn criticality(acr: &Scalar) -> Option<u8> {
+    let acr = acr.number().filter(|acr| (1.0..=10.0).contains(acr))?;
+    // The range check makes the cast exact.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    Some((acr / 2.0).ceil() as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(record: &Value) -> Host {
+        asset(0, record.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn every_field_has_its_place() {
+        let host = read(&json!({
+            "id": "95c2725c", "has_agent": true, "agent_uuid": "9928ced5", "bios_uuid": "422637a2-75d4",
+            "serial_number": "C137B8E58B6", "ipv4s": ["192.0.2.57"], "ipv6s": ["2001:db8::7"],
+            "fqdns": ["web.example.com"], "hostnames": ["web"], "netbios_names": ["WEB"],
+            "mac_addresses": ["00:50:56:a6:49:2a"], "operating_systems": ["Linux Kernel 5", "Linux"],
+            "aws_ec2_instance_id": "i-47b52febd53722cc3", "aws_owner_id": "891474992277", "aws_region": "us-east-1",
+            "azure_vm_id": "b1691058", "azure_resource_id": "/subscriptions/d3803fd6/resourcegroups/x/providers/y",
+            "gcp_instance_id": 4711, "gcp_project_id": "prj", "gcp_zone": "europe-west3-a",
+            "tags": [{"uuid": "u", "key": "Team", "value": "payments"}, {"key": "Team", "value": "web"}],
+            "resource_tags": [{"key": "env", "value": "prod"}, {"key": "Team", "value": "web"}],
+            "acr_score": "9.0", "exposure_score": "744.0",
+            "last_scan_time": "2024-12-16T09:45:50.000Z", "last_authenticated_scan_date": "2024-12-16T09:40:00Z",
+            "terminated_at": "2025-01-02T00:00:00Z", "deleted_at": "2025-01-01T00:00:00Z",
+        }));
+        let tag = |key: &str, value: &str| Tag { key: key.into(), value: value.into() };
+        let cloud = |provider: &str, account: &str, region: Option<&str>, id: &str| CloudId {
+            provider: provider.into(),
+            account: Some(account.into()),
+            region: region.map(Into::into),
+            id: id.into(),
+        };
+        let expected = Host {
+            native: "95c2725c".into(),
+            hostnames: vec!["web".into()],
+            fqdns: vec!["web.example.com".into()],
+            netbios: vec!["WEB".into()],
+            ips: vec!["192.0.2.57".into(), "2001:db8::7".into()],
+            macs: vec!["00:50:56:a6:49:2a".into()],
+            cloud: vec![
+                cloud("aws", "891474992277", Some("us-east-1"), "i-47b52febd53722cc3"),
+                cloud("azure", "d3803fd6", None, "b1691058"),
+                cloud("gcp", "prj", Some("europe-west3-a"), "4711"),
+            ],
+            agent_ids: vec!["9928ced5".into()],
+            bios_uuid: Some("422637a2-75d4".into()),
+            serial: Some("C137B8E58B6".into()),
+            os: Some("Linux Kernel 5".into()),
+            tags: vec![tag("Team", "payments"), tag("Team", "web"), tag("env", "prod")],
+            criticality: Some(5),
+            last_scanned_at: Some("2024-12-16T09:45:50Z".parse().unwrap()),
+            credentialed: Some(true),
+            gone_at: Some("2025-01-01T00:00:00Z".parse().unwrap()),
+        };
+        assert_eq!(host, expected);
+    }
+
+    #[test]
+    fn absent_is_absent() {
+        let nulls = json!({
+            "id": "a", "agent_uuid": null, "bios_uuid": "", "ipv4s": null, "fqdns": [], "tags": null,
+            "acr_score": null, "ratings": null, "last_scan_time": null, "aws_ec2_instance_id": null, "cloud": null,
+        });
+        for record in [json!({"id": "a"}), nulls] {
+            assert_eq!(read(&record), Host { native: "a".into(), ..Host::default() });
+        }
+    }
+
+    #[test]
+    fn criticality_is_half_of_acr_rounded_up() {
+        let of = |acr: Value| read(&json!({"id": "a", "acr_score": acr})).criticality;
+        for (acr, ours) in
+            [("1", 1), ("2", 1), ("3", 2), ("4.0", 2), ("5", 3), ("7", 4), ("8", 4), ("9.0", 5), ("10", 5)]
+        {
+            assert_eq!(of(json!(acr)), Some(ours), "{acr}");
+        }
+        assert_eq!(of(json!(6)), Some(3));
+        for none in [json!("0"), json!("11"), json!("high"), json!({}), json!(-1)] {
+            assert_eq!(of(none.clone()), None, "{none}");
+        }
+        assert_eq!(read(&json!({"id": "a", "ratings": {"acr": {"score": 3}}})).criticality, Some(2));
+    }
+
+    #[test]
+    fn a_login_that_failed_or_never_was_is_not_credentialed() {
+        let of = |record: Value| read(&record).credentialed;
+        let scanned = "2024-12-16T09:45:50.000Z";
+        assert_eq!(
+            of(json!({"id": "a", "last_scan_time": scanned, "last_authenticated_scan_date": null})),
+            Some(false)
+        );
+        let failed = json!({"id": "a", "last_scan_time": scanned, "last_authenticated_scan_date": scanned,
+            "last_authentication_scan_status": "Failure"});
+        assert_eq!(of(failed), Some(false));
+        assert_eq!(of(json!({"id": "a"})), None, "never scanned");
+    }
+
+    #[test]
+    fn an_azure_machine_without_vm_id_has_its_resource_id() {
+        let host = read(&json!({"id": "a", "azure_resource_id": "/subscriptions/S1/resourceGroups/R/VM"}));
+        assert_eq!(host.cloud[0].id, "/subscriptions/s1/resourcegroups/r/vm");
+        assert_eq!(host.cloud[0].account.as_deref(), Some("S1"));
+    }
+
+    #[test]
+    fn interfaces_help_where_the_asset_has_no_hardware_address() {
+        let interfaces =
+            json!([{"name": "eth0", "mac_addresses": ["00:00:5E:00:53:00", "00:00:5E:00:53:FF"]}]);
+        let host = read(&json!({"id": "a", "mac_addresses": [], "network_interfaces": interfaces}));
+        assert_eq!(host.macs, ["00:00:5E:00:53:00", "00:00:5E:00:53:FF"]);
+        let host = read(
+            &json!({"id": "a", "mac_addresses": ["01:2b:07:03:79:3a"], "network_interfaces": interfaces}),
+        );
+        assert_eq!(host.macs, ["01:2b:07:03:79:3a"]);
+    }
+
+    #[test]
+    fn version_2_tells_the_same_in_nested_blocks() {
+        let host = read(&json!({
+            "id": "42231820", "types": ["host"], "operating_systems": ["Oracle Linux 8.4"],
+            "scan": {"last_scan_time": "2024-11-10T16:01:31.882Z", "last_authenticated_scan_date": "2024-11-09T22:22:44Z"},
+            "network": {"ipv4s": ["192.168.122.1"], "fqdns": ["localhost.localdomain"], "hostnames": ["agent1"],
+                "mac_addresses": ["00:50:56:a6:0c:5b"]},
+            "timestamps": {"deleted_at": "2025-01-01T00:00:00Z"},
+            "cloud": {"aws": {"ec2_instance_id": "i-1", "owner_id": "2", "region": "eu-central-1"}},
+            "ratings": {"acr": {"score": 9}},
+        }));
+        assert_eq!(host.ips, ["192.168.122.1"]);
+        assert_eq!(host.fqdns, ["localhost.localdomain"]);
+        assert_eq!(host.hostnames, ["agent1"]);
+        assert_eq!(host.macs, ["00:50:56:a6:0c:5b"]);
+        assert_eq!(
+            (host.cloud[0].id.as_str(), host.criticality, host.credentialed),
+            ("i-1", Some(5), Some(true))
+        );
+        assert!(host.last_scanned_at.is_some() && host.gone_at.is_some());
+    }
+
+    #[test]
+    fn a_record_without_identity_is_refused_with_its_place() {
+        for record in ["{}", "[]", "7", "{\"id\":\"\"}", "{\"id\":", "{\"id\":\"\u{1}\"}"] {
+            let error = asset(77, record.as_bytes()).unwrap_err();
+            assert_eq!(error.offset, 77, "{record}");
+        }
+    }
+}

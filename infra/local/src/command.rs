@@ -1,0 +1,278 @@
+//! The `vulnrelay` command: output for programs is JSON Lines on stdout, words go to stderr; exit 0 done, 1 failed,
+//! 2 bad usage or bad input.
+
+mod files;
+mod simulate;
+mod sync;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::clock::StackClock;
+use crate::secrets::LocalSecrets;
+use crate::stack::{SECRET_PREFIX, Stack, StackConfig};
+use crate::terminal;
+
+/// Where state is kept unless said otherwise.
+const DEFAULT_DATA: &str = ".vulnrelay";
+/// Hosts of the demo unless said otherwise.
+const DEFAULT_DEMO: usize = 60;
+
+/// Pulls vulnerability scanners, merges what they say, decides what matters, and sees it through to fixed.
+#[derive(Parser)]
+#[command(name = "vulnrelay", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The whole system on this machine; without --config a demo on simulated scanners (the default command)
+    Up(UpArgs),
+    /// Run every connector once, work everything that follows, print a summary
+    Sync(SyncArgs),
+    /// Ask each scanner whether address and credentials work
+    Check(StateArgs),
+    /// Serve every simulated outside system, and print the configuration to use with them
+    Simulate(SimulateArgs),
+    /// Turn files of a scanner's answers into normalised assets, findings and rules
+    Normalize(NormalizeArgs),
+    /// Score lines of factors
+    Score(FileArg),
+    /// Compute a deadline from a document of events and a policy, with the arithmetic
+    Sla(FileArg),
+    /// Print everything: assets, vulnerabilities with their findings, tickets, deliveries
+    Export(ExportArgs),
+}
+
+#[derive(Args, Clone)]
+struct StateArgs {
+    /// The configuration (connectors.yaml)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A file of secrets: NAME: text, one a line. The environment comes first
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<PathBuf>,
+    /// Directory of the state
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    data: PathBuf,
+}
+
+#[derive(Args)]
+struct UpArgs {
+    #[command(flatten)]
+    state: StateArgs,
+    /// Port of the pages, on 127.0.0.1
+    #[arg(long, default_value_t = 8420)]
+    port: u16,
+    /// Hosts of the demo
+    #[arg(long, value_name = "SIZE", default_value_t = DEFAULT_DEMO)]
+    demo: usize,
+}
+
+#[derive(Args)]
+struct SyncArgs {
+    #[command(flatten)]
+    state: StateArgs,
+    /// Stop when everything is worked
+    #[arg(long)]
+    once: bool,
+    /// Ask for everything, not only for what changed
+    #[arg(long)]
+    full: bool,
+    /// Print the summary as one JSON line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct SimulateArgs {
+    /// Port, on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 9200)]
+    port: u16,
+    /// Same seed, same estate
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Hosts
+    #[arg(long, default_value_t = DEFAULT_DEMO)]
+    size: usize,
+    /// Day of the estate; day 0 is today unless --start says otherwise
+    #[arg(long, default_value_t = 0)]
+    day: u32,
+    /// Date of day 0
+    #[arg(long, value_name = "DATE")]
+    start: Option<jiff::civil::Date>,
+    /// Faults, for example `qualys.detection:error=500@0.5`
+    #[arg(long, value_name = "SPEC", default_value = "")]
+    faults: String,
+}
+
+#[derive(Args)]
+struct NormalizeArgs {
+    /// tenable or qualys
+    #[arg(long)]
+    scanner: domain::Scanner,
+    /// tenable: assets, vulnerabilities; qualys: asset_inventory, host_detections, knowledge_base. Told from the
+    /// content where left out
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
+    /// Files; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+struct FileArg {
+    /// The file; `-` is standard input
+    file: PathBuf,
+}
+
+#[derive(Args)]
+struct ExportArgs {
+    #[command(flatten)]
+    state: StateArgs,
+    /// Format of the output
+    #[arg(long, default_value = "jsonl", value_parser = ["jsonl"])]
+    format: String,
+    /// Leave out what differs between two runs over the same data
+    #[arg(long)]
+    stable: bool,
+}
+
+/// What went wrong, and whose fault it is.
+pub enum Failure {
+    /// Bad usage or bad input: exit 2.
+    Input(String),
+    /// Anything else: exit 1.
+    Failed(String),
+}
+
+impl Failure {
+    fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    fn input(error: impl std::fmt::Display) -> Self {
+        Self::Input(error.to_string())
+    }
+}
+
+impl From<crate::stack::StackError> for Failure {
+    fn from(error: crate::stack::StackError) -> Self {
+        use crate::stack::StackError;
+        match &error {
+            StackError::Config(_) => Self::input(error),
+            StackError::Start(platform::StartError::Config(_)) => Self::input(error),
+            StackError::Aws(crate::aws::LocalAwsError::InUse(_)) => Self::input(error),
+            _ => Self::Failed(with_causes(&error)),
+        }
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let next_text = next.to_string();
+        if !text.contains(&next_text) {
+            text = format!("{text}: {next_text}");
+        }
+        cause = next.source();
+    }
+    text
+}
+
+/// Runs the command.
+pub async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log();
+    let up = || UpArgs {
+        state: StateArgs { config: None, secrets: None, data: DEFAULT_DATA.into() },
+        port: 8420,
+        demo: DEFAULT_DEMO,
+    };
+    let outcome = match cli.command.unwrap_or_else(|| Command::Up(up())) {
+        Command::Up(args) => up::up(args).await,
+        Command::Sync(args) => sync::sync(args).await,
+        Command::Check(args) => sync::check(args).await,
+        Command::Simulate(args) => simulate::simulate(args).await,
+        Command::Normalize(args) => files::normalize(&args),
+        Command::Score(args) => files::score(&args.file),
+        Command::Sla(args) => files::sla(&args.file),
+        Command::Export(args) => files::export(args).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(text)) => {
+            terminal::error(&text);
+            ExitCode::from(1)
+        }
+        Err(Failure::Input(text)) => {
+            terminal::error(&text);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Logs go to stderr; `RUST_LOG` says how much, errors alone by default.
+fn log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal::coloured())
+        .try_init();
+}
+
+/// A configuration with the secrets that it names.
+struct Loaded {
+    name: String,
+    text: String,
+    secrets: LocalSecrets,
+}
+
+/// Reads and checks the configuration and its secrets: nothing is opened before both are good.
+fn load(state: &StateArgs, default: Option<String>) -> Result<Loaded, Failure> {
+    let (name, text) = match (&state.config, default) {
+        (Some(path), _) => {
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| Failure::Input(format!("{name}: {e}: name a configuration that exists")))?;
+            (name, text)
+        }
+        (None, Some(text)) => ("the demo's configuration".to_owned(), text),
+        (None, None) => {
+            return Err(Failure::Input("--config FILE is needed: name your connectors.yaml".into()));
+        }
+    };
+    let config = platform::parse_config(&name, &text).map_err(Failure::input)?;
+    let secrets = LocalSecrets::collect(&config, (&name, &text), state.secrets.as_deref(), SECRET_PREFIX)
+        .map_err(Failure::input)?;
+    Ok(Loaded { name, text, secrets })
+}
+
+async fn start(loaded: Loaded, data: PathBuf, clock: Arc<StackClock>) -> Result<Stack, Failure> {
+    Ok(Stack::start(StackConfig {
+        data: Some(data),
+        config: (loaded.name, loaded.text),
+        author: "this machine".into(),
+        secrets: Arc::new(loaded.secrets),
+        clock,
+        engine: ::sync::EngineOptions {
+            retry_pause: jiff::SignedDuration::from_secs(2),
+            ..::sync::EngineOptions::default()
+        },
+        http: ::sync::HttpOptions::default(),
+        retry_delay: Duration::from_secs(2),
+        connector: None,
+        around: None,
+    })
+    .await?)
+}

@@ -1,0 +1,113 @@
+//! Commands that turn files into lines: `normalize`, `score`, `sla`, `export`.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sync::normalized::Normalized;
+
+use super::{ExportArgs, Failure, NormalizeArgs};
+use crate::aws::{LocalAws, LocalAwsConfig};
+use crate::stack::TABLE;
+use crate::{export, terminal};
+
+fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(std::io::stdin()));
+    }
+    let file = File::open(path)
+        .map_err(|e| Failure::Input(format!("{}: {e}: name a file that exists", path.display())))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+pub fn normalize(args: &NormalizeArgs) -> Result<(), Failure> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for path in &args.files {
+        let reader = open(path)?;
+        let mut broken = None;
+        let mut emit = |record: Normalized| {
+            if let Normalized::Refused(bad) = &record {
+                terminal::notice(&format!("{}: {bad}", path.display()));
+            }
+            if let Some(line) = line(args.scanner, record)
+                && let Err(error) = writeln!(out, "{line}")
+            {
+                broken.get_or_insert(error);
+            }
+        };
+        let stream = args.stream.as_deref().unwrap_or("");
+        let summary = match args.scanner {
+            domain::Scanner::Tenable => sync_tenable::normalize(stream, reader, &mut emit),
+            domain::Scanner::Qualys => sync_qualys::normalize(stream, reader, &mut emit),
+        };
+        summary.map_err(|error| Failure::Input(format!("{}: {error}", path.display())))?;
+        if let Some(error) = broken {
+            return Err(Failure::failed(error));
+        }
+    }
+    out.flush().map_err(Failure::failed)
+}
+
+/// One normalised record as the design's line. The connector of a file is the scanner's name.
+fn line(scanner: domain::Scanner, record: Normalized) -> Option<Value> {
+    let (kind, fields, more) = match record {
+        Normalized::Host(host) => ("asset", serde_json::to_value(host), vec![]),
+        Normalized::Finding { host, finding, title, cves, solution } => {
+            let mut more = vec![("asset_key", json!(host))];
+            more.extend(title.map(|title| ("title", json!(title))));
+            if !cves.is_empty() {
+                more.push(("cves", json!(cves)));
+            }
+            more.extend(solution.map(|solution| ("solution", json!(solution))));
+            ("finding", serde_json::to_value(finding), more)
+        }
+        Normalized::Rule(rule) => ("rule", serde_json::to_value(rule), vec![]),
+        Normalized::Refused(_) => return None,
+    };
+    let mut line = json!({ "type": kind, "connector": scanner, "scanner": scanner });
+    let object = line.as_object_mut()?;
+    if let Ok(Value::Object(fields)) = fields {
+        object.extend(fields);
+    }
+    object.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Some(line)
+}
+
+pub fn score(path: &Path) -> Result<(), Failure> {
+    let config = domain::score::ScoreConfig::default();
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for (number, line) in BufReader::new(open(path)?).lines().enumerate() {
+        let line = line.map_err(|e| Failure::Input(format!("{}:{}: {e}", path.display(), number + 1)))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let parsed: domain::score::ScoreLine = serde_json::from_str(&line)
+            .map_err(|e| Failure::Input(format!("{}:{}: {e}", path.display(), number + 1)))?;
+        let answer = serde_json::to_string(&parsed.answer(&config)).unwrap_or_default();
+        writeln!(out, "{answer}").map_err(Failure::failed)?;
+    }
+    out.flush().map_err(Failure::failed)
+}
+
+pub fn sla(path: &Path) -> Result<(), Failure> {
+    let document: domain::sla::Document = serde_json::from_reader(open(path)?)
+        .map_err(|e| Failure::Input(format!("{}:{}: {e}", path.display(), e.line())))?;
+    let answer = domain::sla::run(&document).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
+    println!("{}", serde_json::to_string(&answer).unwrap_or_default());
+    Ok(())
+}
+
+pub async fn export(args: ExportArgs) -> Result<(), Failure> {
+    let data = &args.state.data;
+    if !data.is_dir() {
+        return Err(Failure::Input(format!("{}: there is no state: run a sync first", data.display())));
+    }
+    let config = LocalAwsConfig { data: Some(data.clone()), ..LocalAwsConfig::new(vec![]) };
+    let aws = LocalAws::start(config).await.map_err(crate::stack::StackError::from)?;
+    let store = crate::stack::table_of(&aws, TABLE);
+    let mut out = BufWriter::new(std::io::stdout());
+    export::export(&store, args.stable, &mut out).await.map_err(Failure::failed)?;
+    aws.shutdown().await;
+    Ok(())
+}

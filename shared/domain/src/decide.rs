@@ -1,0 +1,474 @@
+//! What follows from everything known about one asset: which vulnerabilities it has, where they stand, how much they
+//! matter, until when, and what has to happen outside.
+//!
+//! A pure function. Called twice with the same facts it decides the same; called with what it decided, it changes
+//! nothing.
+
+mod effects;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::finding::Rule;
+use crate::host::Host;
+use crate::ids::{CveId, RuleId, Scanner, SightingId, VulnId};
+use crate::intel::{Feed, Intel};
+use crate::merge::{Group, Mergeable, merge};
+use crate::policy::{Config, impact, owner};
+use crate::score::{self, Criticality, Factors, Score, Share, rewrite_needed};
+use crate::sla::{self, Event, What};
+use crate::vulnerability::{
+    Asset, Counted, FindingRef, Severity, Sighting, Statement, Status, Vulnerability,
+};
+
+pub use effects::SWEEP_AFTER;
+
+/// Owner of what no ownership rule matches.
+pub const UNOWNED: &str = "unowned";
+
+/// Everything that is known about one asset.
+pub struct Facts<'a> {
+    /// The asset with its sightings.
+    pub asset: &'a Asset,
+    /// The vulnerabilities it has so far.
+    pub known: &'a BTreeMap<VulnId, Vulnerability>,
+    /// What each of its sightings says.
+    pub sightings: &'a BTreeMap<SightingId, Said>,
+    /// Definitions of the rules.
+    pub rules: &'a BTreeMap<(Scanner, RuleId), Rule>,
+    /// What the world knows of the CVEs.
+    pub intel: &'a BTreeMap<CveId, Intel>,
+    /// Which feeds have been read: what they do not list is then known to be unlisted.
+    pub feeds: Feeds,
+    /// What the company wants, and the version of that document.
+    pub config: &'a Config,
+    /// Version of the policies.
+    pub policy_version: u64,
+    /// The first sync of one of its connectors is under way: what is found now is no news.
+    pub first_sync: bool,
+    /// The current time.
+    pub now: Timestamp,
+}
+
+/// Feeds that have been read at least once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Feeds {
+    /// CISA KEV.
+    pub kev: bool,
+    /// EPSS.
+    pub epss: bool,
+    /// Exploit-DB.
+    pub exploitdb: bool,
+    /// Metasploit.
+    pub metasploit: bool,
+}
+
+impl Feeds {
+    /// The same, and this feed too.
+    #[must_use]
+    pub fn with(mut self, feed: Feed) -> Self {
+        match feed {
+            Feed::Kev => self.kev = true,
+            Feed::Epss => self.epss = true,
+            Feed::Exploitdb => self.exploitdb = true,
+            Feed::Metasploit => self.metasploit = true,
+        }
+        self
+    }
+}
+
+/// What one sighting says.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// The kind of scanner.
+    pub scanner: Scanner,
+    /// The host.
+    pub sighting: Sighting,
+    /// Its findings.
+    pub statements: Vec<Statement>,
+}
+
+/// What follows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// The asset as it is to be.
+    pub asset: Asset,
+    /// Vulnerabilities that are new or different.
+    pub changed: Vec<Vulnerability>,
+    /// Vulnerabilities that became part of another.
+    pub merged: BTreeMap<VulnId, VulnId>,
+    /// What is to be counted, in the order of ids.
+    pub transitions: Vec<Transition>,
+}
+
+/// A change of what one vulnerability contributes to the counters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// Whose counters it leaves, and as what.
+    pub from: Option<(String, Counted)>,
+    /// Whose counters it enters, and as what.
+    pub to: Option<(String, Counted)>,
+    /// Days from detection to fix, when it was fixed now.
+    pub days_to_fix: Option<i64>,
+}
+
+/// Decides.
+pub fn decide(facts: &Facts<'_>) -> Decided {
+    let mut asset = describe(facts);
+    let findings = findings_of(facts);
+    let mergeable: Vec<Mergeable> = findings.iter().map(|f| f.mergeable.clone()).collect();
+    let groups = merge(&asset.id, &mergeable, facts.known);
+    let mut wanted: BTreeMap<VulnId, Vulnerability> = BTreeMap::new();
+    let mut merged = BTreeMap::new();
+    for group in &groups {
+        let members: Vec<&Found<'_>> = group.members.iter().map(|&m| &findings[m]).collect();
+        if let Some(vulnerability) = derive(facts, &asset, group, &members) {
+            merged.extend(group.absorbed.iter().map(|old| (old.clone(), vulnerability.id.clone())));
+            wanted.insert(vulnerability.id.clone(), vulnerability);
+        }
+    }
+    // What nobody states any more is kept as it is, but nobody sees it either.
+    for (id, orphan) in facts.known {
+        if !wanted.contains_key(id) && !merged.contains_key(id) {
+            wanted.insert(id.clone(), status::orphaned(facts, &asset, orphan));
+        }
+    }
+    effects::announce(facts, &mut asset, &mut wanted);
+    effects::tickets(facts, &mut wanted);
+    effects::sweep(facts, &mut asset, &mut wanted);
+    let transitions = count(facts, &mut asset, &wanted);
+    let changed = wanted
+        .into_values()
+        .filter_map(|mut wanted| {
+            let known = facts.known.get(&wanted.id);
+            wanted.policy_version = known.map_or(facts.policy_version, |known| known.policy_version);
+            if known == Some(&wanted) {
+                return None;
+            }
+            wanted.policy_version = facts.policy_version;
+            Some(wanted)
+        })
+        .collect();
+    Decided { asset, changed, merged, transitions }
+}
+
+/// A statement with what its rule adds.
+struct Found<'a> {
+    said: &'a Said,
+    statement: &'a Statement,
+    rule: Option<&'a Rule>,
+    mergeable: Mergeable,
+}
+
+impl Found<'_> {
+    fn severity(&self) -> Severity {
+        self.statement.finding.severity
+    }
+}
+
+fn findings_of<'a>(facts: &'a Facts<'_>) -> Vec<Found<'a>> {
+    let mut found = Vec::new();
+    for (sighting, said) in facts.sightings {
+        for statement in &said.statements {
+            let finding = &statement.finding;
+            let rule = facts.rules.get(&(said.scanner, finding.rule.clone()));
+            let reference =
+                FindingRef { sighting: sighting.clone(), finding: finding.key.clone(), rule: finding.rule.clone() };
+            let cves = rule.map(|rule| rule.cves.clone()).unwrap_or_default();
+            let mergeable = Mergeable { finding: reference, scanner: said.scanner, cves };
+            found.push(Found { said, statement, rule, mergeable });
+        }
+    }
+    found.sort_by(|a, b| a.mergeable.cmp(&b.mergeable));
+    found
+}
+
+/// The merged description of the asset, its owner and what is at stake.
+fn describe(facts: &Facts<'_>) -> Asset {
+    let mut asset = facts.asset.clone();
+    let hosts: Vec<Host> = facts.sightings.values().map(|said| said.sighting.host()).collect();
+    if let Some(host) = unite(&hosts) {
+        asset.host = host;
+    }
+    let gone: Option<Vec<Timestamp>> = hosts.iter().map(|host| host.gone_at).collect();
+    asset.gone_at = gone.and_then(|times| times.into_iter().max());
+    let rule = owner(&facts.config.ownership, &asset.host);
+    asset.owner = rule.map_or_else(|| UNOWNED.to_owned(), |rule| rule.owner.clone());
+    asset.service = rule.and_then(|rule| rule.service.clone());
+    (asset.criticality, asset.exposure) = impact(&facts.config.impact, &asset.host);
+    asset
+}
+
+/// One description out of several: the first that knows something says it, lists are united.
+fn unite(hosts: &[Host]) -> Option<Host> {
+    fn add<T: Clone + Ord>(mine: &mut Vec<T>, theirs: &[T]) {
+        let known: BTreeSet<T> = mine.iter().cloned().collect();
+        mine.extend(theirs.iter().filter(|t| !known.contains(t)).cloned());
+    }
+    let mut hosts = hosts.iter();
+    let mut all = hosts.next()?.clone();
+    for host in hosts {
+        let mut united = all.clone().completed_with(host);
+        for (mine, theirs) in [
+            (&mut united.hostnames, &host.hostnames),
+            (&mut united.fqdns, &host.fqdns),
+            (&mut united.netbios, &host.netbios),
+            (&mut united.ips, &host.ips),
+            (&mut united.macs, &host.macs),
+            (&mut united.agent_ids, &host.agent_ids),
+        ] {
+            add(mine, theirs);
+        }
+        add(&mut united.cloud, &host.cloud);
+        add(&mut united.tags, &host.tags);
+        united.criticality = all.criticality.max(host.criticality);
+        // Still there as long as anybody sees it.
+        united.gone_at = all.gone_at.and(host.gone_at);
+        all = united;
+    }
+    Some(all)
+}
+
+/// The vulnerability that a group of findings is. `None`: not worth a record.
+fn derive(facts: &Facts<'_>, asset: &Asset, group: &Group, members: &[&Found<'_>]) -> Option<Vulnerability> {
+    let known = facts.known.get(&group.id);
+    let seen = status::seen(facts, members);
+    let severity = members
+        .iter()
+        .filter(|m| status::is_seen(m))
+        .map(|m| m.severity())
+        .max()
+        .or(known.map(|known| known.severity))
+        .or(members.iter().map(|m| m.severity()).max())?;
+    if known.is_none() {
+        // Closed before we heard of it, or a mere observation: the statement is record enough.
+        let worth = match seen {
+            status::Seen::Open | status::Seen::Suppressed => true,
+            status::Seen::Stale | status::Seen::Closed(_) | status::Seen::Gone(_) => false,
+        };
+        let informational = severity == Severity::Info && !facts.config.policies.promote.contains(&Severity::Info);
+        if !worth || informational {
+            return None;
+        }
+    }
+    let Weighed { factors, leading_cve, epss_model } = factors(facts, asset, &group.cves, members, severity);
+    let score = score::score(&factors, &facts.config.policies.score);
+    let detected = detected(members, facts.now);
+    let mut vulnerability = match known {
+        Some(known) => known.clone(),
+        None => Vulnerability {
+            id: group.id.clone(),
+            asset: asset.id.clone(),
+            title: String::new(),
+            cves: Vec::new(),
+            findings: Vec::new(),
+            scanners: Vec::new(),
+            aliases: Vec::new(),
+            severity,
+            status: Status::Created,
+            score: score.clone(),
+            factors: factors.clone(),
+            leading_cve: leading_cve.clone(),
+            epss_model: epss_model.clone(),
+            events: vec![Event {
+                at: detected,
+                what: What::Detected {
+                    severity,
+                    criticality: asset.criticality.and_then(Criticality::new),
+                    awaiting_promotion: !facts.config.policies.promote.contains(&severity),
+                },
+            }],
+            due: None,
+            announced: BTreeSet::new(),
+            policy_version: facts.policy_version,
+            known_since: facts.now,
+            next_at: None,
+            decision: None,
+            ticket: None,
+            ticket_wishes: 0,
+            intents: BTreeMap::new(),
+        },
+    };
+    for absorbed in &group.absorbed {
+        absorb(&mut vulnerability, facts.known.get(absorbed));
+    }
+    vulnerability.title = title(members).unwrap_or_else(|| vulnerability.title.clone());
+    vulnerability.cves.clone_from(&group.cves);
+    vulnerability.findings = members.iter().map(|m| m.mergeable.finding.clone()).collect();
+    vulnerability.scanners = members.iter().map(|m| m.said.scanner).collect::<BTreeSet<_>>().into_iter().collect();
+    take_score(&mut vulnerability, score, factors, leading_cve, epss_model, severity);
+    status::advance(facts, asset, &mut vulnerability, &seen, severity);
+    let policy = &facts.config.policies.sla;
+    vulnerability.due = sla::sla(&vulnerability.events, policy).due;
+    Some(vulnerability)
+}
+
+/// A score that moves by little within its band is not taken over: EPSS moves a little every day.
+fn take_score(
+    vulnerability: &mut Vulnerability,
+    score: Score,
+    factors: Factors,
+    leading_cve: Option<CveId>,
+    epss_model: Option<String>,
+    severity: Severity,
+) {
+    let old = (vulnerability.score.value, vulnerability.score.band);
+    let news = rewrite_needed(old, (score.value, score.band))
+        || severity != vulnerability.severity
+        || factors.kev != vulnerability.factors.kev
+        || factors.criticality != vulnerability.factors.criticality
+        || factors.exposure != vulnerability.factors.exposure
+        || vulnerability.leading_cve.as_ref().is_some_and(|cve| !vulnerability.cves.contains(cve));
+    if news {
+        vulnerability.score = score;
+        vulnerability.factors = factors;
+        vulnerability.leading_cve = leading_cve;
+        vulnerability.epss_model = epss_model;
+    }
+}
+
+/// Takes over what an absorbed vulnerability has and this one lacks.
+fn absorb(vulnerability: &mut Vulnerability, absorbed: Option<&Vulnerability>) {
+    let Some(absorbed) = absorbed else { return };
+    if !vulnerability.aliases.contains(&absorbed.id) {
+        vulnerability.aliases.push(absorbed.id.clone());
+        vulnerability.aliases.extend(absorbed.aliases.iter().cloned());
+    }
+    vulnerability.announced.extend(absorbed.announced.iter().copied());
+    vulnerability.ticket = vulnerability.ticket.take().or_else(|| absorbed.ticket.clone());
+    vulnerability.decision = vulnerability.decision.take().or_else(|| absorbed.decision.clone());
+}
+
+/// The title of the worst finding whose rule is defined; else the rule's number.
+fn title(members: &[&Found<'_>]) -> Option<String> {
+    let best = members
+        .iter()
+        .filter(|m| m.rule.is_some())
+        .max_by_key(|m| (status::is_seen(m), m.severity(), std::cmp::Reverse(m.mergeable.finding.clone())));
+    match best.and_then(|m| m.rule) {
+        Some(rule) => Some(rule.title.clone()),
+        None => members.first().map(|m| format!("{} rule {}", m.mergeable.scanner, m.mergeable.finding.rule)),
+    }
+}
+
+/// When the oldest finding that the scanner still sees was first found; never in the future.
+fn detected(members: &[&Found<'_>], now: Timestamp) -> Timestamp {
+    let seen = members.iter().filter(|m| status::is_seen(m)).filter_map(|m| m.statement.finding.first_found);
+    seen.min().map_or(now, |at| at.min(now))
+}
+
+/// What the score is computed from.
+struct Weighed {
+    factors: Factors,
+    /// The CVE that would score highest alone.
+    leading_cve: Option<CveId>,
+    /// The model behind the EPSS that counts.
+    epss_model: Option<String>,
+}
+
+/// Gathers what the score is computed from.
+fn factors(
+    facts: &Facts<'_>,
+    asset: &Asset,
+    cves: &[CveId],
+    members: &[&Found<'_>],
+    severity: Severity,
+) -> Weighed {
+    let base = Factors {
+        severity: Some(severity),
+        criticality: asset.criticality.and_then(Criticality::new),
+        exposure: asset.exposure,
+        ..Factors::default()
+    };
+    // The best CVSS of the findings that name this CVE; a finding's own before its rule's.
+    let cvss = |wanted: Option<&CveId>| {
+        members
+            .iter()
+            .filter(|m| wanted.is_none_or(|cve| m.mergeable.cves.contains(cve)))
+            .filter_map(|m| m.statement.finding.cvss.as_ref().or(m.rule.and_then(|rule| rule.cvss.as_ref())))
+            .map(|cvss| cvss.score.0)
+            .max()
+            .and_then(score::Cvss::from_tenths)
+    };
+    if cves.is_empty() {
+        let factors = Factors { cvss: cvss(None), has_cve: Some(false), ..base };
+        return Weighed { factors, leading_cve: None, epss_model: None };
+    }
+    let each: Vec<(CveId, Factors)> = cves
+        .iter()
+        .map(|cve| {
+            let known = facts.intel.get(cve);
+            let kev = known.and_then(|intel| intel.kev.as_ref());
+            let epss = known.and_then(|intel| intel.epss.as_ref());
+            let exploits = known.map(|intel| &intel.exploits);
+            let listed = |read: bool, listed: bool| (read || listed).then_some(listed);
+            let edb = exploits.is_some_and(|e| !e.exploitdb.is_empty());
+            let msf = exploits.is_some_and(|e| !e.metasploit.is_empty());
+            let factors = Factors {
+                cvss: cvss(Some(cve)),
+                kev: listed(facts.feeds.kev, kev.is_some()),
+                ransomware: listed(facts.feeds.kev, kev.is_some_and(|kev| kev.ransomware)),
+                metasploit: listed(facts.feeds.metasploit, msf),
+                metasploit_good_rank: exploits.and_then(|e| e.metasploit_rank).map(|rank| rank >= Intel::METASPLOIT_GOOD),
+                exploitdb: listed(facts.feeds.exploitdb, edb),
+                exploitdb_verified: edb.then(|| exploits.is_some_and(|e| e.exploitdb_verified)),
+                epss: epss.and_then(|epss| Share::new(epss.score)),
+                percentile: epss.and_then(|epss| Share::new(epss.percentile)),
+                has_cve: Some(true),
+                ..base.clone()
+            };
+            (cve.clone(), factors)
+        })
+        .collect();
+    let alone = |factors: &Factors| score::score(factors, &facts.config.policies.score).value;
+    let leading = each.iter().max_by_key(|(cve, factors)| (alone(factors), std::cmp::Reverse(cve)));
+    let leading_cve = leading.map(|(cve, _)| cve.clone());
+    match Factors::highest(each.iter().map(|(cve, factors)| (cve.clone(), factors))) {
+        Some(highest) => {
+            let epss = facts.intel.get(&highest.from.epss).and_then(|intel| intel.epss.as_ref());
+            Weighed { factors: highest.factors, leading_cve, epss_model: epss.map(|epss| epss.model.clone()) }
+        }
+        None => Weighed { factors: base, leading_cve, epss_model: None },
+    }
+}
+
+/// Compares what the asset has contributed to the counters with what it should.
+fn count(facts: &Facts<'_>, asset: &mut Asset, wanted: &BTreeMap<VulnId, Vulnerability>) -> Vec<Transition> {
+    let before = facts.asset;
+    let now: BTreeMap<VulnId, Counted> = wanted
+        .values()
+        .map(|v| {
+            let counted = Counted { status: v.status, severity: v.severity, overdue: v.is_overdue(facts.now) };
+            (v.id.clone(), counted)
+        })
+        .collect();
+    let ids: BTreeSet<&VulnId> = before.counted.keys().chain(now.keys()).collect();
+    let mut transitions = Vec::new();
+    for id in ids {
+        let (from, to) = (before.counted.get(id), now.get(id));
+        if from == to && before.owner == asset.owner {
+            continue;
+        }
+        let fixed_now = to.is_some_and(|to| to.status == Status::Fixed)
+            && from.is_some_and(|from| from.status != Status::Fixed);
+        transitions.push(Transition {
+            from: from.map(|counted| (before.owner.clone(), *counted)),
+            to: to.map(|counted| (asset.owner.clone(), *counted)),
+            days_to_fix: if fixed_now { wanted.get(id).and_then(days_to_fix) } else { None },
+        });
+    }
+    asset.counted = now;
+    transitions
+}
+
+fn days_to_fix(vulnerability: &Vulnerability) -> Option<i64> {
+    let last = |wanted: fn(&What) -> bool| vulnerability.events.iter().rev().find(|e| wanted(&e.what)).map(|e| e.at);
+    let fixed = last(|what| matches!(what, What::Fixed))?;
+    let since = last(|what| matches!(what, What::Reopened)).or(last(|what| matches!(what, What::Detected { .. })))?;
+    Some(fixed.duration_since(since).as_hours() / 24)
+}

@@ -1,0 +1,168 @@
+//! What has to happen outside: notifications and tickets, as intents under keys that are the same each time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::Facts;
+use crate::ids::VulnId;
+use crate::policy::Config;
+use crate::sla::{self, CrossingKey, CrossingKind, What};
+use crate::vulnerability::{
+    Announced, Asset, Effect, Intent, NotifyEvent, Status, TicketState, Vulnerability,
+};
+
+/// Plans notifications, one per channel and kind of event, and remembers on each vulnerability what was announced.
+///
+/// The asset is written before its vulnerabilities: what one of its pending intents announces is announced, even if
+/// the function died before the vulnerability could remember it.
+pub(super) fn announce(facts: &Facts<'_>, asset: &mut Asset, wanted: &mut BTreeMap<VulnId, Vulnerability>) {
+    let policy = &facts.config.policies.sla;
+    let mut news: BTreeMap<NotifyEvent, Vec<Announced>> = BTreeMap::new();
+    let planned: BTreeSet<(NotifyEvent, Announced)> = asset
+        .intents
+        .values()
+        .filter_map(|intent| if let Effect::Notify { event, about, .. } = &intent.effect { Some((event, about)) } else { None })
+        .flat_map(|(event, about)| about.iter().map(|about| (*event, about.clone())))
+        .collect();
+    let mut plan = |event: NotifyEvent, vulnerability: &VulnId, crossing: Option<CrossingKey>| {
+        let about = Announced { vulnerability: vulnerability.clone(), crossing };
+        if !planned.contains(&(event, about.clone())) {
+            news.entry(event).or_default().push(about);
+        }
+    };
+    for vulnerability in wanted.values_mut() {
+        let active = vulnerability.status.is_open();
+        if active {
+            for crossing in sla::due_crossings(
+                &vulnerability.events,
+                policy,
+                facts.now,
+                &vulnerability.announced,
+                vulnerability.known_since,
+            ) {
+                plan(event_of(crossing.key), &vulnerability.id, Some(crossing.key));
+                vulnerability.announced.insert(crossing.key);
+            }
+            for event in told(facts, vulnerability) {
+                plan(event, &vulnerability.id, None);
+            }
+        }
+        vulnerability.next_at = next_at(facts, vulnerability);
+    }
+    for (event, mut about) in news {
+        about.sort_by_key(|a| (std::cmp::Reverse(wanted[&a.vulnerability].score.value), a.vulnerability.clone()));
+        for channel in &facts.config.channels {
+            let about: Vec<Announced> = about
+                .iter()
+                .filter(|a| channel.wants(event, wanted[&a.vulnerability].severity, &asset.owner))
+                .cloned()
+                .collect();
+            if about.is_empty() {
+                continue;
+            }
+            // What is opened again is news again.
+            let episodes: Vec<usize> = about.iter().map(|a| reopenings(&wanted[&a.vulnerability])).collect();
+            let text = serde_json::to_string(&(&channel.name, event, &asset.id, &about, episodes)).unwrap_or_default();
+            let key = format!("n-{:016x}", crate::digest(text.as_bytes()));
+            let effect = Effect::Notify { channel: channel.name.to_string(), event, about };
+            asset.intents.entry(key.clone()).or_insert(Intent { key, effect, since: facts.now });
+        }
+    }
+}
+
+/// When somebody has to look at a vulnerability next: for an open one at the next crossing, and at the deadline, from
+/// which on it counts as overdue even where that was announced under an earlier deadline; for an accepted one at the
+/// end of the acceptance. What it crossed before is announced when it is open again.
+fn next_at(facts: &Facts<'_>, vulnerability: &Vulnerability) -> Option<Timestamp> {
+    let ahead = |at: &Timestamp| *at > facts.now;
+    if vulnerability.status == Status::RiskAccepted {
+        return vulnerability.decision.as_ref()?.until.filter(ahead);
+    }
+    if !vulnerability.status.is_open() {
+        return None;
+    }
+    let (events, policy) = (&vulnerability.events, &facts.config.policies.sla);
+    let crossing = sla::next_at(events, policy, &vulnerability.announced, vulnerability.known_since);
+    crossing.into_iter().chain(vulnerability.due.filter(ahead)).min()
+}
+
+fn reopenings(vulnerability: &Vulnerability) -> usize {
+    vulnerability.events.iter().filter(|event| event.what == What::Reopened).count()
+}
+
+fn event_of(crossing: CrossingKey) -> NotifyEvent {
+    match crossing.kind {
+        CrossingKind::Warning { .. } => NotifyEvent::Approaching,
+        CrossingKind::Overdue => NotifyEvent::Overdue,
+        CrossingKind::FollowUp { .. } => NotifyEvent::FollowUp,
+    }
+}
+
+/// News that are no crossings: it was opened, or it became known to be exploited. The state before tells, so each is
+/// told once; a first sync has no news.
+fn told(facts: &Facts<'_>, vulnerability: &Vulnerability) -> Vec<NotifyEvent> {
+    let mut events = Vec::new();
+    let before = facts.known.get(&vulnerability.id);
+    let was_open = before.is_some_and(|v| v.status.is_open());
+    let was_known = before.is_some_and(|v| v.status != Status::Created && v.status != Status::Fixed);
+    if !was_open && !was_known && !facts.first_sync {
+        events.push(NotifyEvent::Opened);
+    }
+    let listed = |v: &Vulnerability| v.events.iter().any(|e| matches!(e.what, What::KevListed { .. }));
+    if before.is_some_and(|before| !listed(before)) && listed(vulnerability) {
+        events.push(NotifyEvent::Exploited);
+    }
+    events
+}
+
+/// Plans tickets: one per vulnerability that the policy wants one for, closed and reopened with it.
+///
+/// A wish keeps its key until it is fulfilled or withdrawn. The next one has another: what was delivered under a key
+/// is not delivered again.
+pub(super) fn tickets(facts: &Facts<'_>, wanted: &mut BTreeMap<VulnId, Vulnerability>) {
+    for vulnerability in wanted.values_mut() {
+        let effect = ticket_effect(facts.config, vulnerability);
+        vulnerability.intents.retain(|_, intent| Some(&intent.effect) == effect.as_ref());
+        let Some(effect) = effect.filter(|_| vulnerability.intents.is_empty()) else { continue };
+        let verb = if matches!(effect, Effect::OpenTicket { .. }) { "open" } else { "close" };
+        let key = format!("t-{verb}-{}-{}", vulnerability.id, vulnerability.ticket_wishes);
+        vulnerability.ticket_wishes += 1;
+        vulnerability.intents.insert(key.clone(), Intent { key, effect, since: facts.now });
+    }
+}
+
+/// What is to be done about the ticket of a vulnerability now. A stale one is left alone: nobody knows.
+fn ticket_effect(config: &Config, vulnerability: &Vulnerability) -> Option<Effect> {
+    let is_open = vulnerability.status.is_open();
+    let over = matches!(
+        vulnerability.status,
+        Status::Fixed | Status::Gone | Status::RiskAccepted | Status::FalsePositive | Status::Suppressed
+    );
+    let Some(ticket) = &vulnerability.ticket else {
+        let wants = is_open
+            && config.policies.tickets.contains(&vulnerability.severity)
+            && vulnerability.score.value >= config.policies.ticket_min_score;
+        let tracker = config.trackers.first().filter(|_| wants)?;
+        return Some(Effect::OpenTicket { tracker: tracker.name.to_string() });
+    };
+    // A ticket stays where it is, also when another tracker is used by now.
+    let tracker = config.trackers.iter().find(|tracker| tracker.name.as_str() == ticket.tracker)?.name.to_string();
+    match ticket.state {
+        TicketState::Closed if is_open => Some(Effect::OpenTicket { tracker }),
+        TicketState::Open if over => Some(Effect::CloseTicket { tracker }),
+        TicketState::Open | TicketState::Closed => None,
+    }
+}
+
+/// Effects that nobody confirmed within this time are asked for again: the message may be lost, or the receiver's
+/// budget was used up.
+pub const SWEEP_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
+
+/// Asks again for effects that were not confirmed in time. Trying twice under one key has the effect once.
+pub(super) fn sweep(facts: &Facts<'_>, asset: &mut Asset, wanted: &mut BTreeMap<VulnId, Vulnerability>) {
+    let intents = asset.intents.values_mut().chain(wanted.values_mut().flat_map(|v| v.intents.values_mut()));
+    for intent in intents.filter(|intent| intent.since + SWEEP_AFTER <= facts.now) {
+        intent.since = facts.now;
+    }
+}

@@ -1,0 +1,253 @@
+//! Where a vulnerability stands: scanners own found and fixed, people own the decisions.
+
+use jiff::civil::Time;
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{Facts, Found};
+use crate::finding::FindingState;
+use crate::score::Criticality;
+use crate::sla::{self, Event, What};
+use crate::vulnerability::{Asset, Severity, Status, Vulnerability};
+
+/// What all findings of a vulnerability say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// A scanner sees it.
+    Open,
+    /// Scanners see it and were told to disregard it.
+    Suppressed,
+    /// Nobody looked lately.
+    Stale,
+    /// All findings are closed, the last at that time.
+    Closed(Timestamp),
+    /// The host is gone, since then.
+    Gone(Timestamp),
+}
+
+/// Whether the scanner sees the finding now, as far as is proven.
+pub(super) fn is_seen(found: &Found<'_>) -> bool {
+    one(found) == Seen::Open || one(found) == Seen::Suppressed
+}
+
+fn one(found: &Found<'_>) -> Seen {
+    let (sighting, statement) = (&found.said.sighting, found.statement);
+    let closed = statement.closing.as_ref().filter(|_| statement.is_closed(sighting));
+    if let Some(closing) = closed {
+        return Seen::Closed(closing.at);
+    }
+    if let Some(at) = sighting.host().gone_at {
+        return Seen::Gone(at);
+    }
+    match statement.finding.state {
+        // Fixed before we ever saw it open: no closing waits for a run.
+        FindingState::Fixed if statement.closing.is_none() => {
+            Seen::Closed(statement.finding.fixed_at.unwrap_or(Timestamp::UNIX_EPOCH))
+        }
+        FindingState::Suppressed => Seen::Suppressed,
+        _ if sighting.missing_since.is_some() => Seen::Stale,
+        FindingState::Open | FindingState::Reopened | FindingState::Fixed => Seen::Open,
+    }
+}
+
+/// It is fixed when all its findings are; one that nobody looked at lately keeps it from being fixed.
+pub(super) fn seen(_facts: &Facts<'_>, members: &[&Found<'_>]) -> Seen {
+    let all: Vec<Seen> = members.iter().map(|m| one(m)).collect();
+    for wanted in [Seen::Open, Seen::Suppressed, Seen::Stale] {
+        if all.contains(&wanted) {
+            return wanted;
+        }
+    }
+    let closed = all.iter().filter_map(|seen| if let Seen::Closed(at) = seen { Some(*at) } else { None }).max();
+    let gone = all.iter().filter_map(|seen| if let Seen::Gone(at) = seen { Some(*at) } else { None }).max();
+    match (closed, gone) {
+        (Some(at), _) => Seen::Closed(at),
+        (None, Some(at)) => Seen::Gone(at),
+        (None, None) => Seen::Stale,
+    }
+}
+
+/// A vulnerability that no statement supports any more: its sightings were moved or removed. Nobody proved it fixed.
+pub(super) fn orphaned(facts: &Facts<'_>, asset: &Asset, known: &Vulnerability) -> Vulnerability {
+    let mut orphan = known.clone();
+    if !matches!(orphan.status, Status::Fixed | Status::Gone) {
+        let seen = asset.gone_at.map_or(Seen::Stale, Seen::Gone);
+        let severity = orphan.severity;
+        advance(facts, asset, &mut orphan, &seen, severity);
+    }
+    orphan
+}
+
+/// Adds to the ledger what has happened since, and derives the status.
+pub(super) fn advance(
+    facts: &Facts<'_>,
+    asset: &Asset,
+    vulnerability: &mut Vulnerability,
+    seen: &Seen,
+    severity: Severity,
+) {
+    let now = facts.now;
+    let is_new = !facts.known.contains_key(&vulnerability.id);
+    list_kev(facts, vulnerability, is_new);
+    judge_falseness(vulnerability, now);
+    record_scans(vulnerability, seen, now);
+    record_acceptance(vulnerability, now);
+    if severity != vulnerability.severity {
+        vulnerability.events.push(Event { at: now, what: What::SeverityChanged { severity } });
+        vulnerability.severity = severity;
+    }
+    let criticality = asset.criticality.and_then(Criticality::new);
+    if criticality != last_criticality(&vulnerability.events) {
+        vulnerability.events.push(Event { at: now, what: What::CriticalityChanged { criticality } });
+    }
+    if *seen == Seen::Open && awaits_promotion(&vulnerability.events) {
+        let works = matches!(decided(vulnerability), Some(Status::InProgress | Status::AwaitingValidation));
+        if works || facts.config.policies.promote.contains(&severity) {
+            vulnerability.events.push(Event { at: now, what: What::Promoted });
+        }
+    }
+    vulnerability.status = status(vulnerability, seen, now);
+    let policy = &facts.config.policies.sla;
+    // Acceptances and pauses that ended on their date become part of the ledger.
+    let ended = sla::sla(&vulnerability.events, policy).unrecorded;
+    vulnerability.events.extend(ended.into_iter().filter(|event| event.at <= now));
+}
+
+/// What a person decided, whether or not it still counts.
+fn decided(vulnerability: &Vulnerability) -> Option<Status> {
+    vulnerability.decision.as_ref().map(|decision| decision.status)
+}
+
+/// The last event of some kinds.
+fn last(events: &[Event], of: impl Fn(&What) -> bool) -> Option<&Event> {
+    events.iter().rev().find(|event| of(&event.what))
+}
+
+/// Whether it is a finding that was never promoted. What was promoted once stays promoted.
+fn awaits_promotion(events: &[Event]) -> bool {
+    let awaited = |what: &What| matches!(what, What::Promoted | What::Detected { .. });
+    last(events, awaited).is_some_and(|e| matches!(e.what, What::Detected { awaiting_promotion: true, .. }))
+}
+
+/// Notes that it was fixed, or that it is back. A false positive was never there, so that it can be neither.
+fn record_scans(vulnerability: &mut Vulnerability, seen: &Seen, now: Timestamp) {
+    if decided(vulnerability) == Some(Status::FalsePositive) {
+        return;
+    }
+    let events = &mut vulnerability.events;
+    let turned = last(events, |what| matches!(what, What::Fixed | What::Reopened));
+    let is_fixed = turned.is_some_and(|event| event.what == What::Fixed);
+    match seen {
+        Seen::Closed(at) if !is_fixed => {
+            // Scanners have their own dates; the fix does not come before what the ledger already has.
+            let latest = events.iter().map(|event| event.at).max().unwrap_or(now);
+            events.push(Event { at: (*at).clamp(latest.min(now), now), what: What::Fixed });
+        }
+        Seen::Open if is_fixed => events.push(Event { at: now, what: What::Reopened }),
+        _ => {}
+    }
+}
+
+fn last_criticality(events: &[Event]) -> Option<Criticality> {
+    events.iter().rev().find_map(|event| match event.what {
+        What::Detected { criticality, .. } | What::CriticalityChanged { criticality } => Some(criticality),
+        _ => None,
+    })?
+}
+
+/// Notes an entry in CISA's catalogue, or a change of its due date, when we learn of it. Of several CVEs, the earliest
+/// due date counts.
+fn list_kev(facts: &Facts<'_>, vulnerability: &mut Vulnerability, is_new: bool) {
+    let entry = vulnerability
+        .cves
+        .iter()
+        .filter_map(|cve| facts.intel.get(cve)?.kev.as_ref())
+        .min_by_key(|kev| (kev.due, kev.added));
+    let Some(kev) = entry else { return };
+    let utc = |date: jiff::civil::Date, time: Time| date.to_datetime(time).to_zoned(TimeZone::UTC).ok();
+    let Some(due) = utc(kev.due, jiff::civil::time(23, 59, 59, 0)).map(|z| z.timestamp()) else { return };
+    let date_added = utc(kev.added, Time::midnight()).map(|z| z.timestamp());
+    let listed = What::KevListed { due, date_added };
+    let latest = vulnerability.events.iter().rev().find(|event| matches!(event.what, What::KevListed { .. }));
+    if latest.is_none_or(|event| event.what != listed) {
+        let at = if is_new { vulnerability.known_since } else { facts.now };
+        vulnerability.events.push(Event { at, what: listed });
+    }
+}
+
+/// Brings into the ledger that a person judged it a false positive, or no longer does.
+fn judge_falseness(vulnerability: &mut Vulnerability, now: Timestamp) {
+    let turned = last(&vulnerability.events, |what| matches!(what, What::FalsePositive | What::Reopened));
+    let is_false = turned.is_some_and(|event| event.what == What::FalsePositive);
+    let decision = vulnerability.decision.as_ref();
+    let judged = decision.filter(|decision| decision.status == Status::FalsePositive);
+    let event = match (judged, is_false) {
+        (Some(decision), false) => {
+            let after = turned.map_or(decision.at, |event| decision.at.max(event.at));
+            Event { at: after, what: What::FalsePositive }
+        }
+        (None, true) => Event { at: decision.map_or(now, |decision| decision.at), what: What::Reopened },
+        _ => return,
+    };
+    vulnerability.events.push(event);
+}
+
+/// Brings into the ledger that a person accepted the risk, or that the acceptance ended before its date.
+fn record_acceptance(vulnerability: &mut Vulnerability, now: Timestamp) {
+    let events = &mut vulnerability.events;
+    let closes = |what: &What| matches!(what, What::Fixed | What::FalsePositive | What::Reopened);
+    let decision = vulnerability.decision.as_ref();
+    if let Some(decision) = decision.filter(|decision| decision.status == Status::RiskAccepted) {
+        let accepted = What::Accepted { until: decision.until };
+        if !events.iter().any(|event| event.at == decision.at && event.what == accepted) {
+            events.push(Event { at: decision.at, what: accepted });
+        }
+        // The risk that was accepted was another one.
+        let worse = events.iter().any(|e| e.at > decision.at && matches!(e.what, What::KevListed { .. }));
+        let over = events.iter().any(|e| e.at > decision.at && matches!(e.what, What::Expired));
+        if worse && !over {
+            events.push(Event { at: now, what: What::Expired });
+        }
+        return;
+    }
+    // The decision was taken back or replaced. While it is closed there is no acceptance to end; it ends on reopening.
+    let is_closed = last(events, closes).is_some_and(|event| event.what != What::Reopened);
+    let is_accepted = last(events, |what| matches!(what, What::Accepted { .. } | What::Expired))
+        .is_some_and(|event| event.what != What::Expired);
+    if is_accepted && !is_closed {
+        events.push(Event { at: now, what: What::Expired });
+    }
+}
+
+fn status(vulnerability: &Vulnerability, seen: &Seen, now: Timestamp) -> Status {
+    let events = &vulnerability.events;
+    let decision = vulnerability.decision.as_ref();
+    if decided(vulnerability) == Some(Status::FalsePositive) {
+        return Status::FalsePositive;
+    }
+    match seen {
+        Seen::Closed(_) => return Status::Fixed,
+        Seen::Gone(_) => return Status::Gone,
+        Seen::Open | Seen::Suppressed | Seen::Stale => {}
+    }
+    if let Some(decision) = decision {
+        let expired = events.iter().any(|e| e.at > decision.at && matches!(e.what, What::Expired));
+        let over = expired || decision.until.is_some_and(|until| until <= now);
+        let reopened = last(events, |what| matches!(what, What::Reopened)).map(|event| event.at);
+        match decision.status {
+            Status::RiskAccepted if !over => return Status::RiskAccepted,
+            // Work on an earlier episode says nothing of this one.
+            Status::InProgress | Status::AwaitingValidation
+                if *seen == Seen::Open && reopened.is_none_or(|at| at <= decision.at) =>
+            {
+                return decision.status;
+            }
+            _ => {}
+        }
+    }
+    match seen {
+        Seen::Suppressed => Status::Suppressed,
+        Seen::Stale => Status::Stale,
+        _ if awaits_promotion(events) => Status::Created,
+        _ => Status::Identified,
+    }
+}

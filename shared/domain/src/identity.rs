@@ -1,0 +1,394 @@
+//! Which sightings are one machine.
+//!
+//! An observation is compared with the assets that share an identifier with it, from the strongest sort of identifier
+//! to the weakest. The first sort that settles it decides; an asset that contradicts in a sort of the same strength or
+//! a stronger one is refused, with the reason. Two machines taken for one hide a weakness, one taken for two only
+//! repeats it: so doubt never joins.
+//!
+//! | tier | identifier | joins |
+//! | --- | --- | --- |
+//! | 1 | cloud instance id, agent id | by itself |
+//! | 2 | BIOS UUID, serial number | unless it looks like the copy of a virtual machine |
+//! | 3 | hardware addresses | if nothing above contradicts |
+//! | 4 | fully qualified name | if no hardware address contradicts either |
+//! | 5 | host name, NetBIOS name | if an address of hardware or network, or the operating system supports it |
+//! | 6 | network address | if neither side has anything else, within a day |
+//!
+//! The rules and the stop lists follow those that the vendors of scanners and inventories document: Tenable's network
+//! scopes and refusal by a stronger attribute, runZero's comparison of new data with existing only, ServiceNow's
+//! distrust of addresses. Where this module leaves the plain order of tiers, the reason stands at the rule:
+//!
+//! * A new agent id alone does not part a machine from itself: agents are installed again.
+//! * A serial number or UUID does not outweigh other hardware addresses unless a name agrees: copies keep them.
+//!
+//! One observation never unites two assets.
+
+mod compare;
+mod identifier;
+mod observe;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AssetId, SightingId};
+use crate::vulnerability::Asset;
+use compare::{Comparison, Relation};
+pub use identifier::{Identifier, IdentifierKind};
+pub use observe::{Observation, observe, observe_agents_of};
+
+/// Rule name of a sighting that founded its asset.
+pub const RULE_NEW: &str = "new";
+/// Rule name of a sighting that several assets could claim.
+pub const RULE_AMBIGUOUS: &str = "ambiguous";
+
+/// An asset that may be the observed machine: one that shares an identifier with the observation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The asset.
+    pub asset: AssetId,
+    /// All that its sightings say of it, also what another asset owns: that leads nobody here, and it still
+    /// contradicts. Only addresses that it has lost should not be among them.
+    pub identifiers: BTreeSet<Identifier>,
+    /// Operating system as a scanner words it.
+    pub os: Option<String>,
+    /// When a scanner last saw it.
+    pub last_seen: Option<Timestamp>,
+}
+
+impl From<&Asset> for Known {
+    fn from(asset: &Asset) -> Self {
+        Self {
+            asset: asset.id.clone(),
+            identifiers: asset.identifiers.clone(),
+            os: asset.host.os.clone(),
+            last_seen: asset.host.last_scanned_at,
+        }
+    }
+}
+
+/// Whose the observation is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is this asset.
+    Join {
+        /// The asset.
+        asset: AssetId,
+    },
+    /// It is a machine that was not known.
+    New,
+    /// It could be any of these with equal right. It gets an asset of its own until a person decides.
+    Ambiguous {
+        /// Sorted.
+        candidates: Vec<AssetId>,
+    },
+}
+
+/// An asset that shares an identifier with the observation and still is another machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The asset.
+    pub asset: AssetId,
+    /// The rule that would have joined it.
+    pub rule: String,
+    /// What speaks against it.
+    pub reason: String,
+    /// What both have in common.
+    pub identifiers: Vec<Identifier>,
+}
+
+/// The answer, with its reasons.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correlation {
+    /// Whose the observation is.
+    pub outcome: Outcome,
+    /// The rule that decided: `cloud-id`, `agent-id`, `bios-uuid`, `serial`, `mac`, `fqdn`, `hostname+mac`,
+    /// `hostname+ip`, `hostname+os`, `ip`, `new` or `ambiguous`.
+    pub rule: String,
+    /// 0 to 100: how sure the rule is of the outcome.
+    pub confidence: u8,
+    /// What the observation and the asset have in common.
+    pub agreeing: Vec<Identifier>,
+    /// Assets that were considered and refused, sorted.
+    pub refused: Vec<Refusal>,
+}
+
+/// What a tier says of one asset.
+type Verdict = Option<Result<Match, Objection>>;
+
+/// A rule joins.
+struct Match {
+    rule: &'static str,
+    confidence: u8,
+}
+
+/// A rule would join, and something speaks against it.
+struct Objection {
+    rule: &'static str,
+    reason: &'static str,
+}
+
+fn joins(rule: &'static str, confidence: u8) -> Verdict {
+    Some(Ok(Match { rule, confidence }))
+}
+
+fn refuses(rule: &'static str, reason: &'static str) -> Verdict {
+    Some(Err(Objection { rule, reason }))
+}
+
+/// A tier's rule.
+type Judge = fn(&Comparison) -> Verdict;
+
+/// The tiers, the strongest first.
+const TIERS: [(u8, Judge); 6] =
+    [(1, by_cloud_or_agent), (2, by_hardware_id), (3, by_mac), (4, by_fqdn), (5, by_name), (6, by_address)];
+
+/// Finds the asset of an observation among those that share an identifier with it. The order of `known` is of no
+/// consequence, and asking again gives the same answer.
+pub fn correlate(observation: &Observation, known: &[Known]) -> Correlation {
+    let by_asset: BTreeMap<&AssetId, &Known> = known.iter().map(|known| (&known.asset, known)).collect();
+    let compared: Vec<Comparison> =
+        by_asset.into_values().map(|known| Comparison::new(observation, known)).collect();
+    let mut refused: BTreeMap<&AssetId, Refusal> = BTreeMap::new();
+    for (tier, judge) in TIERS {
+        let mut accepted: Vec<(&Comparison, Match)> = Vec::new();
+        for candidate in &compared {
+            let asset = &candidate.known.asset;
+            match judge(candidate) {
+                // What speaks against a strong match speaks against a weaker one too.
+                Some(Ok(matched)) if !refused.contains_key(asset) => accepted.push((candidate, matched)),
+                Some(Err(objection)) => {
+                    refused.entry(asset).or_insert_with(|| refusal(candidate, &objection));
+                }
+                _ => {}
+            }
+        }
+        let most = accepted.iter().map(|(candidate, _)| candidate.agreeing_below(tier)).max();
+        accepted.retain(|(candidate, _)| Some(candidate.agreeing_below(tier)) == most);
+        if let Some((candidate, matched)) = accepted.first() {
+            let refused = refused.into_values().collect();
+            return match &accepted[..] {
+                [_] => Correlation {
+                    outcome: Outcome::Join { asset: candidate.known.asset.clone() },
+                    rule: matched.rule.to_owned(),
+                    confidence: sure(matched.confidence, candidate.agreeing_below(tier)),
+                    agreeing: candidate.agreeing.iter().map(|id| (*id).clone()).collect(),
+                    refused,
+                },
+                several => Correlation {
+                    outcome: Outcome::Ambiguous {
+                        candidates: several
+                            .iter()
+                            .map(|(candidate, _)| candidate.known.asset.clone())
+                            .collect(),
+                    },
+                    rule: RULE_AMBIGUOUS.to_owned(),
+                    confidence: 0,
+                    agreeing: Vec::new(),
+                    refused,
+                },
+            };
+        }
+    }
+    Correlation {
+        outcome: Outcome::New,
+        rule: RULE_NEW.to_owned(),
+        confidence: if refused.is_empty() { 100 } else { 80 },
+        agreeing: Vec::new(),
+        refused: refused.into_values().collect(),
+    }
+}
+
+/// Each tier below the deciding one that agrees adds a point.
+fn sure(confidence: u8, agreeing_below: usize) -> u8 {
+    confidence.saturating_add(u8::try_from(agreeing_below).unwrap_or(u8::MAX)).min(100)
+}
+
+fn refusal(candidate: &Comparison, objection: &Objection) -> Refusal {
+    let in_common = if candidate.foreign_twin {
+        candidate.known.identifiers.iter().filter(|id| id.kind == IdentifierKind::Cloud).cloned().collect()
+    } else {
+        candidate.agreeing_of(&IdentifierKind::ALL)
+    };
+    Refusal {
+        asset: candidate.known.asset.clone(),
+        rule: objection.rule.to_owned(),
+        reason: objection.reason.to_owned(),
+        identifiers: in_common,
+    }
+}
+
+const OTHER_INSTANCE: &str = "the cloud instance ids differ";
+const OTHER_AGENT: &str = "the agent ids of one vendor differ";
+const OTHER_BIOS: &str = "the BIOS UUIDs differ";
+const OTHER_SERIAL: &str = "the serial numbers differ";
+const OTHER_MAC: &str = "no hardware address in common";
+const OTHER_FQDN: &str = "the fully qualified names differ";
+
+/// Tier 1. The instance id outweighs the agent's: an instance keeps its id for life, an agent gets a new one when it is
+/// installed again, and an image that contains an agent gives one id to many instances.
+fn by_cloud_or_agent(c: &Comparison) -> Verdict {
+    if c.cloud == Relation::Agree {
+        return joins("cloud-id", 99);
+    }
+    if c.foreign_twin {
+        return refuses("cloud-id", "the same instance id in another account or region");
+    }
+    if c.agent != Relation::Agree {
+        return None;
+    }
+    if c.cloud == Relation::Differ {
+        return refuses("agent-id", OTHER_INSTANCE);
+    }
+    // The same agent on other hardware: moved there if it kept its name, installed from one image if not.
+    if c.bios == Relation::Differ && c.mac == Relation::Differ && !c.name_agrees() {
+        return refuses("agent-id", "BIOS UUID, hardware addresses and name differ: the agent was copied");
+    }
+    joins("agent-id", 97)
+}
+
+/// Tier 2. The copy of a virtual machine keeps UUID and serial number and gets new hardware addresses and, sooner or
+/// later, another name. A laptop changes its hardware addresses with the dock and keeps its name; installed anew, it
+/// changes its name and its agent and keeps its hardware addresses.
+fn by_hardware_id(c: &Comparison) -> Verdict {
+    let rule = match (c.bios, c.serial) {
+        (Relation::Agree, _) => "bios-uuid",
+        (_, Relation::Agree) => "serial",
+        _ => return None,
+    };
+    if c.cloud == Relation::Differ {
+        return refuses(rule, OTHER_INSTANCE);
+    }
+    if c.mac != Relation::Agree {
+        match (c.bios, c.serial) {
+            (_, Relation::Differ) => return refuses(rule, OTHER_SERIAL),
+            (Relation::Differ, _) => return refuses(rule, OTHER_BIOS),
+            _ => {}
+        }
+        if c.mac == Relation::Differ && !c.name_agrees() {
+            return refuses(rule, "no hardware address and no name in common: a copy of the machine");
+        }
+        if c.agent == Relation::Differ && c.name_differs() {
+            return refuses(rule, "agent and name differ: a copy of the machine");
+        }
+    }
+    joins(rule, if rule == "serial" { 92 } else { 95 })
+}
+
+/// What speaks against anything weaker than tier 2.
+fn stronger_conflict(c: &Comparison) -> Option<&'static str> {
+    [(c.cloud, OTHER_INSTANCE), (c.agent, OTHER_AGENT), (c.bios, OTHER_BIOS), (c.serial, OTHER_SERIAL)]
+        .into_iter()
+        .find_map(|(relation, reason)| (relation == Relation::Differ).then_some(reason))
+}
+
+/// Tier 3. Docks and VPN adapters wander: if each side has further hardware addresses of its own and another name, the
+/// shared one is the dock's.
+fn by_mac(c: &Comparison) -> Verdict {
+    if c.mac != Relation::Agree {
+        return None;
+    }
+    if let Some(reason) = stronger_conflict(c) {
+        return refuses("mac", reason);
+    }
+    if c.macs_beyond && c.name_differs() {
+        return refuses(
+            "mac",
+            "other hardware addresses and names differ: the shared one is a dock's or an adapter's",
+        );
+    }
+    joins("mac", 90)
+}
+
+/// Tier 4. A name alone is enough where no hardware address contradicts.
+fn by_fqdn(c: &Comparison) -> Verdict {
+    if c.fqdn != Relation::Agree {
+        return None;
+    }
+    match stronger_conflict(c) {
+        Some(reason) => refuses("fqdn", reason),
+        None if c.mac == Relation::Differ => refuses("fqdn", OTHER_MAC),
+        None => joins("fqdn", 80),
+    }
+}
+
+/// Tier 5. A bare host name needs support; a domain in common would have been a match of the tier above.
+fn by_name(c: &Comparison) -> Verdict {
+    if c.name != Relation::Agree {
+        return None;
+    }
+    match stronger_conflict(c) {
+        Some(reason) => refuses("hostname", reason),
+        None if c.mac == Relation::Differ => refuses("hostname", OTHER_MAC),
+        None if c.fqdn == Relation::Differ => refuses("hostname", OTHER_FQDN),
+        None if c.weak_mac => joins("hostname+mac", 75),
+        None if c.os == Relation::Differ => refuses("hostname", "the operating systems differ"),
+        None if c.address_in_window => joins("hostname+ip", 70),
+        None if c.os == Relation::Agree => joins("hostname+os", 60),
+        None => refuses("hostname", "nothing but the host name in common"),
+    }
+}
+
+/// Tier 6. Addresses are lent: they identify only what has nothing else, and not for long.
+fn by_address(c: &Comparison) -> Verdict {
+    if !c.address {
+        return None;
+    }
+    if !c.addresses_only {
+        return refuses("ip", "an address identifies only where neither side has anything else");
+    }
+    match (c.address_in_window, c.os) {
+        (false, _) => refuses("ip", "the address was not seen at both within a day"),
+        (true, Relation::Differ) => refuses("ip", "the operating systems differ"),
+        (true, _) => joins("ip", 50),
+    }
+}
+
+/// What now speaks against a sighting staying with the asset it belongs to: another cloud instance, or other hardware.
+/// A name, an address or an agent that changed does not part a machine from itself.
+pub fn contradiction(observation: &Observation, asset: &Known) -> Option<Refusal> {
+    let c = Comparison::new(observation, asset);
+    let reason = match (c.cloud, c.bios, c.serial) {
+        (Relation::Differ, _, _) => OTHER_INSTANCE,
+        (Relation::Agree, _, _) => return None,
+        _ if c.mac == Relation::Agree => return None,
+        (_, Relation::Differ, _) => OTHER_BIOS,
+        (_, Relation::Unknown, Relation::Differ) => OTHER_SERIAL,
+        _ => return None,
+    };
+    Some(refusal(&c, &Objection { rule: "stay", reason }))
+}
+
+/// Which identifiers of the observation its asset may claim as its own, so that they lead to it: those that no other
+/// known asset has.
+pub fn claimable(
+    observation: &Observation,
+    correlation: &Correlation,
+    known: &[Known],
+) -> BTreeSet<Identifier> {
+    let own = match &correlation.outcome {
+        Outcome::Join { asset } => Some(asset),
+        Outcome::New | Outcome::Ambiguous { .. } => None,
+    };
+    let taken = |id: &&Identifier| {
+        known.iter().any(|other| Some(&other.asset) != own && other.identifiers.contains(*id))
+    };
+    observation.identifiers.iter().filter(|id| !taken(id)).cloned().collect()
+}
+
+/// The text that a new asset's id is derived from: the strongest identifier that it may claim, else the sighting.
+///
+/// It takes what is [`claimable`], not what was observed: a copy that was refused shares its strongest identifier with
+/// its origin and must not get its origin's id. Host names and addresses pass on to other machines, so an id is never
+/// made of them.
+pub fn seed(claimable: &BTreeSet<Identifier>, sighting: &SightingId) -> String {
+    claimable
+        .iter()
+        .find(|id| id.is_strong() && id.kind <= IdentifierKind::Fqdn)
+        .map_or_else(|| format!("sighting|{sighting}"), ToString::to_string)
+}

@@ -1,0 +1,40 @@
+//! The model of vulnrelay and every rule that decides something: pure functions over plain types.
+//!
+//! Nothing here reads a clock, a file, the network or a table. Whoever wants to know why a vulnerability was
+//! merged, scored, closed or ticketed reads this crate.
+//!
+//! | module | answers |
+//! | --- | --- |
+//! | [`ids`] | what are the names of things |
+//! | [`host`], [`finding`] | what did a scanner say |
+//! | [`identity`] | which sightings are one machine |
+//! | [`merge`] | which findings are one vulnerability |
+//! | [`intel`] | what does the world know of a CVE |
+//! | [`score`] | how much does it matter |
+//! | [`sla`] | until when |
+//! | [`policy`] | what does this company want |
+//! | [`vulnerability`] | what have we made of it |
+//! | [`decide`] | all of the above for one asset, in one pure function |
+
+pub mod decide;
+pub mod finding;
+pub mod host;
+pub mod identity;
+pub mod ids;
+pub mod intel;
+pub mod merge;
+pub mod policy;
+pub mod score;
+pub mod sla;
+pub mod vulnerability;
+
+pub use finding::{Cvss, Finding, FindingState, Rule};
+pub use host::{CloudId, Host, Tag};
+pub use ids::{AssetId, ConnectorName, CveId, FindingKey, InvalidId, RuleId, RunId, Scanner, SightingId, VulnId};
+pub use intel::Intel;
+pub use vulnerability::{Asset, Severity, Status, Vulnerability};
+
+/// A stable 64-bit digest of bytes, the same on every machine and in every version.
+pub fn digest(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(bytes)
+}

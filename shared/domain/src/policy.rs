@@ -1,0 +1,584 @@
+//! What this company wants: the configuration document and the rules that it switches.
+//!
+//! The document is the YAML that users write (`connectors.yaml`). It is parsed strictly: an unknown field is an
+//! error with its place, because a misspelt policy that is silently ignored is worse than none. Secrets appear in
+//! it only as `${NAME}`; the values live in Secrets Manager.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::{Host, Tag};
+use crate::ids::{ConnectorName, Scanner};
+use crate::intel::Feed;
+use crate::score::{Exposure, ScoreConfig};
+use crate::sla::SlaPolicy;
+use crate::vulnerability::{NotifyEvent, Severity};
+
+/// The whole document.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Scanner accounts to pull.
+    pub connectors: Vec<Connector>,
+    /// Public feeds; each may point to a mirror.
+    pub feeds: Feeds,
+    /// Who owns what, first match wins.
+    pub ownership: Vec<OwnerRule>,
+    /// How critical assets are and who can reach them, first match wins for each of the two.
+    pub impact: Vec<ImpactRule>,
+    /// What is promoted, chased, announced and ticketed.
+    pub policies: Policies,
+    /// Where messages go.
+    pub channels: Vec<Channel>,
+    /// Where tickets go.
+    pub trackers: Vec<Tracker>,
+    /// Who may push.
+    pub webhooks: Vec<WebhookSource>,
+}
+
+/// One account of a scanner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connector {
+    /// Its name in keys, logs and pages.
+    pub name: ConnectorName,
+    /// The kind of scanner.
+    #[serde(rename = "type")]
+    pub scanner: Scanner,
+    /// Where its API is. Credentials are sent to this host only.
+    pub base_url: String,
+    /// How to log in.
+    pub auth: Auth,
+    /// Which streams to pull; empty means all that the scanner has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_streams: Vec<String>,
+    /// Time between two pulls: `3600s`, `15m`, `4h`, `1d`.
+    #[serde(default = "Seconds::hour")]
+    pub sync_interval: Seconds,
+    /// Time between two full pulls; those in between ask only for what changed.
+    #[serde(default = "Seconds::week")]
+    pub full_interval: Seconds,
+    /// Assets of different networks may share addresses and names; connectors of one network share a scope.
+    #[serde(default = "default_scope")]
+    pub scope: String,
+    /// Parallel units of one run, within what the scanner allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<u8>,
+    /// Share of a connector's open findings that one run may close without approval, in per cent (at least 50 findings).
+    #[serde(default = "default_close_limit")]
+    pub close_limit_percent: u8,
+    /// Hosts (Qualys) or assets (Tenable) per page or chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_size: Option<u32>,
+    /// Private and link-local addresses are refused unless this is set, as for an on-premise scanner.
+    #[serde(default)]
+    pub allow_private_address: bool,
+}
+
+fn default_scope() -> String {
+    "default".to_owned()
+}
+
+fn default_close_limit() -> u8 {
+    30
+}
+
+/// How to log in to an outside system. Every secret is a `${NAME}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Auth {
+    /// HTTP Basic: Qualys, Jira Cloud (address and API token).
+    Basic {
+        /// User name.
+        username: String,
+        /// Password or API token.
+        password: String,
+    },
+    /// Tenable's pair of keys.
+    ApiKeys {
+        /// Access key.
+        access_key: String,
+        /// Secret key.
+        secret_key: String,
+    },
+}
+
+/// A length of time written with its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Seconds(pub u32);
+
+impl Seconds {
+    /// One hour.
+    pub fn hour() -> Self {
+        Self(3_600)
+    }
+
+    /// Seven days.
+    pub fn week() -> Self {
+        Self(7 * 86_400)
+    }
+
+    /// As a signed duration.
+    pub fn duration(self) -> jiff::SignedDuration {
+        jiff::SignedDuration::from_secs(i64::from(self.0))
+    }
+}
+
+impl TryFrom<String> for Seconds {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a length of time: write 90s, 15m, 4h or 1d");
+        let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, unit) = text.split_at(split);
+        let factor = match unit.trim() {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            _ => return Err(wrong()),
+        };
+        number.parse::<u32>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n > 0).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl From<Seconds> for String {
+    fn from(seconds: Seconds) -> Self {
+        format!("{}s", seconds.0)
+    }
+}
+
+/// Where the public feeds are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Feeds {
+    /// CISA KEV, JSON.
+    pub kev: String,
+    /// EPSS, gzipped CSV.
+    pub epss: String,
+    /// Exploit-DB, CSV.
+    pub exploitdb: String,
+    /// Metasploit module metadata, JSON.
+    pub metasploit: String,
+    /// Time between two pulls of the feeds.
+    pub interval: Seconds,
+    /// Private and link-local addresses are refused unless this is set, as for a mirror of one's own.
+    pub allow_private_address: bool,
+}
+
+impl Feeds {
+    /// Where a feed is.
+    pub fn address(&self, feed: Feed) -> &str {
+        match feed {
+            Feed::Kev => &self.kev,
+            Feed::Epss => &self.epss,
+            Feed::Exploitdb => &self.exploitdb,
+            Feed::Metasploit => &self.metasploit,
+        }
+    }
+}
+
+impl Default for Feeds {
+    fn default() -> Self {
+        Self {
+            kev: "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json".into(),
+            epss: "https://epss.empiricalsecurity.com/epss_scores-current.csv.gz".into(),
+            exploitdb: "https://gitlab.com/exploit-database/exploitdb/-/raw/main/files_exploits.csv".into(),
+            metasploit:
+                "https://raw.githubusercontent.com/rapid7/metasploit-framework/master/db/modules_metadata_base.json"
+                    .into(),
+            interval: Seconds(6 * 3_600),
+            allow_private_address: false,
+        }
+    }
+}
+
+/// Conditions on an asset; all that are given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Match {
+    /// `key=value`, or `key` for any value. Case does not matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Beginning of any of the asset's names. Case does not matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_prefix: Option<String>,
+}
+
+impl Match {
+    /// Whether the host fulfils every given condition. A rule without conditions matches every host.
+    pub fn matches(&self, host: &Host) -> bool {
+        let tag = self.tag.as_ref().is_none_or(|wanted| {
+            let wanted = Tag::parse(wanted);
+            host.tags.iter().any(|tag| {
+                // Scanners without values keep the whole text in the key.
+                let tag = if tag.value.is_empty() { Tag::parse(&tag.key) } else { tag.clone() };
+                tag.key.eq_ignore_ascii_case(&wanted.key)
+                    && (wanted.value.is_empty() || tag.value.eq_ignore_ascii_case(&wanted.value))
+            })
+        });
+        let name = self.name_prefix.as_ref().is_none_or(|prefix| {
+            let prefix = prefix.to_lowercase();
+            [&host.fqdns, &host.hostnames, &host.netbios]
+                .into_iter()
+                .flatten()
+                .any(|name| name.to_lowercase().starts_with(&prefix))
+        });
+        tag && name
+    }
+}
+
+/// Who owns the assets that match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerRule {
+    /// Which assets.
+    #[serde(rename = "match")]
+    pub matching: Match,
+    /// The team.
+    pub owner: String,
+    /// The service that the assets serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+}
+
+/// How much the assets that match matter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImpactRule {
+    /// Which assets.
+    #[serde(rename = "match")]
+    pub matching: Match,
+    /// 1 (least) to 5 (most).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criticality: Option<u8>,
+    /// Who can reach them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
+}
+
+/// The policies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policies {
+    /// Severities whose findings become vulnerabilities at once; others wait as `created`.
+    pub promote: BTreeSet<Severity>,
+    /// Severities whose vulnerabilities get a ticket.
+    pub tickets: BTreeSet<Severity>,
+    /// A ticket also needs at least this score.
+    pub ticket_min_score: u16,
+    /// Deadlines, warnings and follow-up notifications.
+    pub sla: SlaPolicy,
+    /// Weights and bands of the score.
+    pub score: ScoreConfig,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self {
+            promote: [Severity::Critical, Severity::High, Severity::Medium, Severity::Low].into(),
+            tickets: [Severity::Critical].into(),
+            ticket_min_score: 0,
+            sla: SlaPolicy::default(),
+            score: ScoreConfig::default(),
+        }
+    }
+}
+
+/// Where messages go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Channel {
+    /// Its name in keys and pages.
+    pub name: ConnectorName,
+    /// What kind of receiver it is.
+    #[serde(rename = "type")]
+    pub kind: ChannelKind,
+    /// The address to post to, usually `${NAME}` because it is a secret itself.
+    pub webhook_url: String,
+    /// What it wants to hear of; empty means everything but `opened`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub events: BTreeSet<NotifyEvent>,
+    /// Only vulnerabilities of at least this severity.
+    #[serde(default = "default_min_severity")]
+    pub min_severity: Severity,
+    /// Only assets of these owners; empty means all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub owners: BTreeSet<String>,
+    /// Messages an hour; what exceeds it is held, counted and listed.
+    #[serde(default = "default_messages")]
+    pub messages_per_hour: u32,
+    /// Private addresses are refused unless this is set.
+    #[serde(default)]
+    pub allow_private_address: bool,
+}
+
+fn default_min_severity() -> Severity {
+    Severity::High
+}
+
+fn default_messages() -> u32 {
+    20
+}
+
+impl Channel {
+    /// Whether the channel wants to hear of this.
+    pub fn wants(&self, event: NotifyEvent, severity: Severity, owner: &str) -> bool {
+        let event_wanted =
+            if self.events.is_empty() { event != NotifyEvent::Opened } else { self.events.contains(&event) };
+        event_wanted && severity >= self.min_severity && (self.owners.is_empty() || self.owners.contains(owner))
+    }
+}
+
+/// Kinds of channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelKind {
+    /// An incoming webhook as Slack, Mattermost and Rocket.Chat understand it.
+    Slack,
+}
+
+/// Where tickets go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tracker {
+    /// Its name in keys and pages.
+    pub name: ConnectorName,
+    /// What kind of tracker it is.
+    #[serde(rename = "type")]
+    pub kind: TrackerKind,
+    /// Where it is: `https://example.atlassian.net`.
+    pub base_url: String,
+    /// How to log in.
+    pub auth: Auth,
+    /// Project key.
+    pub project: String,
+    /// Name of the issue type.
+    #[serde(default = "default_issue_type")]
+    pub issue_type: String,
+    /// Longest time until a new ticket is found by search; a lost answer is looked up only after it.
+    #[serde(default = "default_search_lag")]
+    pub search_lag: Seconds,
+    /// Tickets an hour; what exceeds it is held, counted and listed.
+    #[serde(default = "default_tickets")]
+    pub tickets_per_hour: u32,
+    /// Private addresses are refused unless this is set.
+    #[serde(default)]
+    pub allow_private_address: bool,
+}
+
+fn default_issue_type() -> String {
+    "Task".to_owned()
+}
+
+fn default_search_lag() -> Seconds {
+    Seconds(60)
+}
+
+fn default_tickets() -> u32 {
+    100
+}
+
+/// Kinds of tracker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackerKind {
+    /// Jira Cloud, REST API v3.
+    Jira,
+}
+
+/// Who may push, and what a push starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSource {
+    /// Last part of its path: `POST /webhooks/<name>`.
+    pub name: ConnectorName,
+    /// The connector that a push pulls incrementally.
+    pub connector: ConnectorName,
+    /// The shared secret of the HMAC-SHA256, as `${NAME}`. Two during a rotation.
+    pub secrets: Vec<String>,
+    /// How far the timestamp may be from our clock.
+    #[serde(default = "default_tolerance")]
+    pub tolerance: Seconds,
+}
+
+fn default_tolerance() -> Seconds {
+    Seconds(300)
+}
+
+/// A field of the document that is well-formed but cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct InvalidConfig {
+    /// The path of the field: `connectors[1].base_url`.
+    pub field: String,
+    /// What is wrong with it, and what to do.
+    pub problem: String,
+}
+
+impl Config {
+    /// Checks what the types cannot: names that must differ or exist, ranges, and that no secret is written in clear.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let invalid = |field: String, problem: &str| Err(InvalidConfig { field, problem: problem.to_owned() });
+        let mut names = BTreeMap::new();
+        let named = self
+            .connectors
+            .iter()
+            .enumerate()
+            .map(|(i, c)| (&c.name, format!("connectors[{i}].name")))
+            .chain(self.channels.iter().enumerate().map(|(i, c)| (&c.name, format!("channels[{i}].name"))))
+            .chain(self.trackers.iter().enumerate().map(|(i, t)| (&t.name, format!("trackers[{i}].name"))));
+        for (name, field) in named {
+            if let Some(first) = names.insert(name, field.clone()) {
+                return invalid(field, &format!("{name} is already the name of {first}: choose another"));
+            }
+        }
+        for feed in Feed::ALL {
+            check_url(self.feeds.address(feed), format!("feeds.{feed}"))?;
+        }
+        for (i, connector) in self.connectors.iter().enumerate() {
+            let field = |name: &str| format!("connectors[{i}].{name}");
+            check_url(&connector.base_url, field("base_url"))?;
+            check_auth(&connector.auth, &field("auth"))?;
+            if !(1..=100).contains(&connector.close_limit_percent) {
+                return invalid(field("close_limit_percent"), "use 1 to 100");
+            }
+            if connector.max_concurrency == Some(0) {
+                return invalid(field("max_concurrency"), "use at least 1");
+            }
+            if connector.page_size == Some(0) {
+                return invalid(field("page_size"), "use at least 1");
+            }
+            let fits = match connector.scanner {
+                Scanner::Qualys => matches!(connector.auth, Auth::Basic { .. }),
+                Scanner::Tenable => matches!(connector.auth, Auth::ApiKeys { .. }),
+            };
+            if !fits {
+                return invalid(field("auth.method"), "use basic for qualys and api_keys for tenable");
+            }
+            let streams = streams_of(connector.scanner);
+            if let Some(stream) = connector.data_streams.iter().find(|s| !streams.contains(&s.as_str())) {
+                return invalid(
+                    field("data_streams"),
+                    &format!("{} has no stream {stream:?}: it has {}", connector.scanner, streams.join(", ")),
+                );
+            }
+        }
+        for (i, tracker) in self.trackers.iter().enumerate() {
+            check_url(&tracker.base_url, format!("trackers[{i}].base_url"))?;
+            check_auth(&tracker.auth, &format!("trackers[{i}].auth"))?;
+        }
+        for (i, channel) in self.channels.iter().enumerate() {
+            if secret_name(&channel.webhook_url).is_none() {
+                return invalid(
+                    format!("channels[{i}].webhook_url"),
+                    "the address of an incoming webhook is a secret: write ${NAME} and store the value",
+                );
+            }
+        }
+        for (i, rule) in self.ownership.iter().enumerate() {
+            if rule.owner.trim().is_empty() {
+                return invalid(format!("ownership[{i}].owner"), "name a team");
+            }
+        }
+        for (i, rule) in self.impact.iter().enumerate() {
+            if rule.criticality.is_some_and(|c| !(1..=5).contains(&c)) {
+                return invalid(format!("impact[{i}].criticality"), "use 1 to 5");
+            }
+        }
+        for (i, source) in self.webhooks.iter().enumerate() {
+            if let Some(first) = self.webhooks[..i].iter().position(|other| other.name == source.name) {
+                return invalid(
+                    format!("webhooks[{i}].name"),
+                    &format!("{} is already the name of webhooks[{first}]: choose another", source.name),
+                );
+            }
+            if !self.connectors.iter().any(|c| c.name == source.connector) {
+                return invalid(
+                    format!("webhooks[{i}].connector"),
+                    &format!("there is no connector {}: name one of connectors", source.connector),
+                );
+            }
+            if source.secrets.is_empty() || source.secrets.iter().any(|s| secret_name(s).is_none()) {
+                return invalid(format!("webhooks[{i}].secrets"), "give at least one, each as ${NAME}");
+            }
+        }
+        if self.policies.ticket_min_score > 1000 {
+            return invalid("policies.ticket_min_score".to_owned(), "use 0 to 1000");
+        }
+        self.policies
+            .score
+            .validate()
+            .map_err(|problem| InvalidConfig { field: "policies.score".into(), problem: problem.to_string() })?;
+        self.policies
+            .sla
+            .validate()
+            .map_err(|problem| InvalidConfig { field: "policies.sla".into(), problem: problem.to_string() })
+    }
+
+    /// The connector of that name.
+    pub fn connector(&self, name: &ConnectorName) -> Option<&Connector> {
+        self.connectors.iter().find(|c| c.name == *name)
+    }
+}
+
+/// The streams that a scanner has, in the order in which they are pulled.
+pub fn streams_of(scanner: Scanner) -> &'static [&'static str] {
+    match scanner {
+        Scanner::Qualys => &["asset_inventory", "knowledge_base", "host_detections"],
+        Scanner::Tenable => &["assets", "vulnerabilities"],
+    }
+}
+
+impl Connector {
+    /// Whether the connector pulls this stream.
+    pub fn pulls(&self, stream: &str) -> bool {
+        self.data_streams.is_empty() || self.data_streams.iter().any(|s| s == stream)
+    }
+}
+
+/// The name inside `${NAME}`.
+pub fn secret_name(text: &str) -> Option<&str> {
+    text.strip_prefix("${")?.strip_suffix('}').filter(|name| !name.is_empty())
+}
+
+fn check_auth(auth: &Auth, field: &str) -> Result<(), InvalidConfig> {
+    let (name, secret) = match auth {
+        Auth::Basic { password, .. } => ("password", password),
+        Auth::ApiKeys { secret_key, .. } => ("secret_key", secret_key),
+    };
+    if secret_name(secret).is_some() {
+        return Ok(());
+    }
+    Err(InvalidConfig {
+        field: format!("{field}.{name}"),
+        problem: "a secret is written in clear: write ${NAME} and store the value".into(),
+    })
+}
+
+fn check_url(url: &str, field: String) -> Result<(), InvalidConfig> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let problem = match rest {
+        // An address with a password is not repeated.
+        _ if url.contains('@') => "an address must not hold user and password: write https://host".to_owned(),
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') => return Ok(()),
+        _ => format!("{url:?} is not an address: write https://host"),
+    };
+    Err(InvalidConfig { field, problem })
+}
+
+/// The first owner rule that matches: team and service.
+pub fn owner<'a>(rules: &'a [OwnerRule], host: &Host) -> Option<&'a OwnerRule> {
+    rules.iter().find(|rule| rule.matching.matches(host))
+}
+
+/// Criticality and exposure from the first rule that says each; the scanner's criticality where no rule does.
+pub fn impact(rules: &[ImpactRule], host: &Host) -> (Option<u8>, Option<Exposure>) {
+    let matching = || rules.iter().filter(|rule| rule.matching.matches(host));
+    (matching().find_map(|rule| rule.criticality).or(host.criticality), matching().find_map(|rule| rule.exposure))
+}
+
+#[cfg(test)]
+mod tests;

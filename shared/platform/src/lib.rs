@@ -1,0 +1,13 @@
+//! What every function needs to run: configuration, secrets, time, clients of AWS, logs.
+
+pub mod aws;
+pub mod clock;
+pub mod config;
+pub mod secrets;
+pub mod services;
+pub mod telemetry;
+
+pub use clock::{Clock, SystemClock};
+pub use config::{ConfigError, parse_config};
+pub use secrets::{SecretError, Secrets};
+pub use services::{Services, Settings, StartError};

@@ -1,0 +1,109 @@
+//! Start-up of a function: everything it works with, from its environment.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::policy::Config;
+use queue::{Queue, QueueName};
+use store::{Store, StoreError};
+
+use crate::aws::{MissingVariable, required_variable};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{ConfigError, parse_config};
+use crate::secrets::Secrets;
+
+/// Kind of the stored document that holds the configuration.
+pub const CONFIG_DOCUMENT: &str = "config";
+
+/// Where a function finds what it works with.
+#[derive(Clone)]
+pub struct Settings {
+    /// The client of the table.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// The client of the queues.
+    pub sqs: aws_sdk_sqs::Client,
+    /// The client of Secrets Manager.
+    pub secrets_manager: aws_sdk_secretsmanager::Client,
+    /// Name of the table.
+    pub table: String,
+    /// Addresses of the queues.
+    pub queues: BTreeMap<QueueName, String>,
+    /// Beginning of the names of secrets.
+    pub secret_prefix: String,
+}
+
+/// Why a function cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The deployment lacks a variable.
+    #[error(transparent)]
+    Variable(#[from] MissingVariable),
+    /// The table cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stored configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Nobody stored a configuration yet.
+    #[error("the table holds no configuration: deploy connectors.yaml first")]
+    NoConfig,
+}
+
+impl Settings {
+    /// From the function's environment: `TABLE`, `SECRET_PREFIX` and a `QUEUE_…` for each queue it may send to.
+    pub async fn from_environment() -> Result<Self, MissingVariable> {
+        let queues = QueueName::all()
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var(name.variable()).ok()?)))
+            .collect();
+        let aws = crate::aws::sdk_config().await;
+        Ok(Self {
+            dynamodb: aws_sdk_dynamodb::Client::new(&aws),
+            sqs: aws_sdk_sqs::Client::new(&aws),
+            secrets_manager: aws_sdk_secretsmanager::Client::new(&aws),
+            table: required_variable("TABLE")?,
+            queues,
+            secret_prefix: std::env::var("SECRET_PREFIX").unwrap_or_else(|_| "vulnrelay/".to_owned()),
+        })
+    }
+}
+
+/// What a function works with. Each takes what it needs.
+#[derive(Clone)]
+pub struct Services {
+    /// The table.
+    pub store: Store,
+    /// The queues.
+    pub queue: Queue,
+    /// Secrets.
+    pub secrets: Secrets,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What the company wants.
+    pub config: Arc<Config>,
+    /// The version of that.
+    pub config_version: u64,
+}
+
+impl Services {
+    /// Starts a function on AWS: logs, clients, the stored configuration.
+    pub async fn start() -> Result<Self, StartError> {
+        crate::telemetry::init();
+        Self::connect(&Settings::from_environment().await?, Arc::new(SystemClock)).await
+    }
+
+    /// Connects to what `settings` name and reads the stored configuration.
+    pub async fn connect(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let store = Store::new(settings.dynamodb.clone(), &settings.table);
+        let document = store.current_document(CONFIG_DOCUMENT).await?.ok_or(StartError::NoConfig)?;
+        let config = parse_config("the stored configuration", &document.text)?;
+        Ok(Self {
+            store,
+            queue: Queue::new(settings.sqs.clone(), settings.queues.clone()),
+            secrets: Secrets::new(settings.secrets_manager.clone(), &settings.secret_prefix, clock.clone()),
+            clock,
+            config: Arc::new(config),
+            config_version: document.version,
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! Messages between functions: their types, sending in batches, and handling a batch with partial failures.
+
+mod batch;
+mod message;
+mod send;
+
+pub use batch::{Outcome, handle_batch};
+pub use message::{EffectMessage, EffectTarget, IntelMessage, ScoreMessage, SyncMessage, Trigger};
+pub use send::{Outgoing, Queue, QueueError, QueueName};

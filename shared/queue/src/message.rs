@@ -1,0 +1,153 @@
+//! What functions tell each other. Small: they name things, the table holds them.
+
+use domain::intel::Feed;
+use domain::{AssetId, ConnectorName, RunId, SightingId, VulnId};
+use serde::{Deserialize, Serialize};
+
+/// To a `sync-*` function: start a run, go on with a unit, or finish a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncMessage {
+    /// Which account.
+    pub connector: ConnectorName,
+    /// Starts a run, or resumes the one that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Trigger>,
+    /// The run to go on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// The unit of that run to work; without it, the run is to be judged and finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+}
+
+/// Why a run starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// The schedule; full or incremental as the connector's interval says.
+    Scheduled,
+    /// A scanner told us that something changed: incremental.
+    Webhook,
+    /// A person asked for everything.
+    Full,
+}
+
+impl SyncMessage {
+    /// Starts a run.
+    pub fn start(connector: ConnectorName, trigger: Trigger) -> Self {
+        Self { connector, start: Some(trigger), run: None, unit: None }
+    }
+
+    /// Goes on with a unit.
+    pub fn unit(connector: ConnectorName, run: RunId, unit: impl Into<String>) -> Self {
+        Self { connector, start: None, run: Some(run), unit: Some(unit.into()) }
+    }
+
+    /// Judges and finishes a run.
+    pub fn finish(connector: ConnectorName, run: RunId) -> Self {
+        Self { connector, start: None, run: Some(run), unit: None }
+    }
+}
+
+/// To `sync-intel`: pull one feed, or all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct IntelMessage {
+    /// Pulls every feed, each by a message of its own, so that each fails alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Trigger>,
+    /// The feed to pull.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed: Option<Feed>,
+    /// A person wants this feed as it is: read although it did not change, taken although it shrank or is older.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
+
+impl IntelMessage {
+    /// Pulls every feed.
+    pub fn start(trigger: Trigger) -> Self {
+        Self { start: Some(trigger), feed: None, force: false }
+    }
+
+    /// Pulls one feed.
+    pub fn feed(feed: Feed) -> Self {
+        Self { start: None, feed: Some(feed), force: false }
+    }
+}
+
+/// To `score`: what changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScoreMessage {
+    /// Sightings whose statements changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sightings: Vec<SightingId>,
+    /// Assets to decide again: their intelligence changed, a timer is due, a person decided.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<AssetId>,
+}
+
+/// To `notify` and `ticket`: a stored intent to carry out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectMessage {
+    /// Where the intent is stored.
+    #[serde(flatten)]
+    pub target: EffectTarget,
+    /// The intent's key.
+    pub intent: String,
+}
+
+/// Where an intent is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum EffectTarget {
+    /// On an asset: a notification.
+    Asset {
+        /// The asset.
+        asset: AssetId,
+    },
+    /// On a vulnerability: a ticket.
+    Vulnerability {
+        /// Its asset.
+        asset: AssetId,
+        /// The vulnerability.
+        vulnerability: VulnId,
+    },
+    /// On a run: the summary of a first sync.
+    Run {
+        /// The connector.
+        connector: ConnectorName,
+        /// The run.
+        run: RunId,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_is_the_documented_message() {
+        let message: SyncMessage = serde_json::from_str(r#"{"connector":"qualys-prod","start":"scheduled"}"#).unwrap();
+        assert_eq!(message, SyncMessage::start("qualys-prod".parse().unwrap(), Trigger::Scheduled));
+    }
+
+    #[test]
+    fn feeds_are_pulled_all_or_one_by_one() {
+        let all: IntelMessage = serde_json::from_str(r#"{"start":"scheduled"}"#).unwrap();
+        assert_eq!(all, IntelMessage::start(Trigger::Scheduled));
+        let one: IntelMessage = serde_json::from_str(r#"{"feed":"exploitdb"}"#).unwrap();
+        assert_eq!(one, IntelMessage::feed(Feed::Exploitdb));
+        assert_eq!(serde_json::to_string(&one).unwrap(), r#"{"feed":"exploitdb"}"#);
+    }
+
+    #[test]
+    fn sightings_travel_as_text() {
+        let message = ScoreMessage {
+            sightings: vec![SightingId::new("q".parse().unwrap(), "17")],
+            assets: vec![],
+        };
+        assert_eq!(serde_json::to_string(&message).unwrap(), r#"{"sightings":["q/17"]}"#);
+    }
+}

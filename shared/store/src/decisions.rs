@@ -1,0 +1,384 @@
+//! What we make of the statements: one partition per asset.
+//!
+//! Vulnerabilities are written first, each against its own revision; the asset with the counters follows in one
+//! transaction against the asset's revision. A function that dies in between leaves vulnerabilities that are right and
+//! counters that are late: the next decision finds the difference in [`domain::Asset::counted`] and counts it, once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::decide::SWEEP_AFTER;
+use domain::identity::Identifier;
+use domain::vulnerability::{Decision, Intent, TicketRef};
+use domain::{Asset, AssetId, CveId, SightingId, Status, VulnId, Vulnerability};
+use jiff::Timestamp;
+
+use crate::codec::{self, Item, document, n, number, s, text};
+use crate::counters::{CounterDelta, add_expression};
+use crate::error::StoreError;
+use crate::keys;
+use crate::statements::link_item;
+use crate::table::{Condition, Range, Store, sort_key};
+
+/// Attribute with what people call the asset, so that a list can name it without reading it.
+pub(crate) const ASSET_NAME: &str = "an";
+
+/// A value with the revision it was read at; `None`: it does not exist yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Versioned<T> {
+    /// The revision.
+    pub rev: Option<u64>,
+    /// The value.
+    pub value: T,
+}
+
+/// An asset with all its vulnerabilities.
+#[derive(Debug, Clone)]
+pub struct AssetState {
+    /// The asset.
+    pub asset: Versioned<Asset>,
+    /// Its vulnerabilities.
+    pub vulnerabilities: BTreeMap<VulnId, Versioned<Vulnerability>>,
+    /// Ids that were merged into others.
+    pub aliases: BTreeMap<VulnId, VulnId>,
+}
+
+/// A sighting that joins an asset, new or known, with the identifiers that the asset claims for it.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The asset as it is to be written.
+    pub asset: Versioned<Asset>,
+    /// The sighting.
+    pub sighting: SightingId,
+    /// Identifiers that nobody else owns.
+    pub identifiers: BTreeSet<Identifier>,
+}
+
+impl Store {
+    /// Which assets own these identifiers.
+    pub async fn owners_of(&self, identifiers: &BTreeSet<Identifier>) -> Result<BTreeMap<Identifier, AssetId>, StoreError> {
+        let keys: Vec<_> = identifiers.iter().map(keys::identifier).collect();
+        let by_key: BTreeMap<_, _> = identifiers.iter().map(|i| (keys::identifier(i).pk, i)).collect();
+        let mut owners = BTreeMap::new();
+        for item in self.batch_get(&keys, true).await? {
+            let asset = codec::required(&item, "asset")?.parse().map_err(|e| codec::malformed(&item, e))?;
+            if let Some(identifier) = text(&item, "pk").and_then(|pk| by_key.get(pk)) {
+                owners.insert((*identifier).clone(), asset);
+            }
+        }
+        Ok(owners)
+    }
+
+    /// Joins a sighting to an asset: asset, identifiers and link in one transaction. A conflict means that somebody
+    /// else claimed an identifier or changed the asset: correlate again.
+    pub async fn claim(&self, claim: &Claim) -> Result<(), StoreError> {
+        let asset = &claim.asset.value;
+        let mut items = vec![self.transact_put(
+            &keys::asset(&asset.id),
+            asset_item(asset, claim.asset.rev),
+            Condition::revision(claim.asset.rev),
+        )?];
+        for identifier in claim.identifiers.iter().take(90) {
+            let condition = Condition {
+                expression: "attribute_not_exists(pk) OR asset = :asset".into(),
+                values: vec![(":asset", s(asset.id.as_str()))],
+            };
+            let item = Item::from([("asset".to_owned(), s(asset.id.as_str()))]);
+            items.push(self.transact_put(&keys::identifier(identifier), item, condition)?);
+        }
+        let link: Item = link_item(&asset.id, 0).into_iter().collect();
+        items.push(self.transact_put(&keys::link(&claim.sighting), link, Condition::absent())?);
+        self.transact(&format!("asset {}", asset.id), items).await
+    }
+
+    /// Claims identifiers that a known asset's sightings brought later. What somebody else owns stays his.
+    pub async fn claim_identifiers(&self, asset: &AssetId, identifiers: &BTreeSet<Identifier>) -> Result<(), StoreError> {
+        for identifier in identifiers {
+            let item = Item::from([("asset".to_owned(), s(asset.as_str()))]);
+            match self.put(&keys::identifier(identifier), item, Some(Condition::absent())).await {
+                Err(error) if !error.is_conflict() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a sighting was decided on as of `seq`.
+    pub async fn mark_scored(&self, sighting: &SightingId, asset: &AssetId, seq: u64) -> Result<(), StoreError> {
+        let values = vec![(":a", s(asset.as_str())), (":q", n(seq))];
+        let done = self
+            .update(&keys::link(sighting), "SET scored = :q", Some("asset = :a AND scored < :q"), &[], values)
+            .await;
+        match done {
+            // A later decision was quicker.
+            Err(error) if error.is_conflict() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// An asset with all its vulnerabilities.
+    pub async fn asset_state(&self, id: &AssetId, consistent: bool) -> Result<Option<AssetState>, StoreError> {
+        let pk = keys::asset_partition(id);
+        let mut range = Range::all(&pk);
+        range.consistent = consistent;
+        let mut asset = None;
+        let mut vulnerabilities = BTreeMap::new();
+        let mut aliases = BTreeMap::new();
+        for item in self.query_all(range).await? {
+            if sort_key(&item) == keys::ASSET {
+                asset = Some(Versioned { rev: number(&item, "rev"), value: read_asset(&item)? });
+            } else if let Some(target) = text(&item, "alias") {
+                let parse = |t: &str| t.parse().map_err(|e| codec::malformed(&item, e));
+                aliases.insert(parse(sort_key(&item).trim_start_matches("V#"))?, parse(target)?);
+            } else if sort_key(&item).starts_with("V#") {
+                let value = read_vulnerability(&item)?;
+                vulnerabilities.insert(value.id.clone(), Versioned { rev: number(&item, "rev"), value });
+            }
+        }
+        Ok(asset.map(|asset| AssetState { asset, vulnerabilities, aliases }))
+    }
+
+    /// An asset alone.
+    pub async fn asset(&self, id: &AssetId) -> Result<Option<Versioned<Asset>>, StoreError> {
+        let item = self.get(&keys::asset(id), true).await?;
+        item.map(|item| Ok(Versioned { rev: number(&item, "rev"), value: read_asset(&item)? })).transpose()
+    }
+
+    /// A vulnerability alone; an alias leads to the one it was merged into.
+    pub async fn vulnerability(&self, asset: &AssetId, id: &VulnId) -> Result<Option<Versioned<Vulnerability>>, StoreError> {
+        let mut id = id.clone();
+        // A chain of aliases is as long as the number of merges, which is small; the bound guards against a circle.
+        for _ in 0..8 {
+            let Some(item) = self.get(&keys::vulnerability(asset, &id), true).await? else { return Ok(None) };
+            match text(&item, "alias") {
+                Some(target) => id = target.parse().map_err(|e| codec::malformed(&item, e))?,
+                None => {
+                    return Ok(Some(Versioned { rev: number(&item, "rev"), value: read_vulnerability(&item)? }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes a vulnerability against the revision it was read at. `high`: from this score on it is in the list of
+    /// high scores.
+    pub async fn put_vulnerability(&self, asset: &Asset, vulnerability: &Vulnerability, rev: Option<u64>, high: u16) -> Result<(), StoreError> {
+        let item = vulnerability_item(asset, vulnerability, rev, high);
+        self.put(&keys::vulnerability(&asset.id, &vulnerability.id), item, Some(Condition::revision(rev))).await
+    }
+
+    /// Replaces a vulnerability that was merged into `target` by a pointer.
+    pub async fn put_alias(&self, asset: &AssetId, id: &VulnId, target: &VulnId, rev: Option<u64>) -> Result<(), StoreError> {
+        let item = Item::from([("alias".to_owned(), s(target.as_str())), ("rev".into(), n(rev.unwrap_or(0) + 1))]);
+        self.put(&keys::vulnerability(asset, id), item, Some(Condition::revision(rev))).await
+    }
+
+    /// Says which CVEs a vulnerability uses, and which no longer. Repeating it has the same result.
+    pub async fn write_cve_uses(
+        &self,
+        asset: &AssetId,
+        used: &[(CveId, VulnId)],
+        unused: &[(CveId, VulnId)],
+    ) -> Result<(), StoreError> {
+        if used.is_empty() && unused.is_empty() {
+            return Ok(());
+        }
+        let puts = used.iter().map(|(cve, v)| (keys::cve_use(cve, asset, v), Item::new())).collect();
+        let deletes = unused.iter().map(|(cve, v)| keys::cve_use(cve, asset, v)).collect();
+        self.batch_write(puts, deletes).await
+    }
+
+    /// Writes the asset and counts what changed, in one transaction against the asset's revision.
+    pub async fn commit_asset(&self, asset: &Asset, rev: Option<u64>, delta: &CounterDelta) -> Result<(), StoreError> {
+        let mut items =
+            vec![self.transact_put(&keys::asset(&asset.id), asset_item(asset, rev), Condition::revision(rev))?];
+        for (key, changes) in delta.updates(&asset.id) {
+            let (expression, names, values) = add_expression(&changes);
+            let names: Vec<_> = names.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+            let values = values.iter().map(|(a, b)| (a.as_str(), b.clone())).collect();
+            items.push(self.transact_update_named(&key, &expression, "", &names, values)?);
+        }
+        self.transact(&format!("asset {}", asset.id), items).await
+    }
+
+    /// A ticket effect is done: the ticket is kept and the intent is gone. Saying so again changes nothing. A ticket
+    /// that was created although it is no longer wanted is kept too: the next decision closes it. If the vulnerability
+    /// was merged into another one meanwhile, that one gets the ticket.
+    pub async fn confirm_ticket(
+        &self,
+        asset: &AssetId,
+        vulnerability: &VulnId,
+        intent: &str,
+        ticket: &TicketRef,
+    ) -> Result<(), StoreError> {
+        let json = serde_json::to_string(ticket).unwrap_or_default();
+        let mut id = vulnerability.clone();
+        loop {
+            let done = self
+                .update(
+                    &keys::vulnerability(asset, &id),
+                    "SET ticket = :t ADD rev :one REMOVE intents.#k",
+                    Some(
+                        "attribute_not_exists(alias) AND (attribute_exists(intents.#k) \
+                         OR (attribute_exists(pk) AND attribute_not_exists(ticket)))",
+                    ),
+                    &[("#k", intent)],
+                    vec![(":t", s(&json)), (":one", n(1))],
+                )
+                .await;
+            match done {
+                Err(error) if error.is_conflict() => match self.vulnerability(asset, &id).await? {
+                    Some(target) if target.value.id != id => id = target.value.id,
+                    _ => return Ok(()),
+                },
+                other => return other,
+            }
+        }
+    }
+
+    /// A notification about an asset's vulnerabilities is done. Saying so again changes nothing.
+    pub async fn confirm_notification(&self, asset: &AssetId, intent: &str) -> Result<(), StoreError> {
+        let done = self
+            .update(
+                &keys::asset(asset),
+                "ADD rev :one REMOVE intents.#k",
+                Some("attribute_exists(intents.#k)"),
+                &[("#k", intent)],
+                vec![(":one", n(1))],
+            )
+            .await;
+        match done {
+            Err(error) if error.is_conflict() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// A person decided. `None` takes the decision back.
+    pub async fn put_decision(&self, asset: &AssetId, vulnerability: &VulnId, decision: Option<&Decision>) -> Result<(), StoreError> {
+        let key = keys::vulnerability(asset, vulnerability);
+        let exists = Some("attribute_exists(pk) AND attribute_not_exists(alias)");
+        match decision {
+            Some(decision) => {
+                let json = serde_json::to_string(decision).unwrap_or_default();
+                self.update(&key, "SET decision = :d ADD rev :one", exists, &[], vec![(":d", s(json)), (":one", n(1))]).await
+            }
+            None => self.update(&key, "REMOVE decision ADD rev :one", exists, &[], vec![(":one", n(1))]).await,
+        }
+    }
+
+    /// Assets with a vulnerability that uses this CVE.
+    pub async fn cve_users(&self, cve: &CveId) -> Result<BTreeSet<AssetId>, StoreError> {
+        let mut assets = BTreeSet::new();
+        for shard in 0..keys::CVE_SHARDS {
+            let pk = keys::cve_users_partition(cve, shard);
+            // Who is not in this answer is not told: it must not be an old one.
+            let mut range = Range::all(&pk);
+            range.consistent = true;
+            for item in self.query_all(range).await? {
+                let asset = sort_key(&item).split('#').nth(1).and_then(|id| id.parse().ok());
+                assets.extend(asset);
+            }
+        }
+        Ok(assets)
+    }
+
+    /// Assets with something to do on `day` at or before `now`, and whether there may be more.
+    pub async fn due_assets(&self, day: jiff::civil::Date, now: Timestamp) -> Result<BTreeSet<AssetId>, StoreError> {
+        let mut assets = BTreeSet::new();
+        let high = format!("{}~", now.strftime("%Y-%m-%dT%H:%M:%SZ"));
+        for shard in 0..keys::TIMER_SHARDS {
+            let pk = keys::timer_partition(day, shard);
+            let mut range = Range::all(&pk);
+            range.index = Some(keys::TIMERS);
+            range.between = Some(("0", &high));
+            for item in self.query_all(range).await? {
+                let asset = text(&item, "pk").and_then(|pk| pk.strip_prefix("A#")).and_then(|id| id.parse().ok());
+                assets.extend(asset);
+            }
+        }
+        Ok(assets)
+    }
+}
+
+fn intents_value(intents: &BTreeMap<String, Intent>) -> AttributeValue {
+    let map = intents.iter().map(|(k, v)| (k.clone(), s(serde_json::to_string(v).unwrap_or_default()))).collect();
+    AttributeValue::M(map)
+}
+
+fn read_intents(item: &Item) -> Result<BTreeMap<String, Intent>, StoreError> {
+    let Some(map) = item.get("intents").and_then(|v| v.as_m().ok()) else { return Ok(BTreeMap::new()) };
+    map.iter()
+        .map(|(key, value)| {
+            let json = value.as_s().map_err(|_| codec::malformed(item, "an intent is no text"))?;
+            Ok((key.clone(), serde_json::from_str(json).map_err(|e| codec::malformed(item, e))?))
+        })
+        .collect()
+}
+
+fn timer(item: &mut Item, at: Option<Timestamp>, id: &str) {
+    if let Some(at) = at {
+        item.insert("w".into(), s(keys::timer_of(at, id)));
+        item.insert("ws".into(), s(keys::timer_sort(at, id)));
+    }
+}
+
+/// When unconfirmed effects have to be looked at.
+fn sweep_at(intents: &BTreeMap<String, Intent>) -> Option<Timestamp> {
+    intents.values().map(|intent| intent.since + SWEEP_AFTER).min()
+}
+
+fn asset_item(asset: &Asset, rev: Option<u64>) -> Item {
+    let mut stored = asset.clone();
+    let intents = std::mem::take(&mut stored.intents);
+    let mut item = Item::from([(codec::DOCUMENT.to_owned(), document(&stored)), ("rev".into(), n(rev.unwrap_or(0) + 1))]);
+    timer(&mut item, sweep_at(&intents), asset.id.as_str());
+    item.insert("intents".into(), intents_value(&intents));
+    item.insert("o".into(), s(keys::owner_assets_partition(&asset.owner)));
+    item.insert("os".into(), s(asset.id.as_str()));
+    item
+}
+
+pub(crate) fn read_asset(item: &Item) -> Result<Asset, StoreError> {
+    let mut asset: Asset = codec::parse(item)?;
+    asset.intents = read_intents(item)?;
+    Ok(asset)
+}
+
+fn vulnerability_item(asset: &Asset, vulnerability: &Vulnerability, rev: Option<u64>, high: u16) -> Item {
+    let mut stored = vulnerability.clone();
+    let intents = std::mem::take(&mut stored.intents);
+    let (ticket, decision) = (stored.ticket.take(), stored.decision.take());
+    let id = vulnerability.id.as_str();
+    let mut item = Item::from([(codec::DOCUMENT.to_owned(), document(&stored)), ("rev".into(), n(rev.unwrap_or(0) + 1))]);
+    if let Some(ticket) = ticket {
+        item.insert("ticket".into(), s(serde_json::to_string(&ticket).unwrap_or_default()));
+    }
+    if let Some(decision) = decision {
+        item.insert("decision".into(), s(serde_json::to_string(&decision).unwrap_or_default()));
+    }
+    item.insert(ASSET_NAME.into(), s(asset.host.display_name()));
+    let score = vulnerability.score.value;
+    if !matches!(vulnerability.status, Status::Fixed | Status::Gone) {
+        item.insert("o".into(), s(keys::owner_partition(&asset.owner, keys::owner_shard(&vulnerability.id))));
+        item.insert("os".into(), s(keys::falling(score, id)));
+    }
+    if vulnerability.status.is_open() && score >= high {
+        item.insert("t".into(), s(keys::top_partition(keys::top_shard(&vulnerability.id))));
+        item.insert("ts".into(), s(keys::falling(score, id)));
+    }
+    let next = [vulnerability.next_at, sweep_at(&intents)].into_iter().flatten().min();
+    timer(&mut item, next, id);
+    item.insert("intents".into(), intents_value(&intents));
+    item
+}
+
+pub(crate) fn read_vulnerability(item: &Item) -> Result<Vulnerability, StoreError> {
+    let mut vulnerability: Vulnerability = codec::parse(item)?;
+    vulnerability.intents = read_intents(item)?;
+    let json = |name: &str| text(item, name);
+    vulnerability.ticket =
+        json("ticket").map(serde_json::from_str).transpose().map_err(|e| codec::malformed(item, e))?;
+    vulnerability.decision =
+        json("decision").map(serde_json::from_str).transpose().map_err(|e| codec::malformed(item, e))?;
+    Ok(vulnerability)
+}

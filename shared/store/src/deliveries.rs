@@ -1,0 +1,236 @@
+//! Deliveries: what was sent to whom, once per key; and the budget of each receiver.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::ConnectorName;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, Item, document, n, number, s};
+use crate::error::StoreError;
+use crate::keys;
+use crate::table::{Condition, Range, Store};
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// Somebody is at it; when the lease is over, somebody else may try.
+    Sending,
+    /// Done.
+    Sent,
+    /// Refused for good, or tried too often.
+    Failed,
+    /// Nobody is at it: the receiver's budget is used up, the receiver asked to wait, or it did not work. Tried again
+    /// in the next window, or when the lease is over.
+    Held,
+    /// Sent, but the answer was lost and the receiver cannot be asked: a person may replay it.
+    Unconfirmed,
+}
+
+impl DeliveryState {
+    /// The word used in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Held => "held",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
+/// One effect outside, from the first try to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The channel or tracker.
+    pub receiver: ConnectorName,
+    /// Identity of the effect.
+    pub key: String,
+    /// What it is about, in words.
+    pub subject: String,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Tries so far, this one included.
+    pub tries: u32,
+    /// When it was first tried.
+    pub first_at: Timestamp,
+    /// When the state last changed.
+    pub at: Timestamp,
+    /// While `sending`: until then nobody else tries. While `held`: not to be tried before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_until: Option<Timestamp>,
+    /// What the receiver said, or why it was held.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub answer: String,
+    /// What the receiver calls the result: a ticket's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// What became of the wish to send.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reservation {
+    /// It is yours to send; the number of the try, from 1.
+    Yours(Delivery, u64),
+    /// It has ended already.
+    Ended(Delivery),
+    /// Somebody else is at it until then.
+    Busy(Timestamp),
+    /// The budget is used up until then.
+    Held(Timestamp),
+}
+
+impl Store {
+    /// Reserves the right to send `key` to `receiver`: at most one holder at a time, and no more than `per_hour`
+    /// first tries an hour. `u32::MAX` is no budget: such a try is not counted either.
+    pub async fn reserve_delivery(
+        &self,
+        receiver: &ConnectorName,
+        key: &str,
+        subject: &str,
+        now: Timestamp,
+        lease: SignedDuration,
+        per_hour: u32,
+    ) -> Result<Reservation, StoreError> {
+        let item = self.get(&keys::delivery(receiver, key), true).await?;
+        let rev = item.as_ref().and_then(|i| number::<u64>(i, "rev"));
+        let known: Option<Delivery> = item.as_ref().map(codec::parse).transpose()?;
+        let mut delivery = match known {
+            None => Delivery {
+                receiver: receiver.clone(),
+                key: key.to_owned(),
+                subject: subject.to_owned(),
+                state: DeliveryState::Held,
+                tries: 0,
+                first_at: now,
+                at: now,
+                lease_until: None,
+                answer: String::new(),
+                reference: None,
+            },
+            Some(delivery) => match delivery.state {
+                DeliveryState::Sent | DeliveryState::Failed | DeliveryState::Unconfirmed => {
+                    return Ok(Reservation::Ended(delivery));
+                }
+                DeliveryState::Sending | DeliveryState::Held if delivery.lease_until.is_some_and(|until| until > now) => {
+                    return Ok(Reservation::Busy(delivery.lease_until.unwrap_or(now)));
+                }
+                DeliveryState::Sending | DeliveryState::Held => delivery,
+            },
+        };
+        let first_try = delivery.tries == 0;
+        delivery.state = DeliveryState::Sending;
+        delivery.tries += 1;
+        delivery.at = now;
+        delivery.lease_until = Some(now + lease);
+        let sending = self.transact_put(
+            &keys::delivery(receiver, key),
+            delivery_item(&delivery, rev.unwrap_or(0) + 1),
+            Condition::revision(rev),
+        )?;
+        let hour = now.as_second().div_euclid(3_600);
+        let next_hour = Timestamp::from_second((hour + 1) * 3_600).unwrap_or(now);
+        if !first_try || per_hour == u32::MAX {
+            self.transact(&format!("delivery {key}"), vec![sending]).await?;
+            return Ok(Reservation::Yours(delivery, rev.unwrap_or(0) + 1));
+        }
+        let budget = self.transact_update(
+            &keys::budget(receiver, hour),
+            "ADD used :one SET expires = :e",
+            "attribute_not_exists(used) OR used < :limit",
+            vec![(":one", n(1)), (":limit", n(per_hour)), (":e", n(next_hour.as_second() + 86_400))],
+        )?;
+        match self.transact(&format!("delivery {key}"), vec![sending, budget]).await {
+            Ok(()) => Ok(Reservation::Yours(delivery, rev.unwrap_or(0) + 1)),
+            Err(error) if error.is_conflict() => {
+                let used = self.get(&keys::budget(receiver, hour), true).await?;
+                if used.as_ref().and_then(|i| number::<u32>(i, "used")).unwrap_or(0) < per_hour {
+                    return Err(error);
+                }
+                let held = Delivery {
+                    state: DeliveryState::Held,
+                    tries: 0,
+                    lease_until: None,
+                    answer: format!("the budget of {per_hour} an hour is used up; held until {next_hour}"),
+                    ..delivery
+                };
+                self.put_delivery(&held, rev).await?;
+                Ok(Reservation::Held(next_hour))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes what became of a reserved delivery. `rev` is the revision that the reservation gave.
+    pub async fn end_delivery(&self, delivery: &Delivery, rev: u64) -> Result<(), StoreError> {
+        self.put_delivery(delivery, Some(rev)).await
+    }
+
+    async fn put_delivery(&self, delivery: &Delivery, rev: Option<u64>) -> Result<(), StoreError> {
+        let item = delivery_item(delivery, rev.unwrap_or(0) + 1);
+        self.put(&keys::delivery(&delivery.receiver, &delivery.key), item, Some(Condition::revision(rev))).await
+    }
+
+    /// One delivery, as it is now.
+    pub async fn delivery(&self, receiver: &ConnectorName, key: &str) -> Result<Option<Delivery>, StoreError> {
+        self.get(&keys::delivery(receiver, key), true).await?.as_ref().map(codec::parse).transpose()
+    }
+
+    /// The deliveries first tried on a day, newest first.
+    pub async fn deliveries(&self, day: jiff::civil::Date, limit: i32) -> Result<Vec<Delivery>, StoreError> {
+        Ok(self.deliveries_page(day, None, limit).await?.0)
+    }
+
+    /// The same, after a place, with the place where the list goes on.
+    pub async fn deliveries_page(
+        &self,
+        day: jiff::civil::Date,
+        after: Option<&str>,
+        limit: i32,
+    ) -> Result<(Vec<Delivery>, Option<String>), StoreError> {
+        let pk = keys::deliveries_partition(day);
+        let mut range = Range::all(&pk);
+        range.index = Some(keys::BY_OWNER);
+        range.descending = true;
+        // Both ends are included, so that the page begins with the one before; it is left out.
+        range.limit = Some(limit + i32::from(after.is_some()));
+        range.between = after.map(|after| ("0", after));
+        let (mut items, next) = self.query_page(&range, None).await?;
+        let place = |item: &Item| codec::text(item, "os").map(str::to_owned);
+        items.retain(|item| place(item).as_deref() != after);
+        let next = next.and(items.last().and_then(place));
+        Ok((items.iter().map(codec::parse).collect::<Result<_, _>>()?, next))
+    }
+
+    /// Whether a push was seen before.
+    pub async fn push_seen(&self, source: &ConnectorName, digest: &str) -> Result<bool, StoreError> {
+        Ok(self.get(&keys::delivery(source, &format!("push-{digest}")), true).await?.is_some())
+    }
+
+    /// Remembers a push by its digest. `false`: it was seen before, the push is a replay.
+    pub async fn first_time(&self, source: &ConnectorName, digest: &str, expires: Timestamp) -> Result<bool, StoreError> {
+        let key = keys::delivery(source, &format!("push-{digest}"));
+        let item = Item::from([("expires".to_owned(), n(expires.as_second()))]);
+        match self.put(&key, item, Some(Condition::absent())).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_conflict() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Forgets a push again, so that its sender may repeat it: what it should have started could not be sent.
+    pub async fn forget_push(&self, source: &ConnectorName, digest: &str) -> Result<(), StoreError> {
+        self.delete(&keys::delivery(source, &format!("push-{digest}"))).await
+    }
+}
+
+fn delivery_item(delivery: &Delivery, rev: u64) -> Item {
+    let day = delivery.first_at.to_zoned(jiff::tz::TimeZone::UTC).date();
+    Item::from([
+        (codec::DOCUMENT.to_owned(), document(delivery)),
+        ("rev".into(), n(rev)),
+        ("o".into(), s(keys::deliveries_partition(day))),
+        ("os".into(), AttributeValue::S(format!("{}#{}#{}", delivery.first_at.strftime("%H:%M:%S"), delivery.receiver, delivery.key))),
+    ])
+}

@@ -1,0 +1,94 @@
+//! Versioned documents: every version is kept, one pointer names the current one.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, Item, document, n, number, s};
+use crate::error::StoreError;
+use crate::keys;
+use crate::table::{Condition, Store};
+
+/// Sort key of the pointer.
+const CURRENT: &str = "CURRENT";
+
+/// Tries of a change that meets others.
+const NOTE_TRIES: usize = 8;
+
+/// One version of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// From 1.
+    pub version: u64,
+    /// The text.
+    pub text: String,
+    /// Who wrote it.
+    pub author: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Store {
+    /// The current version of a document of this kind.
+    pub async fn current_document(&self, kind: &str) -> Result<Option<Document>, StoreError> {
+        self.get(&keys::document(kind, CURRENT), true).await?.as_ref().map(codec::parse).transpose()
+    }
+
+    /// Makes `text` the current version, unless it is already. Returns the current version.
+    pub async fn put_document(&self, kind: &str, text: &str, author: &str, at: Timestamp) -> Result<Document, StoreError> {
+        let key = keys::document(kind, CURRENT);
+        let item = self.get(&key, true).await?;
+        let rev = item.as_ref().and_then(|i| number::<u64>(i, "rev"));
+        if let Some(current) = item.as_ref().map(codec::parse::<Document>).transpose()?
+            && current.text == text
+        {
+            return Ok(current);
+        }
+        let version = rev.unwrap_or(0) + 1;
+        let new = Document { version, text: text.to_owned(), author: author.to_owned(), at };
+        let item = || Item::from([(codec::DOCUMENT.to_owned(), document(&new)), ("rev".into(), n(version))]);
+        let items = vec![
+            self.transact_put(&key, item(), Condition::revision(rev))?,
+            self.transact_put(&keys::document(kind, &format!("{version:010}")), item(), Condition::absent())?,
+        ];
+        self.transact(&format!("{kind} document"), items).await?;
+        Ok(new)
+    }
+
+    /// A small note that a function leaves for its next invocation.
+    pub async fn note(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let item = self.get(&keys::document("note", name), true).await?;
+        Ok(item.as_ref().and_then(|i| codec::text(i, "text")).map(str::to_owned))
+    }
+
+    /// Changes such a note: `change` is told what it says and answers what it is to say. It may be asked again, when
+    /// somebody else changed the note in between. A note that already says so is not written.
+    pub async fn change_note(&self, name: &str, change: impl Fn(Option<&str>) -> String) -> Result<(), StoreError> {
+        let key = keys::document("note", name);
+        for _ in 0..NOTE_TRIES {
+            let old = self.note(name).await?;
+            let new = change(old.as_deref());
+            if old.as_deref() == Some(new.as_str()) {
+                return Ok(());
+            }
+            let mut values = vec![(":new", s(new))];
+            let condition = match old {
+                Some(old) => {
+                    values.push((":old", s(old)));
+                    "#t = :old"
+                }
+                None => "attribute_not_exists(#t)",
+            };
+            match self.update(&key, "SET #t = :new", Some(condition), &[("#t", "text")], values).await {
+                Err(error) if error.is_conflict() => {}
+                other => return other,
+            }
+        }
+        Err(StoreError::Conflict { what: format!("note {name}") })
+    }
+
+    /// Leaves such a note.
+    pub async fn put_note(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        let item = Item::from([("text".to_owned(), s(text))]);
+        self.put(&keys::document("note", name), item, None).await
+    }
+}

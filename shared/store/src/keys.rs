@@ -1,0 +1,268 @@
+//! Every key of the table and its indexes, in one place.
+
+use domain::identity::Identifier;
+use domain::intel::Feed;
+use domain::{AssetId, ConnectorName, CveId, RunId, Scanner, SightingId, VulnId};
+use jiff::Timestamp;
+
+use crate::intel::CveBlock;
+
+/// Shards of the users of one CVE.
+pub const CVE_SHARDS: u64 = 4;
+/// Shards of one owner's list.
+pub const OWNER_SHARDS: u64 = 2;
+/// Shards of the list of high scores.
+pub const TOP_SHARDS: u64 = 4;
+/// Shards of one day's timers.
+pub const TIMER_SHARDS: u64 = 4;
+/// Shards of one owner's counters.
+pub const COUNTER_SHARDS: u64 = 4;
+/// Buckets of a scanner's rule book.
+pub const RULE_BUCKETS: u64 = 16;
+
+/// Index of open vulnerabilities by owner, worst first; also of assets and deliveries.
+pub const BY_OWNER: &str = "by-owner";
+/// Index of high scores.
+pub const TOP: &str = "top-scores";
+/// Index of what is to do next.
+pub const TIMERS: &str = "timers";
+
+/// Sort key of a sighting.
+pub const SIGHTING: &str = "SIGHTING";
+/// Sort key of a sighting's link to its asset.
+pub const LINK: &str = "LINK";
+/// Sort key of an asset.
+pub const ASSET: &str = "ASSET";
+/// Sort key of a connector's state.
+pub const CONNECTOR: &str = "CONNECTOR";
+/// Sort key of a rule.
+pub const RULE: &str = "RULE";
+/// Sort key of what the world knows of a block of CVEs.
+pub const INTEL: &str = "INTEL";
+/// Sort key of an identifier's claim.
+pub const IDENTIFIER: &str = "I";
+/// Sort key of a delivery.
+pub const DELIVERY: &str = "D";
+
+/// A key of the table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Partition key.
+    pub pk: String,
+    /// Sort key.
+    pub sk: String,
+}
+
+impl Key {
+    fn new(pk: String, sk: impl Into<String>) -> Self {
+        Self { pk, sk: sk.into() }
+    }
+}
+
+fn shard(text: &str, shards: u64) -> u64 {
+    domain::digest(text.as_bytes()) % shards
+}
+
+/// Partition of a sighting.
+pub fn sighting_partition(id: &SightingId) -> String {
+    format!("S#{}#{}", id.connector, id.native)
+}
+
+/// The sighting that a partition belongs to.
+pub fn sighting_of(pk: &str) -> Option<SightingId> {
+    let (connector, native) = pk.strip_prefix("S#")?.split_once('#')?;
+    Some(SightingId::new(connector.parse().ok()?, native))
+}
+
+/// The sighting itself.
+pub fn sighting(id: &SightingId) -> Key {
+    Key::new(sighting_partition(id), SIGHTING)
+}
+
+/// A finding, by the hash of its key.
+pub fn finding(id: &SightingId, hash: u64) -> Key {
+    Key::new(sighting_partition(id), format!("F#{hash:016x}"))
+}
+
+/// A piece of the manifest.
+pub fn manifest(id: &SightingId, piece: usize) -> Key {
+    Key::new(sighting_partition(id), format!("M#{piece}"))
+}
+
+/// The link of a sighting to its asset.
+pub fn link(id: &SightingId) -> Key {
+    Key::new(sighting_partition(id), LINK)
+}
+
+/// A rule.
+pub fn rule(scanner: Scanner, rule: &domain::RuleId) -> Key {
+    Key::new(format!("R#{scanner}#{rule}"), RULE)
+}
+
+/// One bucket of the digests of a scanner's rules.
+pub fn rule_bucket(scanner: Scanner, bucket: u64) -> Key {
+    Key::new(format!("R#{scanner}#book#{bucket}"), "BOOK")
+}
+
+/// Partition of a connector's runs.
+pub fn runs_partition(connector: &ConnectorName) -> String {
+    format!("U#{connector}")
+}
+
+/// State of a connector.
+pub fn connector(connector: &ConnectorName) -> Key {
+    Key::new(runs_partition(connector), CONNECTOR)
+}
+
+/// A run.
+pub fn run(connector: &ConnectorName, run: &RunId) -> Key {
+    Key::new(runs_partition(connector), format!("RUN#{run}"))
+}
+
+/// A unit of a run.
+pub fn unit(connector: &ConnectorName, run: &RunId, unit: &str) -> Key {
+    Key::new(run_partition(connector, run), format!("UNIT#{unit}"))
+}
+
+/// Partition of what belongs to one run.
+pub fn run_partition(connector: &ConnectorName, run: &RunId) -> String {
+    format!("U#{connector}#{run}")
+}
+
+/// Closings of one sighting that wait for the run's verdict.
+pub fn closing(connector: &ConnectorName, run: &RunId, native: &str) -> Key {
+    Key::new(run_partition(connector, run), format!("CLOSING#{native}"))
+}
+
+/// Hosts that one unit of a full run has seen.
+pub fn hosts(connector: &ConnectorName, run: &RunId, unit: &str, piece: usize) -> Key {
+    Key::new(run_partition(connector, run), format!("HOSTS#{unit}#{piece}"))
+}
+
+/// Partition of an asset.
+pub fn asset_partition(asset: &AssetId) -> String {
+    format!("A#{asset}")
+}
+
+/// An asset.
+pub fn asset(asset: &AssetId) -> Key {
+    Key::new(asset_partition(asset), ASSET)
+}
+
+/// A vulnerability.
+pub fn vulnerability(asset: &AssetId, vulnerability: &VulnId) -> Key {
+    Key::new(asset_partition(asset), format!("V#{vulnerability}"))
+}
+
+/// The claim of an identifier.
+pub fn identifier(identifier: &Identifier) -> Key {
+    Key::new(format!("I#{identifier}"), IDENTIFIER)
+}
+
+/// What the world knows of a block of CVEs.
+pub fn intel(block: &CveBlock) -> Key {
+    Key::new(format!("C#{block}"), INTEL)
+}
+
+/// The block that an item of intelligence is about.
+pub fn block_of(pk: &str) -> Option<CveBlock> {
+    pk.strip_prefix("C#")?.parse().ok()
+}
+
+/// One shard of the users of a CVE.
+pub fn cve_users_partition(cve: &CveId, shard: u64) -> String {
+    format!("C#{cve}#{shard}")
+}
+
+/// The use of a CVE by a vulnerability.
+pub fn cve_use(cve: &CveId, asset: &AssetId, vulnerability: &VulnId) -> Key {
+    Key::new(cve_users_partition(cve, shard(asset.as_str(), CVE_SHARDS)), format!("A#{asset}#{vulnerability}"))
+}
+
+/// A version of a document, or the pointer to the current one (`version` = `CURRENT`).
+pub fn document(kind: &str, version: &str) -> Key {
+    Key::new(format!("P#{kind}"), version)
+}
+
+/// How a feed was last taken in.
+pub fn feed_head(feed: Feed) -> Key {
+    Key::new(format!("P#feed#{feed}"), "HEAD")
+}
+
+/// The blocks that a feed has facts about.
+pub fn feed_blocks(feed: Feed) -> Key {
+    Key::new(format!("P#feed#{feed}"), "BLOCKS")
+}
+
+/// Partition of the counters of what is open.
+pub const OPEN_COUNTERS: &str = "T#open";
+
+/// Partition of one day's counters.
+pub fn day_counters_partition(day: jiff::civil::Date) -> String {
+    format!("T#{day}")
+}
+
+/// Sort key of the counters of an owner, on the shard of an asset.
+pub fn counter_shard(owner: &str, asset: &AssetId) -> String {
+    format!("{owner}#{}", shard(asset.as_str(), COUNTER_SHARDS))
+}
+
+/// A delivery to a channel or tracker.
+pub fn delivery(receiver: &ConnectorName, key: &str) -> Key {
+    Key::new(format!("D#{receiver}#{key}"), DELIVERY)
+}
+
+/// What a receiver got within one hour.
+pub fn budget(receiver: &ConnectorName, hour: i64) -> Key {
+    Key::new(format!("B#{receiver}#{hour}"), "B")
+}
+
+/// Partition of [`BY_OWNER`] with an owner's vulnerabilities.
+pub fn owner_partition(owner: &str, shard: u64) -> String {
+    format!("O#{owner}#{shard}")
+}
+
+/// The shard of a vulnerability in its owner's list.
+pub fn owner_shard(vulnerability: &VulnId) -> u64 {
+    shard(vulnerability.as_str(), OWNER_SHARDS)
+}
+
+/// Partition of [`BY_OWNER`] with an owner's assets.
+pub fn owner_assets_partition(owner: &str) -> String {
+    format!("OA#{owner}")
+}
+
+/// Partition of [`BY_OWNER`] with one day's deliveries.
+pub fn deliveries_partition(day: jiff::civil::Date) -> String {
+    format!("OD#{day}")
+}
+
+/// Sort key that puts the highest score first.
+pub fn falling(score: u16, id: &str) -> String {
+    format!("{:04}#{id}", 9_999 - score.min(1_000))
+}
+
+/// Partition of [`TOP`].
+pub fn top_partition(shard: u64) -> String {
+    format!("TOP#{shard}")
+}
+
+/// The shard of a vulnerability in [`TOP`].
+pub fn top_shard(vulnerability: &VulnId) -> u64 {
+    shard(vulnerability.as_str(), TOP_SHARDS)
+}
+
+/// Partition of [`TIMERS`]: a day and a shard.
+pub fn timer_partition(day: jiff::civil::Date, shard: u64) -> String {
+    format!("W#{day}#{shard}")
+}
+
+/// The partition of [`TIMERS`] for a moment and whom it concerns.
+pub fn timer_of(at: Timestamp, id: &str) -> String {
+    timer_partition(at.to_zoned(jiff::tz::TimeZone::UTC).date(), shard(id, TIMER_SHARDS))
+}
+
+/// Sort key of [`TIMERS`].
+pub fn timer_sort(at: Timestamp, id: &str) -> String {
+    format!("{}#{id}", at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+}

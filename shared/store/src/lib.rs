@@ -1,0 +1,40 @@
+//! The DynamoDB table. The only crate that knows a key.
+//!
+//! The table has two halves. **Statements** are what each scanner says: one partition per sighting, written by the
+//! sync functions. **Decisions** are what we make of it: one partition per asset, written by `score`. Every write
+//! that could meet another one is conditional; what has to change together changes in one transaction. The units that
+//! DynamoDB reports are summed per operation ([`Capacity`]), so that cost is measured and not guessed.
+
+mod capacity;
+mod codec;
+mod counters;
+mod decisions;
+mod deliveries;
+mod documents;
+mod error;
+mod export;
+mod intel;
+pub mod keys;
+mod lists;
+mod manifest;
+mod rules;
+mod runs;
+mod schema;
+mod statements;
+mod table;
+
+pub use capacity::{Capacity, Units};
+pub use counters::{CounterDelta, DayCounts, FIX_DAYS, OpenCounts};
+pub use decisions::{AssetState, Claim, Versioned};
+pub use deliveries::{Delivery, DeliveryState, Reservation};
+pub use documents::Document;
+pub use error::StoreError;
+pub use export::{ExportItem, ExportPage};
+pub use intel::{CveBlock, EpssPart, ExploitdbPart, FeedHead, FeedPart, IntelPage, MetasploitPart};
+pub use lists::{Listed, Page, VulnerabilityFilter};
+pub use manifest::{Entry, EntryState, Manifest};
+pub use rules::RuleBook;
+pub use runs::{ConnectorState, HistoryEntry, RunCounts, RunRecord, RunStatus, UnitRecord, UnitState, Verdict};
+pub use schema::create_table;
+pub use statements::{Link, SightingState, Stated};
+pub use table::Store;

@@ -1,0 +1,143 @@
+//! Rules: their definitions, and a book of digests per scanner that says which definitions are known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{Rule, RuleId, Scanner};
+
+use crate::codec::{self, Item, bytes, document, n, number};
+use crate::error::StoreError;
+use crate::keys;
+use crate::table::{Condition, Store};
+
+/// Digest of a rule that the scanner has no definition of.
+const NO_DEFINITION: u64 = 0;
+/// Tries of a bucket that others write at the same time.
+const TRIES: usize = 8;
+
+/// Which rules of a scanner are known, by digest, read bucket by bucket as they are asked for.
+#[derive(Debug)]
+pub struct RuleBook {
+    scanner: Scanner,
+    buckets: BTreeMap<u64, Bucket>,
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    rev: Option<u64>,
+    digests: BTreeMap<u64, u64>,
+}
+
+fn hash(rule: &RuleId) -> u64 {
+    domain::digest(rule.as_str().as_bytes())
+}
+
+impl RuleBook {
+    /// An unread book.
+    pub fn new(scanner: Scanner) -> Self {
+        Self { scanner, buckets: BTreeMap::new() }
+    }
+
+    async fn bucket(&mut self, store: &Store, hash: u64) -> Result<&mut Bucket, StoreError> {
+        let index = hash % keys::RULE_BUCKETS;
+        if !self.buckets.contains_key(&index) {
+            let bucket = read_bucket(store, self.scanner, index).await?;
+            self.buckets.insert(index, bucket);
+        }
+        Ok(self.buckets.entry(index).or_default())
+    }
+
+    /// Of `rules`, those without a definition that nobody has looked for in vain either.
+    pub async fn unknown(&mut self, store: &Store, rules: Vec<RuleId>) -> Result<Vec<RuleId>, StoreError> {
+        let mut unknown = Vec::new();
+        for rule in rules.into_iter().collect::<BTreeSet<_>>() {
+            let hash = hash(&rule);
+            if !self.bucket(store, hash).await?.digests.contains_key(&hash) {
+                unknown.push(rule);
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// Of `rules`, those whose definition is new or differs from the stored one.
+    pub async fn changed(&mut self, store: &Store, rules: Vec<Rule>) -> Result<Vec<Rule>, StoreError> {
+        let mut changed = Vec::new();
+        for rule in rules {
+            let hash = hash(&rule.id);
+            if self.bucket(store, hash).await?.digests.get(&hash) != Some(&rule.digest()) {
+                changed.push(rule);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Stores definitions: first the rules, then the book, so that what the book names exists.
+    pub async fn write(&mut self, store: &Store, rules: &[Rule], without: &[RuleId]) -> Result<(), StoreError> {
+        let puts = rules
+            .iter()
+            .map(|rule| (keys::rule(rule.scanner, &rule.id), Item::from([(codec::DOCUMENT.into(), document(rule))])))
+            .collect();
+        store.batch_write(puts, vec![]).await?;
+        let digests = rules
+            .iter()
+            .map(|rule| (hash(&rule.id), rule.digest()))
+            .chain(without.iter().map(|rule| (hash(rule), NO_DEFINITION)));
+        let mut by_bucket: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
+        for (hash, digest) in digests {
+            by_bucket.entry(hash % keys::RULE_BUCKETS).or_default().push((hash, digest));
+        }
+        for (index, news) in by_bucket {
+            self.write_bucket(store, index, &news).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_bucket(&mut self, store: &Store, index: u64, news: &[(u64, u64)]) -> Result<(), StoreError> {
+        let mut outcome = Ok(());
+        for _ in 0..TRIES {
+            let mut bucket = match self.buckets.remove(&index) {
+                Some(bucket) => bucket,
+                None => read_bucket(store, self.scanner, index).await?,
+            };
+            bucket.digests.extend(news.iter().copied());
+            let packed = bucket.digests.iter().flat_map(|(h, d)| [h.to_be_bytes(), d.to_be_bytes()].concat()).collect();
+            let rev = bucket.rev.unwrap_or(0) + 1;
+            let item = Item::from([("m".to_owned(), bytes(packed)), ("rev".into(), n(rev))]);
+            let key = keys::rule_bucket(self.scanner, index);
+            outcome = store.put(&key, item, Some(Condition::revision(bucket.rev))).await;
+            match &outcome {
+                Ok(()) => {
+                    bucket.rev = Some(rev);
+                    self.buckets.insert(index, bucket);
+                    return Ok(());
+                }
+                // The bucket is forgotten by now and read anew.
+                Err(error) if error.is_conflict() => {}
+                Err(_) => return outcome,
+            }
+        }
+        outcome
+    }
+}
+
+async fn read_bucket(store: &Store, scanner: Scanner, index: u64) -> Result<Bucket, StoreError> {
+    let Some(item) = store.get(&keys::rule_bucket(scanner, index), true).await? else {
+        return Ok(Bucket::default());
+    };
+    let packed = item.get("m").and_then(|v| v.as_b().ok()).ok_or_else(|| codec::malformed(&item, "no digests"))?;
+    let word = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).unwrap_or_default();
+    let digests = packed.as_ref().chunks_exact(16).map(|pair| (word(&pair[..8]), word(&pair[8..]))).collect();
+    Ok(Bucket { rev: number(&item, "rev"), digests })
+}
+
+impl Store {
+    /// The definitions of rules; those without one are not in the answer.
+    pub async fn rules(&self, rules: &BTreeSet<(Scanner, RuleId)>) -> Result<BTreeMap<(Scanner, RuleId), Rule>, StoreError> {
+        let keys: Vec<_> = rules.iter().map(|(scanner, rule)| keys::rule(*scanner, rule)).collect();
+        let mut found = BTreeMap::new();
+        for item in self.batch_get(&keys, false).await? {
+            let rule: Rule = codec::parse(&item)?;
+            found.insert((rule.scanner, rule.id.clone()), rule);
+        }
+        Ok(found)
+    }
+}

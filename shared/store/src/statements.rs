@@ -1,0 +1,289 @@
+//! What scanners say: one partition per sighting.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::vulnerability::{Closing, Sighting, Statement};
+use domain::{AssetId, RunId, SightingId};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, Item, bytes, document, n, number, s, text};
+use crate::error::StoreError;
+use crate::keys;
+use crate::manifest::Manifest;
+use crate::table::{Condition, Range, Store, sort_key};
+
+/// Evidence longer than this is cut, and says so.
+const EVIDENCE_LIMIT: usize = 2_000;
+/// What is put where evidence was cut.
+const CUT_MARK: &str = "… [cut]";
+
+/// A sighting with what is needed to compare a report against it.
+#[derive(Debug, Clone, Default)]
+pub struct SightingState {
+    /// Revision for conditional writes; `None`: never seen.
+    pub rev: Option<u64>,
+    /// Rises when something changed that `score` has to look at.
+    pub seq: u64,
+    /// The sighting.
+    pub sighting: Sighting,
+    /// Digests of its findings.
+    pub manifest: Manifest,
+    /// Revision of the manifest; `None`: none yet.
+    pub manifest_rev: Option<u64>,
+    /// Its asset, once `score` has found it.
+    pub link: Option<Link>,
+}
+
+impl SightingState {
+    /// Whether `score` has not seen the latest changes, perhaps because its message was lost.
+    pub fn is_unscored(&self) -> bool {
+        self.rev.is_some() && self.link.as_ref().is_none_or(|link| link.scored < self.seq)
+    }
+}
+
+/// The asset that a sighting belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The asset.
+    pub asset: AssetId,
+    /// The sighting's `seq` that was last decided on.
+    pub scored: u64,
+}
+
+/// Everything said of one host.
+#[derive(Debug, Clone)]
+pub struct Stated {
+    /// The host.
+    pub sighting: Sighting,
+    /// Rises when something changed that `score` has to look at.
+    pub seq: u64,
+    /// The `seq` that was last decided on.
+    pub scored: u64,
+    /// Its findings.
+    pub statements: Vec<Statement>,
+}
+
+/// A stored sighting's document: the two descriptions.
+#[derive(Serialize, Deserialize)]
+struct Described {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inventory: Option<domain::Host>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scan: Option<domain::Host>,
+}
+
+impl Store {
+    /// The sighting, its manifest and its link, in one query that does not touch findings. A conflict means that the
+    /// manifest was written meanwhile: read again.
+    pub async fn sighting_state(&self, id: &SightingId, consistent: bool) -> Result<SightingState, StoreError> {
+        let pk = keys::sighting_partition(id);
+        let mut range = Range::all(&pk);
+        range.between = Some((keys::LINK, keys::SIGHTING));
+        range.consistent = consistent;
+        let mut state = SightingState::default();
+        let mut pieces = Vec::new();
+        for item in self.query_all(range).await? {
+            match sort_key(&item) {
+                keys::LINK => state.link = Some(read_link(&item)?),
+                keys::SIGHTING => {
+                    state.rev = number(&item, "rev");
+                    state.seq = number(&item, "seq").unwrap_or(0);
+                    state.sighting = read_sighting(&item)?;
+                }
+                _ => pieces.push(item),
+            }
+        }
+        let first = keys::manifest(id, 0).sk;
+        if let Some(head) = pieces.iter().find(|item| sort_key(item) == first) {
+            state.manifest_rev = number(head, "rev");
+            let count = number(head, "pieces").unwrap_or(1);
+            for piece in 0..count {
+                let sk = keys::manifest(id, piece).sk;
+                // A query may see one transaction's first piece and another one's second.
+                let item = pieces
+                    .iter()
+                    .find(|item| sort_key(item) == sk && number(item, "rev") == state.manifest_rev)
+                    .ok_or_else(|| StoreError::Conflict { what: format!("manifest of {id}") })?;
+                item.get("m")
+                    .and_then(|v| v.as_b().ok())
+                    .and_then(|packed| state.manifest.unpack(packed.as_ref()))
+                    .ok_or_else(|| codec::malformed(item, "the manifest is damaged"))?;
+            }
+        }
+        Ok(state)
+    }
+
+    /// Writes what changed of a host's findings. Repeating it has the same result.
+    pub async fn write_statements(&self, id: &SightingId, statements: &[Statement]) -> Result<(), StoreError> {
+        let puts = statements
+            .iter()
+            .map(|statement| {
+                let mut statement = statement.clone();
+                if let Some(evidence) = &mut statement.finding.evidence {
+                    cut(evidence);
+                }
+                let key = keys::finding(id, statement.finding.key.hash());
+                (key, Item::from([(codec::DOCUMENT.into(), document(&statement))]))
+            })
+            .collect();
+        self.batch_write(puts, vec![]).await
+    }
+
+    /// Notes evidence against findings that a whole report no longer contains. What is not stored is left alone.
+    pub async fn close_statements(&self, id: &SightingId, hashes: &[u64], closing: &Closing) -> Result<(), StoreError> {
+        let keys: Vec<_> = hashes.iter().map(|hash| keys::finding(id, *hash)).collect();
+        let items = self.batch_get(&keys, true).await?;
+        let mut statements = Vec::with_capacity(items.len());
+        for item in &items {
+            let mut statement: Statement = codec::parse(item)?;
+            // The first evidence stands: a finding is not fixed anew by each report that lacks it.
+            statement.closing.get_or_insert_with(|| closing.clone());
+            statements.push(statement);
+        }
+        self.write_statements(id, &statements).await
+    }
+
+    /// Writes the sighting. `changed`: `score` has to look at it. Returns the new revision and `seq`.
+    pub async fn put_sighting(
+        &self,
+        id: &SightingId,
+        state: &SightingState,
+        changed: bool,
+    ) -> Result<(u64, u64), StoreError> {
+        let rev = state.rev.unwrap_or(0) + 1;
+        let seq = state.seq + u64::from(changed);
+        let sighting = &state.sighting;
+        let described = Described { inventory: sighting.inventory.clone(), scan: sighting.scan.clone() };
+        let mut item = Item::from([
+            (codec::DOCUMENT.to_owned(), document(&described)),
+            ("rev".into(), n(rev)),
+            ("seq".into(), n(seq)),
+        ]);
+        let mut optional = |name: &str, run: &Option<RunId>| {
+            if let Some(run) = run {
+                item.insert(name.into(), s(run.as_str()));
+            }
+        };
+        optional("closing_run", &sighting.closing_run);
+        optional("proven_run", &sighting.proven_run);
+        optional("missing_since", &sighting.missing_since);
+        if sighting.pending_closings > 0 {
+            item.insert("pending".into(), n(sighting.pending_closings));
+        }
+        self.put(&keys::sighting(id), item, Some(Condition::revision(state.rev))).await?;
+        Ok((rev, seq))
+    }
+
+    /// Writes the manifest, all pieces of it, unless somebody else wrote it since it was read.
+    pub async fn put_manifest(&self, id: &SightingId, state: &SightingState) -> Result<(), StoreError> {
+        let rev = state.manifest_rev.unwrap_or(0) + 1;
+        let pieces = state.manifest.pack();
+        let count = pieces.len();
+        let item = |packed| Item::from([("m".to_owned(), bytes(packed)), ("rev".into(), n(rev))]);
+        let mut rest = pieces.into_iter();
+        let mut first = item(rest.next().unwrap_or_default());
+        let condition = Condition::revision(state.manifest_rev);
+        if count == 1 {
+            return self.put(&keys::manifest(id, 0), first, Some(condition)).await;
+        }
+        // More findings than fit one item are rare, so that the double price of a transaction does not matter.
+        first.insert("pieces".into(), n(count));
+        let mut items = vec![self.transact_put(&keys::manifest(id, 0), first, condition)?];
+        for (piece, packed) in (1..).zip(rest) {
+            items.push(self.transact_put(&keys::manifest(id, piece), item(packed), None)?);
+        }
+        self.transact(&format!("manifest of {id}"), items).await
+    }
+
+    /// Marks a sighting as covered by a run that is proven complete. `false` if there is no such sighting.
+    pub async fn prove_sighting(&self, id: &SightingId, run: &RunId) -> Result<bool, StoreError> {
+        self.mark_sighting(id, "proven_run", run, "attribute_exists(pk) AND (attribute_not_exists(#f) OR #f < :r)").await
+    }
+
+    /// Marks a sighting as missing from a complete full run. `false` if it is marked already.
+    pub async fn miss_sighting(&self, id: &SightingId, run: &RunId) -> Result<bool, StoreError> {
+        self.mark_sighting(id, "missing_since", run, "attribute_exists(pk) AND attribute_not_exists(#f)").await
+    }
+
+    async fn mark_sighting(&self, id: &SightingId, field: &str, run: &RunId, condition: &str) -> Result<bool, StoreError> {
+        let done = self
+            .update(
+                &keys::sighting(id),
+                "SET #f = :r ADD rev :one, seq :one",
+                Some(condition),
+                &[("#f", field)],
+                vec![(":r", s(run.as_str())), (":one", n(1))],
+            )
+            .await;
+        match done {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_conflict() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Everything said of a host: the sighting, up to where it awaits a decision, and its findings.
+    pub async fn statements(&self, id: &SightingId) -> Result<Option<Stated>, StoreError> {
+        let pk = keys::sighting_partition(id);
+        let mut range = Range::all(&pk);
+        range.consistent = true;
+        let mut sighting = None;
+        let mut statements = Vec::new();
+        let mut scored = 0;
+        for item in self.query_all(range).await? {
+            match sort_key(&item) {
+                keys::LINK => scored = read_link(&item)?.scored,
+                keys::SIGHTING => sighting = Some((read_sighting(&item)?, number(&item, "seq").unwrap_or(0))),
+                sk if sk.starts_with("F#") => statements.push(codec::parse(&item)?),
+                _ => {}
+            }
+        }
+        Ok(sighting.map(|(sighting, seq)| Stated { sighting, seq, scored, statements }))
+    }
+
+    /// The asset of a sighting.
+    pub async fn link(&self, id: &SightingId) -> Result<Option<Link>, StoreError> {
+        self.get(&keys::link(id), true).await?.as_ref().map(read_link).transpose()
+    }
+
+    /// One statement of a sighting, by its finding's key.
+    pub async fn statement(&self, id: &SightingId, finding: &domain::FindingKey) -> Result<Option<Statement>, StoreError> {
+        let item = self.get(&keys::finding(id, finding.hash()), false).await?;
+        item.as_ref().map(codec::parse).transpose()
+    }
+}
+
+pub(crate) fn read_sighting(item: &Item) -> Result<Sighting, StoreError> {
+    let described: Described = codec::parse(item)?;
+    let run = |name| text(item, name).map(RunId::stored);
+    Ok(Sighting {
+        inventory: described.inventory,
+        scan: described.scan,
+        closing_run: run("closing_run"),
+        pending_closings: number(item, "pending").unwrap_or(0),
+        proven_run: run("proven_run"),
+        missing_since: run("missing_since"),
+    })
+}
+
+fn read_link(item: &Item) -> Result<Link, StoreError> {
+    Ok(Link {
+        asset: codec::required(item, "asset")?.parse().map_err(|e| codec::malformed(item, e))?,
+        scored: number(item, "scored").unwrap_or(0),
+    })
+}
+
+pub(crate) fn link_item(asset: &AssetId, scored: u64) -> Vec<(String, AttributeValue)> {
+    vec![("asset".into(), s(asset.as_str())), ("scored".into(), n(scored))]
+}
+
+/// Cuts evidence at the limit, on a character, with a mark.
+fn cut(evidence: &mut String) {
+    if evidence.len() > EVIDENCE_LIMIT {
+        let mut end = EVIDENCE_LIMIT;
+        while !evidence.is_char_boundary(end) {
+            end -= 1;
+        }
+        evidence.truncate(end);
+        evidence.push_str(CUT_MARK);
+    }
+}

@@ -1,0 +1,215 @@
+//! Statements: sightings, manifests, findings.
+
+use domain::vulnerability::{Closing, Evidence, Sighting};
+use domain::{FindingKey, SightingId};
+use store::{Claim, Entry, EntryState, Manifest, SightingState, Store, Versioned};
+
+use crate::support::*;
+
+fn manifest(findings: std::ops::Range<u64>) -> Manifest {
+    let entry = |i: u64| {
+        let hash = domain::digest(&i.to_be_bytes());
+        let state = if i % 3 == 0 { EntryState::Closing } else { EntryState::Open };
+        (hash, Entry { digest: hash.rotate_left(7), state })
+    };
+    Manifest { entries: findings.map(entry).collect() }
+}
+
+async fn read(store: &Store, id: &SightingId) -> SightingState {
+    store.sighting_state(id, true).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_sighting_comes_back_as_it_was_written() {
+    let store = store().await;
+    let id = sighting("host#1/with signs");
+    let mut state = read(&store, &id).await;
+    assert_eq!((state.rev, state.seq, state.manifest_rev), (None, 0, None));
+    assert!(!state.is_unscored(), "what does not exist is not waiting");
+    state.sighting = Sighting {
+        inventory: Some(host("inventory")),
+        scan: Some(host("scan")),
+        closing_run: Some(run_id(1)),
+        pending_closings: 3,
+        proven_run: Some(run_id(0)),
+        missing_since: None,
+    };
+    state.manifest = manifest(0..10);
+    store.write_statements(&id, &[statement("not read with the state")]).await.unwrap();
+    assert_eq!(store.put_sighting(&id, &state, true).await.unwrap(), (1, 1));
+    store.put_manifest(&id, &state).await.unwrap();
+
+    let back = read(&store, &id).await;
+    assert_eq!(back.sighting, state.sighting);
+    assert_eq!(back.manifest, state.manifest);
+    assert_eq!((back.rev, back.seq, back.manifest_rev, &back.link), (Some(1), 1, Some(1), &None));
+    assert!(back.is_unscored());
+    assert_eq!(store.put_sighting(&id, &back, false).await.unwrap(), (2, 1), "nothing for score to look at");
+    assert_eq!(store.link(&id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn of_two_writers_of_a_sighting_the_second_is_refused() {
+    let store = store().await;
+    let id = sighting("1");
+    let (first, second) = (read(&store, &id).await, read(&store, &id).await);
+    store.put_sighting(&id, &first, true).await.unwrap();
+    assert_conflict(store.put_sighting(&id, &second, true).await);
+    let (first, second) = (read(&store, &id).await, read(&store, &id).await);
+    store.put_sighting(&id, &first, true).await.unwrap();
+    assert_conflict(store.put_sighting(&id, &second, true).await);
+    assert_eq!(read(&store, &id).await.seq, 2);
+}
+
+#[tokio::test]
+async fn of_racing_writers_of_a_manifest_one_wins_whole() {
+    let store = store().await;
+    let id = sighting("1");
+    for size in [10, 20_000] {
+        let before = read(&store, &id).await;
+        let with = |from: u64| SightingState { manifest: manifest(from..from + size), ..before.clone() };
+        let writers: Vec<_> = (0..4).map(|writer| with(writer * 30_000)).collect();
+        let outcomes = futures::future::join_all(writers.iter().map(|state| store.put_manifest(&id, state))).await;
+        let winner = outcomes.iter().position(Result::is_ok).unwrap();
+        assert_eq!(winners(outcomes), 1);
+        assert_eq!(read(&store, &id).await.manifest, writers[winner].manifest);
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_of_any_size_grows_and_shrinks() {
+    let store = store().await;
+    let id = sighting("1");
+    for (write, size) in (1..).zip([20_000, 45_000, 20_001, 5, 18_000, 18_001, 0]) {
+        let mut state = read(&store, &id).await;
+        state.manifest = manifest(0..size);
+        store.put_manifest(&id, &state).await.unwrap();
+        let back = read(&store, &id).await;
+        assert_eq!(back.manifest.entries.len() as u64, size);
+        assert_eq!(back.manifest, state.manifest);
+        assert_eq!(back.manifest_rev, Some(write), "every write counts the revision on, whatever the pieces");
+    }
+}
+
+#[tokio::test]
+async fn writing_statements_twice_is_writing_them_once() {
+    let store = store().await;
+    let id = sighting("1");
+    store.put_sighting(&id, &SightingState::default(), true).await.unwrap();
+    let statements: Vec<_> = (0..60).map(|i| statement(&format!("finding {i}"))).collect();
+    store.write_statements(&id, &statements).await.unwrap();
+    store.write_statements(&id, &statements).await.unwrap();
+    let store::Stated { seq, statements: mut back, .. } = store.statements(&id).await.unwrap().unwrap();
+    back.sort_by_key(|s| s.finding.key.as_str()[8..].parse::<u32>().unwrap());
+    assert_eq!(back, statements);
+    assert_eq!(seq, 1);
+    assert_eq!(store.statement(&id, &FindingKey::new("finding 7")).await.unwrap().as_ref(), Some(&statements[7]));
+    assert_eq!(store.statement(&id, &FindingKey::new("no such")).await.unwrap(), None);
+    assert!(store.statements(&sighting("2")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn of_one_finding_told_twice_the_last_word_counts() {
+    let store = store().await;
+    let (first, mut last) = (statement("same"), statement("same"));
+    last.finding.evidence = Some("later".into());
+    store.write_statements(&sighting("1"), &[first, last.clone()]).await.unwrap();
+    assert_eq!(store.statement(&sighting("1"), &last.finding.key).await.unwrap(), Some(last));
+}
+
+#[tokio::test]
+async fn the_first_evidence_against_a_finding_stands() {
+    let store = store().await;
+    let id = sighting("1");
+    store.put_sighting(&id, &SightingState::default(), true).await.unwrap();
+    store.write_statements(&id, &[statement("gone"), statement("stays")]).await.unwrap();
+    let closing =
+        |second| Closing { run: run_id(second), at: noon(), evidence: Evidence::AbsentFromReport };
+    let hashes = [finding("gone").key.hash(), finding("never stored").key.hash()];
+    for second in [1, 1, 2] {
+        store.close_statements(&id, &hashes, &closing(second)).await.unwrap();
+    }
+    let statements = store.statements(&id).await.unwrap().unwrap().statements;
+    assert_eq!(statements.len(), 2, "what was never stored is left alone");
+    let of = |key: &str| statements.iter().find(|s| s.finding.key.as_str() == key).unwrap().closing.clone();
+    assert_eq!(of("gone"), Some(closing(1)));
+    assert_eq!(of("stays"), None);
+}
+
+#[tokio::test]
+async fn long_evidence_is_cut_on_a_character_and_says_so() {
+    let store = store().await;
+    let id = sighting("1");
+    let kept = |evidence: String| {
+        let (store, id) = (&store, &id);
+        async move {
+            let mut said = statement("long");
+            said.finding.evidence = Some(evidence);
+            store.write_statements(id, std::slice::from_ref(&said)).await.unwrap();
+            store.statement(id, &said.finding.key).await.unwrap().unwrap().finding.evidence.unwrap()
+        }
+    };
+    assert_eq!(kept("x".repeat(2_000)).await, "x".repeat(2_000));
+    assert_eq!(kept("x".repeat(2_001)).await, format!("{}… [cut]", "x".repeat(2_000)));
+    assert_eq!(kept("€".repeat(1_000)).await, format!("{}… [cut]", "€".repeat(666)));
+    let long = kept(format!("{}{}", "€".repeat(1_000), "x".repeat(500_000))).await;
+    assert_eq!(kept(long.clone()).await, format!("{}… [cut]", "€".repeat(666)));
+}
+
+#[tokio::test]
+async fn a_sighting_is_proven_by_later_runs_only() {
+    let store = store().await;
+    let id = sighting("1");
+    assert!(!store.prove_sighting(&id, &run_id(1)).await.unwrap(), "no such sighting");
+    assert_eq!(read(&store, &id).await.rev, None, "and none comes from it");
+    let state = SightingState::default();
+    store.put_sighting(&id, &state, true).await.unwrap();
+    assert!(store.prove_sighting(&id, &run_id(2)).await.unwrap());
+    assert!(!store.prove_sighting(&id, &run_id(2)).await.unwrap(), "twice is once");
+    assert!(!store.prove_sighting(&id, &run_id(1)).await.unwrap(), "an earlier run proves nothing new");
+    assert!(store.prove_sighting(&id, &run_id(3)).await.unwrap());
+    let proven = read(&store, &id).await;
+    assert_eq!(proven.sighting.proven_run, Some(run_id(3)));
+    assert_eq!((proven.rev, proven.seq), (Some(3), 3), "score has to look at it");
+    assert_conflict(store.put_sighting(&id, &SightingState { rev: Some(1), ..state }, true).await);
+}
+
+#[tokio::test]
+async fn a_sighting_is_missing_since_the_first_run_without_it() {
+    let store = store().await;
+    let id = sighting("1");
+    assert!(!store.miss_sighting(&id, &run_id(1)).await.unwrap());
+    store.put_sighting(&id, &SightingState::default(), true).await.unwrap();
+    assert!(store.miss_sighting(&id, &run_id(1)).await.unwrap());
+    assert!(!store.miss_sighting(&id, &run_id(2)).await.unwrap());
+    let mut missing = read(&store, &id).await;
+    assert_eq!(missing.sighting.missing_since, Some(run_id(1)));
+    missing.sighting.missing_since = None;
+    store.put_sighting(&id, &missing, true).await.unwrap();
+    assert!(store.miss_sighting(&id, &run_id(3)).await.unwrap(), "it came back and went again");
+}
+
+#[tokio::test]
+async fn a_sighting_waits_until_its_latest_change_was_scored() {
+    let store = store().await;
+    let id = sighting("1");
+    store.put_sighting(&id, &SightingState::default(), true).await.unwrap();
+    let asset = asset("one");
+    let claim = Claim {
+        asset: Versioned { rev: None, value: asset.clone() },
+        sighting: id.clone(),
+        identifiers: Default::default(),
+    };
+    store.claim(&claim).await.unwrap();
+    assert!(read(&store, &id).await.is_unscored());
+    store.mark_scored(&id, &asset.id, 1).await.unwrap();
+    assert!(!read(&store, &id).await.is_unscored());
+    let state = read(&store, &id).await;
+    store.put_sighting(&id, &state, true).await.unwrap();
+    assert!(read(&store, &id).await.is_unscored());
+    store.mark_scored(&id, &asset.id, 2).await.unwrap();
+    store.mark_scored(&id, &asset.id, 1).await.expect("a slower decision is no error");
+    store.mark_scored(&id, &domain::AssetId::derive("other"), 9).await.expect("another asset's word does not count");
+    let link = store.link(&id).await.unwrap().unwrap();
+    assert_eq!((link.asset, link.scored), (asset.id, 2));
+}

@@ -1,0 +1,149 @@
+//! Works runs: plans units, pulls them, judges the whole, releases what is proven.
+//!
+//! Every step can be repeated and can end anywhere. A message only says where to look; what is done is in the table.
+
+mod finish;
+mod sink;
+mod start;
+mod unit;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::policy::{Config, Connector};
+use jiff::SignedDuration;
+use platform::Clock;
+use queue::{Outgoing, Queue, QueueName, SyncMessage};
+use store::Store;
+
+use crate::error::SyncError;
+use crate::scanner::{Mode, Run, Scanner};
+
+/// Makes the scanner of a connector: reads its secret and builds its client.
+pub type MakeScanner =
+    Box<dyn Fn(Connector) -> Pin<Box<dyn Future<Output = Result<Built, SyncError>> + Send>> + Send + Sync>;
+
+/// A scanner ready to be asked.
+pub struct Built {
+    /// The scanner.
+    pub scanner: Box<dyn Scanner>,
+    /// Its client, for the number of requests sent.
+    pub http: crate::HttpClient,
+}
+
+/// Settings of the engine that differ between a function on AWS and a test.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Time that one message may take; a unit that needs longer goes on in the next message.
+    pub time_budget: Duration,
+    /// Pause before a failed unit is tried again; doubles with each failure.
+    pub retry_pause: SignedDuration,
+    /// Failures after which a unit is given up.
+    pub max_failures: u32,
+    /// How far an incremental run reaches back before the last one, against late arrivals.
+    pub overlap: SignedDuration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            time_budget: Duration::from_secs(240),
+            retry_pause: SignedDuration::from_secs(15),
+            max_failures: 4,
+            overlap: SignedDuration::from_hours(1),
+        }
+    }
+}
+
+/// The engine of one kind of scanner.
+pub struct Engine {
+    store: Store,
+    queue: Queue,
+    clock: Arc<dyn Clock>,
+    config: Arc<Config>,
+    options: EngineOptions,
+    kind: domain::Scanner,
+    make: MakeScanner,
+}
+
+/// Messages to `score` name at most this many sightings.
+const SIGHTINGS_PER_MESSAGE: usize = 25;
+
+impl Engine {
+    /// An engine for the connectors of `kind` in `config`.
+    pub fn new(
+        store: Store,
+        queue: Queue,
+        clock: Arc<dyn Clock>,
+        config: Arc<Config>,
+        options: EngineOptions,
+        kind: domain::Scanner,
+        make: MakeScanner,
+    ) -> Self {
+        Self { store, queue, clock, config, options, kind, make }
+    }
+
+    /// Works one message.
+    pub async fn handle(&self, message: SyncMessage) -> Result<(), SyncError> {
+        let Some(connector) = self.config.connector(&message.connector).filter(|c| c.scanner == self.kind) else {
+            tracing::warn!(connector = %message.connector, "no such connector any more, message dropped");
+            return Ok(());
+        };
+        match (message.start, message.run, message.unit) {
+            (Some(trigger), ..) => self.start(connector, trigger).await,
+            (None, Some(run), Some(unit)) => self.work(connector, &run, &unit).await,
+            (None, Some(run), None) => self.finish(connector, &run).await,
+            (None, None, _) => {
+                tracing::error!(connector = %connector.name, "message names neither a start nor a run, dropped");
+                Ok(())
+            }
+        }
+    }
+
+    /// Asks the scanner the cheapest question that proves address and credentials.
+    pub async fn check(&self, connector: &Connector) -> Result<String, SyncError> {
+        (self.make)(connector.clone()).await?.scanner.check().await
+    }
+
+    async fn send(&self, message: &SyncMessage, delay: SignedDuration) -> Result<(), SyncError> {
+        Ok(self.queue.send(QueueName::Sync(self.kind), Outgoing::after(message, delay)?).await?)
+    }
+
+    async fn send_units(&self, run: &Run, units: impl IntoIterator<Item = String>) -> Result<(), SyncError> {
+        let messages = units
+            .into_iter()
+            .map(|unit| Outgoing::now(&SyncMessage::unit(run.connector.clone(), run.id.clone(), unit)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(self.queue.send_all(QueueName::Sync(self.kind), messages).await?)
+    }
+
+    async fn send_to_score(&self, sightings: &[domain::SightingId]) -> Result<(), SyncError> {
+        let messages = sightings
+            .chunks(SIGHTINGS_PER_MESSAGE)
+            .map(|part| Outgoing::now(&queue::ScoreMessage { sightings: part.to_vec(), assets: vec![] }))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(self.queue.send_all(QueueName::Score, messages).await?)
+    }
+}
+
+/// The run of a record, with its mode read back.
+fn run_of(connector: &Connector, record: &store::RunRecord) -> Run {
+    let mode = serde_json::from_value(record.mode.clone()).unwrap_or(Mode::Full);
+    Run { connector: connector.name.clone(), id: record.id.clone(), mode, started_at: record.started_at }
+}
+
+/// The end of this invocation's time.
+#[derive(Clone, Copy)]
+struct Deadline(Instant);
+
+impl Deadline {
+    fn after(budget: Duration) -> Self {
+        Self(Instant::now() + budget)
+    }
+
+    fn is_over(self) -> bool {
+        Instant::now() >= self.0
+    }
+}

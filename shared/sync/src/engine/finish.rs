@@ -1,0 +1,306 @@
+//! The end of a run: its verdict, and what the verdict allows.
+//!
+//! Steps, each repeatable: judge (once), release the closings, mark missing hosts, end. A run that was judged and then
+//! interrupted goes on with the step it was at.
+
+use std::collections::BTreeMap;
+
+use domain::policy::Connector;
+use domain::vulnerability::NotifyEvent;
+use domain::{RunId, Severity};
+use jiff::SignedDuration;
+use queue::{EffectMessage, EffectTarget, Outgoing, QueueName, SyncMessage, Trigger};
+use store::{ConnectorState, HistoryEntry, RunRecord, RunStatus, UnitState, Verdict};
+
+use super::{Deadline, Engine, SIGHTINGS_PER_MESSAGE, run_of};
+use crate::error::SyncError;
+use crate::scanner::{Mode, Run};
+
+/// A run that would close fewer findings than this is never held.
+const CLOSE_LIMIT_MIN: u64 = 50;
+/// A full run with less than this share of the hosts or findings of its history is suspicious, in per cent.
+const SHARP_DROP_PERCENT: u64 = 50;
+/// Histories smaller than this are too small to tell a drop from daily life.
+const HISTORY_MIN: u64 = 10;
+
+impl Engine {
+    pub(super) async fn finish(&self, connector: &Connector, run: &RunId) -> Result<(), SyncError> {
+        let Some((record, planned)) = self.store.run(&connector.name, run).await? else { return Ok(()) };
+        if record.status != RunStatus::Running || record.pending > 0 || !planned {
+            return Ok(());
+        }
+        let run = run_of(connector, &record);
+        let record = if record.verdict.is_some() { record } else { self.judge(connector, &run, record).await? };
+        if record.status == RunStatus::Held {
+            tracing::warn!(connector = %connector.name, run = %run.id, reason = record.reason, "run is held");
+            return Ok(());
+        }
+        if record.verdict == Some(Verdict::Complete) {
+            let deadline = Deadline::after(self.options.time_budget);
+            let released = self.release(connector, &run, deadline).await?;
+            let marked = released && self.mark_missing(connector, &run, &record, deadline).await?;
+            if !marked {
+                return self.send(&SyncMessage::finish(run.connector.clone(), run.id), SignedDuration::ZERO).await;
+            }
+        }
+        self.end(connector, &run, &record).await
+    }
+
+    async fn judge(&self, connector: &Connector, run: &Run, record: RunRecord) -> Result<RunRecord, SyncError> {
+        let (state, _) = self.store.connector_state(&connector.name).await?;
+        let reason = self.first_reason(connector, &record).await?;
+        let (verdict, reason) = verdict(run, &record, &state, reason);
+        let closings = self.store.closings(&connector.name, &run.id).await?;
+        let closed: u64 = closings.iter().map(|(_, count)| u64::from(*count)).sum();
+        let limit = close_limit(connector.close_limit_percent, state.open);
+        let (status, reason) = if verdict == Verdict::Complete && closed > limit {
+            let reason = format!("would close {closed} findings, the limit is {limit}: approve it, or look at the scanner");
+            (RunStatus::Held, Some(reason))
+        } else {
+            (RunStatus::Running, reason)
+        };
+        let closed = if verdict == Verdict::Complete { closed } else { 0 };
+        tracing::info!(connector = %connector.name, run = %run.id, verdict = verdict.as_str(), closed, "run judged");
+        match self.store.judge_run(&connector.name, &run.id, verdict, status, reason.as_deref(), closed).await {
+            Ok(()) => {}
+            // Judged by another delivery of the message: its verdict stands.
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let judged = self.store.run(&connector.name, &run.id).await?;
+        Ok(judged.map_or(record, |(judged, _)| judged))
+    }
+
+    /// Why the first incomplete unit is incomplete.
+    async fn first_reason(&self, connector: &Connector, record: &RunRecord) -> Result<Option<String>, SyncError> {
+        if record.failed == 0 && record.missing == 0 {
+            return Ok(None);
+        }
+        let units = self.store.units(&connector.name, &record.id, None).await?;
+        let first = units.iter().find(|u| u.state == UnitState::Failed).or(units.iter().find(|u| u.missing.is_some()));
+        Ok(first.and_then(|unit| Some(format!("{}: {}", unit.id, unit.missing.as_ref()?))))
+    }
+
+    /// Lets the closings of a complete run count. `false`: out of time, call again.
+    async fn release(&self, connector: &Connector, run: &Run, deadline: Deadline) -> Result<bool, SyncError> {
+        let closings = self.store.closings(&connector.name, &run.id).await?;
+        for batch in closings.chunks(SIGHTINGS_PER_MESSAGE) {
+            for (sighting, _) in batch {
+                self.store.prove_sighting(sighting, &run.id).await?;
+            }
+            let sightings: Vec<_> = batch.iter().map(|(sighting, _)| sighting.clone()).collect();
+            self.send_to_score(&sightings).await?;
+            for (sighting, _) in batch {
+                self.store.forget_closings(&connector.name, &run.id, &sighting.native).await?;
+            }
+            if deadline.is_over() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Marks hosts that a complete full run no longer contains. Their findings become stale, never fixed.
+    /// A run with refused records cannot tell: the host may have been one of them.
+    async fn mark_missing(
+        &self,
+        connector: &Connector,
+        run: &Run,
+        record: &RunRecord,
+        deadline: Deadline,
+    ) -> Result<bool, SyncError> {
+        if run.mode != Mode::Full || record.counts.refused > 0 {
+            return Ok(true);
+        }
+        let (state, _) = self.store.connector_state(&connector.name).await?;
+        let Some((previous, _)) = state.last_full.filter(|(previous, _)| *previous != run.id) else { return Ok(true) };
+        let before = self.store.hosts(&connector.name, &previous).await?;
+        let now = self.store.hosts(&connector.name, &run.id).await?;
+        let missing: Vec<_> = before.difference(&now).collect();
+        for batch in missing.chunks(SIGHTINGS_PER_MESSAGE) {
+            let sightings: Vec<_> =
+                batch.iter().map(|native| domain::SightingId::new(run.connector.clone(), native.as_str())).collect();
+            for sighting in &sightings {
+                self.store.miss_sighting(sighting, &run.id).await?;
+            }
+            self.send_to_score(&sightings).await?;
+            if deadline.is_over() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn end(&self, connector: &Connector, run: &Run, record: &RunRecord) -> Result<(), SyncError> {
+        let (mut state, rev) = self.store.connector_state(&connector.name).await?;
+        if state.active.as_ref() != Some(&run.id) {
+            return Ok(());
+        }
+        let again = std::mem::take(&mut state.again);
+        state.active = None;
+        let counts = &record.counts;
+        let grown = counts.opened + counts.reopened;
+        state.open = (state.open + grown.cast_signed() - counts.closed.cast_signed()).max(0);
+        let mut intents = BTreeMap::new();
+        if record.verdict == Some(Verdict::Complete) {
+            state.watermark = Some(run.started_at);
+            if run.mode == Mode::Full {
+                state.last_full = Some((run.id.clone(), run.started_at));
+                state.remember(HistoryEntry { run: run.id.clone(), hosts: counts.hosts, received: counts.received });
+            }
+            if state.introduced_at.is_none() {
+                state.introduced_at = Some(self.clock.now());
+                intents = self.introduction(connector, &run.id);
+            }
+        }
+        self.store.end_run(&connector.name, (&state, rev), &run.id, self.clock.now(), &intents).await?;
+        let messages = intents
+            .keys()
+            .map(|key| {
+                let target = EffectTarget::Run { connector: connector.name.clone(), run: run.id.clone() };
+                Outgoing::now(&EffectMessage { target, intent: key.clone() })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        self.queue.send_all(QueueName::Notify, messages).await?;
+        if again {
+            let start = SyncMessage::start(connector.name.clone(), Trigger::Webhook);
+            self.send(&start, SignedDuration::ZERO).await?;
+        }
+        Ok(())
+    }
+
+    /// The one summary of a first sync, for each channel that wants it.
+    fn introduction(&self, connector: &Connector, run: &RunId) -> BTreeMap<String, String> {
+        self.config
+            .channels
+            .iter()
+            .filter(|channel| channel.owners.is_empty())
+            .filter(|channel| channel.wants(NotifyEvent::FirstSync, Severity::Critical, ""))
+            .map(|channel| {
+                let text = format!("first-sync\n{}\n{}\n{run}", channel.name, connector.name);
+                (format!("n-{:016x}", domain::digest(text.as_bytes())), channel.name.to_string())
+            })
+            .collect()
+    }
+}
+
+/// How many findings one run may close without approval.
+fn close_limit(percent: u8, open: i64) -> u64 {
+    (open.max(0).unsigned_abs() * u64::from(percent) / 100).max(CLOSE_LIMIT_MIN)
+}
+
+/// Whether a run can be believed, and why not.
+fn verdict(run: &Run, record: &RunRecord, state: &ConnectorState, reason: Option<String>) -> (Verdict, Option<String>) {
+    let counts = &record.counts;
+    if record.failed > 0 && record.failed >= record.units && counts.received == 0 && counts.hosts == 0 {
+        return (Verdict::Failed, reason);
+    }
+    if record.failed > 0 || record.missing > 0 {
+        return (Verdict::Partial, reason);
+    }
+    if counts.announced != counts.arrived {
+        let reason = format!("{} records were announced, {} arrived", counts.announced, counts.arrived);
+        return (Verdict::Partial, Some(reason));
+    }
+    if run.mode != Mode::Full {
+        return (Verdict::Complete, None);
+    }
+    let typical = |of: fn(&HistoryEntry) -> u64| {
+        let mut values: Vec<_> = state.history.iter().map(of).collect();
+        values.sort_unstable();
+        values.get(values.len() / 2).copied().unwrap_or(0)
+    };
+    if counts.hosts == 0 {
+        let reason = "the scanner has no host at all: empty is not clean".to_owned();
+        return (Verdict::Suspicious, Some(reason));
+    }
+    for (what, now, usual) in [
+        ("hosts", counts.hosts, typical(|entry| entry.hosts)),
+        ("findings", counts.received, typical(|entry| entry.received)),
+    ] {
+        if usual >= HISTORY_MIN && now * 100 < usual * SHARP_DROP_PERCENT {
+            return (Verdict::Suspicious, Some(format!("{now} {what}, where there usually are {usual}")));
+        }
+    }
+    (Verdict::Complete, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use store::RunCounts;
+
+    use super::*;
+
+    fn run(mode: Mode) -> Run {
+        let started_at = "2026-11-22T00:00:00Z".parse().unwrap();
+        Run { connector: "q".parse().unwrap(), id: RunId::new(started_at, 0), mode, started_at }
+    }
+
+    fn record(units: u64, failed: u64, hosts: u64, received: u64) -> RunRecord {
+        let run = run(Mode::Full);
+        RunRecord {
+            id: run.id,
+            mode: serde_json::Value::Null,
+            started_at: run.started_at,
+            ended_at: None,
+            status: RunStatus::Running,
+            verdict: None,
+            reason: None,
+            units,
+            pending: 0,
+            failed,
+            missing: failed,
+            counts: RunCounts { hosts, received, ..RunCounts::default() },
+            approved_by: None,
+            intents: BTreeMap::new(),
+        }
+    }
+
+    fn history(hosts: u64, received: u64) -> ConnectorState {
+        let mut state = ConnectorState::default();
+        state.remember(HistoryEntry { run: RunId::stored("r"), hosts, received });
+        state
+    }
+
+    #[test]
+    fn empty_is_not_clean() {
+        let judged = verdict(&run(Mode::Full), &record(2, 0, 0, 0), &ConnectorState::default(), None);
+        assert_eq!(judged.0, Verdict::Suspicious);
+    }
+
+    #[test]
+    fn a_sharp_drop_is_suspicious_and_a_small_one_is_not() {
+        let judge = |hosts, received| verdict(&run(Mode::Full), &record(2, 0, hosts, received), &history(100, 4_000), None).0;
+        assert_eq!(judge(100, 1_900), Verdict::Suspicious);
+        assert_eq!(judge(49, 4_000), Verdict::Suspicious);
+        assert_eq!(judge(60, 2_400), Verdict::Complete);
+    }
+
+    #[test]
+    fn nothing_new_is_normal_for_an_incremental_run() {
+        let mode = Mode::Incremental { since: "2026-11-21T00:00:00Z".parse().unwrap() };
+        assert_eq!(verdict(&run(mode), &record(2, 0, 0, 0), &history(100, 4_000), None).0, Verdict::Complete);
+    }
+
+    #[test]
+    fn one_failed_unit_makes_it_partial_all_make_it_failed() {
+        let judge = |failed, hosts| verdict(&run(Mode::Full), &record(4, failed, hosts, hosts), &history(1, 1), None).0;
+        assert_eq!(judge(1, 30), Verdict::Partial);
+        assert_eq!(judge(4, 0), Verdict::Failed);
+    }
+
+    #[test]
+    fn what_was_announced_has_to_arrive() {
+        let mut short = record(2, 0, 10, 10);
+        (short.counts.announced, short.counts.arrived) = (11, 10);
+        let judged = verdict(&run(Mode::Full), &short, &ConnectorState::default(), None);
+        assert_eq!(judged, (Verdict::Partial, Some("11 records were announced, 10 arrived".into())));
+    }
+
+    #[test]
+    fn the_breaker_lets_small_numbers_pass() {
+        assert_eq!(close_limit(30, 10), 50);
+        assert_eq!(close_limit(30, 1_000), 300);
+        assert_eq!(close_limit(30, -5), 50);
+    }
+}

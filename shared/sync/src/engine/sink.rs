@@ -1,0 +1,400 @@
+//! Where a scanner's statements go: compared with what is known, written only where they differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use domain::vulnerability::{Closing, Evidence, Statement};
+use domain::{Finding, FindingState, Host, Rule, RuleId, Severity, SightingId};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use store::{Entry, EntryState, RuleBook, RunCounts, SightingState, StoreError};
+
+use super::{Deadline, Engine};
+use crate::error::SyncError;
+use crate::scanner::{BadRecord, Coverage, HostReport, Run, Sink};
+
+/// Findings kept in memory before they are compared and written.
+const BUFFERED_FINDINGS: usize = 2_000;
+/// Hosts kept in memory before they are compared and written.
+const BUFFERED_HOSTS: usize = 200;
+/// Rules kept in memory before they are compared and written.
+const BUFFERED_RULES: usize = 200;
+/// Hosts that are compared and written at the same time.
+const PARALLEL_HOSTS: usize = 8;
+/// Tries of one host that somebody else writes at the same time.
+const TRIES: usize = 6;
+/// Refused records whose reason is logged; the others are only counted.
+const LOGGED_REFUSALS: u64 = 20;
+
+/// What is collected of one host until it is written.
+#[derive(Default)]
+struct Buffered {
+    inventory: Option<Host>,
+    scan: Option<Host>,
+    findings: BTreeMap<u64, Finding>,
+    whole: bool,
+}
+
+pub(super) struct EngineSink<'a> {
+    engine: &'a Engine,
+    run: &'a Run,
+    unit: &'a str,
+    deadline: Deadline,
+    hosts: BTreeMap<String, Buffered>,
+    buffered_findings: usize,
+    rules: Vec<Rule>,
+    seen_rules: BTreeSet<(RuleId, u64)>,
+    book: RuleBook,
+    seen_hosts: BTreeSet<String>,
+    counts: RunCounts,
+}
+
+impl<'a> EngineSink<'a> {
+    pub(super) fn new(engine: &'a Engine, run: &'a Run, unit: &'a str, deadline: Deadline) -> Self {
+        Self {
+            engine,
+            run,
+            unit,
+            deadline,
+            hosts: BTreeMap::new(),
+            buffered_findings: 0,
+            rules: Vec::new(),
+            seen_rules: BTreeSet::new(),
+            book: RuleBook::new(engine.kind),
+            seen_hosts: BTreeSet::new(),
+            counts: RunCounts::default(),
+        }
+    }
+
+    pub(super) fn counts(&self) -> RunCounts {
+        RunCounts { hosts: self.seen_hosts.len() as u64, ..self.counts }
+    }
+
+    /// Writes what is buffered, and the names of the hosts seen.
+    pub(super) async fn end(&mut self) -> Result<(), SyncError> {
+        self.flush().await?;
+        if !self.seen_hosts.is_empty() {
+            let names: Vec<_> = self.seen_hosts.iter().cloned().collect();
+            self.engine.store.put_hosts(&self.run.connector, &self.run.id, self.unit, &names).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is buffered: rules before the findings that name them.
+    pub(super) async fn flush(&mut self) -> Result<(), SyncError> {
+        self.flush_rules().await?;
+        let hosts = std::mem::take(&mut self.hosts);
+        self.buffered_findings = 0;
+        let (engine, run) = (self.engine, self.run);
+        let outcomes: Vec<HostOutcome> = stream::iter(hosts)
+            .map(|(native, buffered)| write_host(engine, run, native, buffered))
+            .buffer_unordered(PARALLEL_HOSTS)
+            .try_collect()
+            .await?;
+        let mut unscored = Vec::new();
+        let mut waiting = BTreeMap::new();
+        for outcome in outcomes {
+            self.counts = add(self.counts, outcome.counts);
+            if outcome.unscored {
+                if outcome.rules.is_empty() {
+                    unscored.push(outcome.sighting);
+                } else {
+                    waiting.insert(outcome.sighting, outcome.rules);
+                }
+            }
+        }
+        // A host whose rules are not defined yet is decided on when they are: whoever brings the definitions sends
+        // it. It stays marked as not scored until then, so that it cannot be forgotten.
+        let asked: BTreeSet<RuleId> = waiting.values().flatten().cloned().collect();
+        let unknown: BTreeSet<_> =
+            self.book.unknown(&engine.store, asked.into_iter().collect()).await?.into_iter().collect();
+        unscored.extend(waiting.into_iter().filter(|(_, rules)| rules.is_disjoint(&unknown)).map(|(s, _)| s));
+        self.engine.send_to_score(&unscored).await?;
+        if self.deadline.is_over() { Err(SyncError::OutOfTime) } else { Ok(()) }
+    }
+
+    async fn flush_rules(&mut self) -> Result<(), SyncError> {
+        let rules = std::mem::take(&mut self.rules);
+        let changed = self.book.changed(&self.engine.store, rules).await?;
+        if !changed.is_empty() {
+            self.book.write(&self.engine.store, &changed, &[]).await?;
+        }
+        Ok(())
+    }
+
+    async fn flush_if_full(&mut self) -> Result<(), SyncError> {
+        if self.buffered_findings >= BUFFERED_FINDINGS || self.hosts.len() >= BUFFERED_HOSTS {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for EngineSink<'_> {
+    async fn inventory(&mut self, host: Host) -> Result<(), SyncError> {
+        self.seen_hosts.insert(host.native.clone());
+        let buffered = self.hosts.entry(host.native.clone()).or_default();
+        buffered.inventory = Some(host);
+        self.flush_if_full().await
+    }
+
+    async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {
+        self.seen_hosts.insert(report.host.native.clone());
+        self.buffered_findings += report.findings.len();
+        self.counts.received += report.findings.len() as u64;
+        let buffered = self.hosts.entry(report.host.native.clone()).or_default();
+        buffered.whole |= report.coverage == Coverage::Whole;
+        buffered.findings.extend(report.findings.into_iter().map(|finding| (finding.key.hash(), finding)));
+        let earlier = buffered.scan.take();
+        buffered.scan = Some(match earlier {
+            Some(earlier) => report.host.completed_with(&earlier),
+            None => report.host,
+        });
+        self.flush_if_full().await
+    }
+
+    async fn rule(&mut self, rule: Rule) -> Result<(), SyncError> {
+        // Tenable repeats the definition with each finding: the same one is looked at once per unit.
+        if self.seen_rules.insert((rule.id.clone(), rule.digest())) {
+            self.rules.push(rule);
+        }
+        if self.rules.len() >= BUFFERED_RULES {
+            self.flush_rules().await?;
+        }
+        Ok(())
+    }
+
+    async fn unknown_rules(&mut self, rules: Vec<RuleId>) -> Result<Vec<RuleId>, SyncError> {
+        self.flush_rules().await?;
+        Ok(self.book.unknown(&self.engine.store, rules).await?)
+    }
+
+    async fn rules_without_definition(&mut self, rules: Vec<RuleId>) -> Result<(), SyncError> {
+        if !rules.is_empty() {
+            self.book.write(&self.engine.store, &[], &rules).await?;
+        }
+        Ok(())
+    }
+
+    async fn rescore_hosts_of(&mut self, unit: &str) -> Result<(), SyncError> {
+        self.flush_rules().await?;
+        let natives = self.engine.store.hosts_of_unit(&self.run.connector, &self.run.id, unit).await?;
+        let sightings: Vec<_> =
+            natives.into_iter().map(|native| SightingId::new(self.run.connector.clone(), native)).collect();
+        self.engine.send_to_score(&sightings).await
+    }
+
+    fn refuse(&mut self, record: BadRecord) {
+        self.counts.refused += 1;
+        if self.counts.refused <= LOGGED_REFUSALS {
+            tracing::warn!(
+                connector = %self.run.connector, run = %self.run.id, unit = self.unit,
+                offset = record.offset, problem = %record.problem, "record refused"
+            );
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.engine.clock.now()
+    }
+}
+
+/// What became of one host.
+struct HostOutcome {
+    sighting: SightingId,
+    counts: RunCounts,
+    /// `score` has not seen the latest state.
+    unscored: bool,
+    /// Rules of its new and changed findings.
+    rules: BTreeSet<RuleId>,
+}
+
+async fn write_host(engine: &Engine, run: &Run, native: String, buffered: Buffered) -> Result<HostOutcome, SyncError> {
+    let sighting = SightingId::new(run.connector.clone(), native);
+    for attempt in 0..TRIES {
+        // The first look may be stale: every write is conditional, so that a stale look is noticed and repeated.
+        match compare_and_write(engine, run, &sighting, &buffered, attempt > 0).await {
+            Err(SyncError::Store(StoreError::Conflict { .. })) if attempt + 1 < TRIES => {
+                let pause = std::time::Duration::from_millis(10 << attempt);
+                tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+            }
+            other => return other,
+        }
+    }
+    Err(SyncError::Store(StoreError::Conflict { what: format!("sighting {sighting}") }))
+}
+
+/// Order of effects, so that a crash anywhere is repaired by redelivery: findings, then the sighting (which from then
+/// on counts as not scored), then the manifest. The message to `score` follows; if it is lost, the next look at the
+/// sighting sees that it is not scored.
+async fn compare_and_write(
+    engine: &Engine,
+    run: &Run,
+    sighting: &SightingId,
+    buffered: &Buffered,
+    consistent: bool,
+) -> Result<HostOutcome, SyncError> {
+    let mut state = engine.store.sighting_state(sighting, consistent).await?;
+    let found = compare(run, engine.clock.now(), &mut state, buffered);
+    if !found.statements.is_empty() {
+        engine.store.write_statements(sighting, &found.statements).await?;
+    }
+    if !found.absent.is_empty() {
+        let closing = Closing {
+            run: run.id.clone(),
+            at: buffered.scan.as_ref().and_then(|h| h.last_scanned_at).unwrap_or(run.started_at),
+            evidence: Evidence::AbsentFromReport,
+        };
+        engine.store.close_statements(sighting, &found.absent, &closing).await?;
+    }
+    if found.described || found.touched {
+        let (rev, seq) = engine.store.put_sighting(sighting, &state, found.touched).await?;
+        (state.rev, state.seq) = (Some(rev), seq);
+    }
+    let pending = state.sighting.open_closings();
+    if pending > 0 {
+        engine.store.note_closings(&run.connector, &run.id, &sighting.native, pending).await?;
+    } else if found.had_pending {
+        engine.store.forget_closings(&run.connector, &run.id, &sighting.native).await?;
+    }
+    if found.manifest_changed {
+        engine.store.put_manifest(sighting, &state).await?;
+    }
+    Ok(HostOutcome {
+        sighting: sighting.clone(),
+        counts: found.counts,
+        unscored: state.is_unscored(),
+        rules: found.rules,
+    })
+}
+
+/// The difference between a report and what is known.
+#[derive(Default)]
+struct Found {
+    statements: Vec<Statement>,
+    absent: Vec<u64>,
+    rules: BTreeSet<RuleId>,
+    counts: RunCounts,
+    /// The description of the host, or its scan time, changed.
+    described: bool,
+    /// Something changed that `score` has to look at.
+    touched: bool,
+    manifest_changed: bool,
+    had_pending: bool,
+}
+
+fn compare(run: &Run, now: Timestamp, state: &mut SightingState, buffered: &Buffered) -> Found {
+    let mut found = Found { had_pending: state.sighting.open_closings() > 0, ..Found::default() };
+    if !found.had_pending {
+        state.manifest.settle();
+    }
+    describe(state, buffered, &mut found);
+    for (hash, finding) in &buffered.findings {
+        let digest = finding.digest();
+        let known = state.manifest.entries.get(hash).copied();
+        let next = next_state(finding.state, known.map(|entry| entry.state));
+        let entry = Entry { digest, state: next };
+        found.rules.insert(finding.rule.clone());
+        if known == Some(entry) {
+            found.counts.unchanged += 1;
+            continue;
+        }
+        found.counts.written += 1;
+        let was = known.map(|entry| entry.state);
+        match (was, next) {
+            (None | Some(EntryState::NeverOpen), EntryState::Open) => {
+                found.counts.opened += 1;
+                found.counts.opened_critical += u64::from(finding.severity == Severity::Critical);
+                found.counts.opened_high += u64::from(finding.severity == Severity::High);
+            }
+            (Some(EntryState::Closed | EntryState::Closing), EntryState::Open) => found.counts.reopened += 1,
+            _ => {}
+        }
+        let closing = matches!(next, EntryState::Closed | EntryState::Closing).then(|| Closing {
+            run: run.id.clone(),
+            at: finding.fixed_at.unwrap_or(now),
+            evidence: Evidence::ScannerSaysFixed,
+        });
+        if next == EntryState::Closing {
+            state.sighting.closing_run = Some(run.id.clone());
+        }
+        found.statements.push(Statement { finding: finding.clone(), closing });
+        state.manifest.entries.insert(*hash, entry);
+        found.manifest_changed = true;
+        found.touched = true;
+    }
+    if buffered.whole {
+        for (hash, entry) in &mut state.manifest.entries {
+            if !buffered.findings.contains_key(hash) && matches!(entry.state, EntryState::Open) {
+                entry.state = EntryState::Closing;
+                found.absent.push(*hash);
+            }
+        }
+        if !found.absent.is_empty() {
+            found.counts.written += found.absent.len() as u64;
+            state.sighting.closing_run = Some(run.id.clone());
+            found.manifest_changed = true;
+            found.touched = true;
+        }
+    }
+    state.sighting.pending_closings =
+        u32::try_from(state.manifest.count(EntryState::Closing)).unwrap_or(u32::MAX);
+    found
+}
+
+/// Takes over the description. The time of the last scan alone is written, but is nothing to decide on.
+fn describe(state: &mut SightingState, buffered: &Buffered, found: &mut Found) {
+    let new = state.rev.is_none();
+    let mut take = |mine: &mut Option<Host>, theirs: &Option<Host>| {
+        let Some(theirs) = theirs else { return };
+        let before = mine.as_ref();
+        if before.is_none_or(|host| host.digest() != theirs.digest()) {
+            found.touched = true;
+        }
+        if before != Some(theirs) {
+            found.described = true;
+            *mine = Some(theirs.clone());
+        }
+    };
+    take(&mut state.sighting.inventory, &buffered.inventory);
+    // Parts of one host arrive in several chunks: a part completes what is known, it does not replace it.
+    let scan = match (&state.sighting.scan, &buffered.scan) {
+        (Some(known), Some(part)) if !buffered.whole => Some(part.clone().completed_with(known)),
+        (_, part) => part.clone(),
+    };
+    take(&mut state.sighting.scan, &scan);
+    if state.sighting.missing_since.take().is_some() {
+        found.touched = true;
+    }
+    found.touched |= new;
+}
+
+/// Where a finding stands after the scanner's word, given where it stood.
+fn next_state(said: FindingState, was: Option<EntryState>) -> EntryState {
+    match (said, was) {
+        (FindingState::Open | FindingState::Reopened, _) => EntryState::Open,
+        (FindingState::Suppressed, _) => EntryState::Suppressed,
+        (FindingState::Fixed, None | Some(EntryState::NeverOpen)) => EntryState::NeverOpen,
+        (FindingState::Fixed, Some(EntryState::Closed)) => EntryState::Closed,
+        (FindingState::Fixed, Some(_)) => EntryState::Closing,
+    }
+}
+
+fn add(a: RunCounts, b: RunCounts) -> RunCounts {
+    RunCounts {
+        hosts: a.hosts + b.hosts,
+        received: a.received + b.received,
+        written: a.written + b.written,
+        opened: a.opened + b.opened,
+        opened_critical: a.opened_critical + b.opened_critical,
+        opened_high: a.opened_high + b.opened_high,
+        reopened: a.reopened + b.reopened,
+        closed: a.closed + b.closed,
+        unchanged: a.unchanged + b.unchanged,
+        refused: a.refused + b.refused,
+        requests: a.requests + b.requests,
+        announced: a.announced + b.announced,
+        arrived: a.arrived + b.arrived,
+    }
+}

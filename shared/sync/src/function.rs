@@ -1,0 +1,121 @@
+//! A `sync-*` function: the engine with the scanner of one kind, built with the connector's secrets.
+
+use std::pin::Pin;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use domain::policy::{Auth, Connector};
+use platform::{Secrets, Services};
+use queue::{SyncMessage, handle_batch};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::engine::{Built, Engine, EngineOptions};
+use crate::error::SyncError;
+use crate::http::{HttpClient, HttpOptions};
+use crate::scanner::Scanner;
+
+/// What a connector logs in with, read from its secret.
+pub enum Credentials {
+    /// HTTP Basic.
+    Basic {
+        /// User name.
+        username: SecretString,
+        /// Password or token.
+        password: SecretString,
+    },
+    /// A pair of API keys.
+    ApiKeys {
+        /// Access key.
+        access_key: SecretString,
+        /// Secret key.
+        secret_key: SecretString,
+    },
+}
+
+impl Credentials {
+    /// Reads what `auth` names from the secret of `owner`.
+    pub async fn read(secrets: &Secrets, owner: &str, auth: &Auth) -> Result<Self, SyncError> {
+        let secret = async |text: &str| {
+            secrets.resolve(owner, text).await.map_err(|error| SyncError::Config {
+                field: format!("{owner}.auth"),
+                problem: error.to_string(),
+            })
+        };
+        Ok(match auth {
+            Auth::Basic { username, password } => {
+                Self::Basic { username: secret(username).await?, password: secret(password).await? }
+            }
+            Auth::ApiKeys { access_key, secret_key } => {
+                Self::ApiKeys { access_key: secret(access_key).await?, secret_key: secret(secret_key).await? }
+            }
+        })
+    }
+
+    /// A client that logs in with HTTP Basic; other credentials are an error of the configuration.
+    pub fn basic(&self, http: HttpClient) -> Result<HttpClient, SyncError> {
+        match self {
+            Self::Basic { username, password } => http.with_basic(username.expose_secret(), password.expose_secret()),
+            Self::ApiKeys { .. } => Err(SyncError::Config {
+                field: format!("{}.auth.method", http.system()),
+                problem: "use basic".into(),
+            }),
+        }
+    }
+}
+
+/// Makes the scanner of a connector from a client and its credentials; gives back the client that it uses.
+pub type Build = fn(&Connector, HttpClient, &Credentials) -> Result<Built, SyncError>;
+
+/// The function.
+pub struct SyncFunction {
+    engine: Engine,
+}
+
+impl SyncFunction {
+    /// The function for scanners of `kind`.
+    pub fn new(
+        services: &Services,
+        kind: domain::Scanner,
+        options: EngineOptions,
+        http: HttpOptions,
+        build: Build,
+    ) -> Self {
+        let secrets = services.secrets.clone();
+        let make = move |connector: Connector| -> Pin<Box<dyn Future<Output = _> + Send>> {
+            let (secrets, http) = (secrets.clone(), http.clone());
+            Box::pin(async move {
+                let credentials = Credentials::read(&secrets, connector.name.as_str(), &connector.auth).await?;
+                let allow = connector.allow_private_address;
+                let options = HttpOptions { allow_private_address: allow, ..http };
+                let client = HttpClient::new(connector.name.as_str(), &connector.base_url, &options)?;
+                build(&connector, client, &credentials)
+            })
+        };
+        let engine = Engine::new(
+            services.store.clone(),
+            services.queue.clone(),
+            services.clock.clone(),
+            services.config.clone(),
+            options,
+            kind,
+            Box::new(make),
+        );
+        Self { engine }
+    }
+
+    /// Works a batch of messages.
+    pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
+        handle_batch(event, |message: SyncMessage| self.engine.handle(message)).await
+    }
+
+    /// Asks a connector's scanner the cheapest question that proves address and credentials.
+    pub async fn check(&self, connector: &Connector) -> Result<String, SyncError> {
+        self.engine.check(connector).await
+    }
+}
+
+impl Built {
+    /// A scanner together with the client that it uses.
+    pub fn new(scanner: impl Scanner + 'static, http: HttpClient) -> Self {
+        Self { scanner: Box::new(scanner), http }
+    }
+}

@@ -1,0 +1,369 @@
+//! The one place that builds HTTP clients for outside systems.
+//!
+//! A [`HttpClient`] talks to one configured host and never to another: it follows no redirect, and a vendor-given
+//! address is used for its query only ([`HttpClient::same_host`]). Credentials are set once and sent to that host.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+pub use reqwest::header::HeaderName;
+use reqwest::header::{HeaderMap, HeaderValue};
+pub use reqwest::{Method, StatusCode};
+use url::Url;
+
+use crate::error::SyncError;
+
+/// A client of one outside system.
+#[derive(Clone)]
+pub struct HttpClient {
+    client: reqwest::Client,
+    base: Url,
+    system: Arc<str>,
+    headers: HeaderMap,
+    requests: Arc<std::sync::atomic::AtomicU64>,
+    retry_pause: Duration,
+}
+
+/// How long a request may stay without any byte of an answer. Qualys' first byte can take minutes.
+const READ_TIMEOUT: Duration = Duration::from_secs(120);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Tries of one request that is safe to repeat, within one invocation; longer waits go through the queue.
+const TRIES: u32 = 3;
+/// Of an error body, this much is worth showing.
+const DETAIL_LIMIT: usize = 300;
+
+/// Settings of a client that differ between systems.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// Loopback, private and link-local addresses are refused unless set.
+    pub allow_private_address: bool,
+    /// Longest time without a byte.
+    pub read_timeout: Duration,
+    /// First pause before a request is repeated; doubles with each try.
+    pub retry_pause: Duration,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self { allow_private_address: false, read_timeout: READ_TIMEOUT, retry_pause: Duration::from_millis(200) }
+    }
+}
+
+impl HttpClient {
+    /// A client for `base_url` of the system called `system` in errors (usually the connector's name).
+    pub fn new(system: &str, base_url: &str, options: &HttpOptions) -> Result<Self, SyncError> {
+        let config = |problem: String| SyncError::Config { field: format!("{system}.base_url"), problem };
+        let mut base = Url::parse(base_url).map_err(|e| config(format!("{base_url:?} is not an address: {e}")))?;
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        if !options.allow_private_address && is_private(&base) {
+            return Err(config(format!(
+                "{base_url} is a private address: set allow_private_address for this system if that is meant"
+            )));
+        }
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| config(format!("TLS cannot start: {e}")))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(options.read_timeout)
+            .user_agent(concat!("Integration/1.0 (vulnrelay; vulnrelay; Build/", env!("CARGO_PKG_VERSION"), ")"))
+            .build()
+            .map_err(|e| config(format!("the HTTP client cannot start: {e}")))?;
+        Ok(Self {
+            client,
+            base,
+            system: system.into(),
+            headers: HeaderMap::new(),
+            requests: Arc::default(),
+            retry_pause: options.retry_pause,
+        })
+    }
+
+    /// Adds a header to every request. The value is marked sensitive: it never shows in a debug print.
+    pub fn with_secret_header(mut self, name: HeaderName, value: &str) -> Result<Self, SyncError> {
+        let mut value = HeaderValue::from_str(value).map_err(|_| SyncError::Config {
+            field: format!("{}.auth", self.system),
+            problem: "a secret holds characters that no HTTP header can carry: check for a line break at its end".into(),
+        })?;
+        value.set_sensitive(true);
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+
+    /// Adds HTTP Basic credentials to every request.
+    pub fn with_basic(self, username: &str, password: &str) -> Result<Self, SyncError> {
+        use base64::Engine;
+        let token = base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}"));
+        self.with_secret_header(reqwest::header::AUTHORIZATION, &format!("Basic {token}"))
+    }
+
+    /// The system's name, for errors.
+    pub fn system(&self) -> &str {
+        &self.system
+    }
+
+    /// Requests sent so far, by this client and its clones.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// The query of a vendor-given address if it points to the configured host, otherwise an error.
+    pub fn same_host(&self, address: &str) -> Result<Url, SyncError> {
+        let url = self.base.join(address).map_err(|e| self.malformed("a link", 0, &format!("{address:?}: {e}")))?;
+        if url.origin() == self.base.origin() {
+            Ok(url)
+        } else {
+            Err(self.malformed("a link", 0, &format!("it points to another host: {}", url.host_str().unwrap_or("?"))))
+        }
+    }
+
+    /// Begins a request to `path`, relative to the base address.
+    pub fn request(&self, method: Method, path: &str) -> HttpRequest<'_> {
+        let repeatable = method == Method::GET;
+        HttpRequest { client: self, method, path: path.trim_start_matches('/').to_owned(), query: Vec::new(), body: None, headers: self.headers.clone(), repeatable }
+    }
+
+    /// An error about an answer of this system.
+    pub fn malformed(&self, what: &str, offset: u64, detail: &str) -> SyncError {
+        SyncError::Malformed { system: self.system.to_string(), what: what.to_owned(), offset, detail: shorten(detail) }
+    }
+}
+
+/// A request being built.
+pub struct HttpRequest<'a> {
+    client: &'a HttpClient,
+    method: Method,
+    path: String,
+    query: Vec<(String, String)>,
+    body: Option<(&'static str, Bytes)>,
+    headers: HeaderMap,
+    repeatable: bool,
+}
+
+impl HttpRequest<'_> {
+    /// Adds a query parameter.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: impl ToString) -> Self {
+        self.query.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Adds a header that is no secret.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// Sends a JSON document.
+    #[must_use]
+    pub fn json(mut self, document: &serde_json::Value) -> Self {
+        self.body = Some(("application/json", document.to_string().into()));
+        self
+    }
+
+    /// Sends an HTML form.
+    #[must_use]
+    pub fn form(mut self, fields: &[(&str, String)]) -> Self {
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.body = Some(("application/x-www-form-urlencoded", form.into()));
+        self
+    }
+
+    /// Says that repeating the request has no further effect, although it is not a GET.
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
+    /// Sends it. Any status is an answer; only a lost connection is an error. Requests that are safe to repeat are
+    /// tried again after a lost connection or a 502, 503 or 504, with a growing, jittered pause.
+    pub async fn send(self) -> Result<HttpResponse, SyncError> {
+        let client = self.client;
+        let what = format!("{} {}", self.method, self.path);
+        let mut url = client.base.join(&self.path).map_err(|e| client.malformed("a path", 0, &e.to_string()))?;
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        let tries = if self.repeatable { TRIES } else { 1 };
+        let mut attempt = 1;
+        loop {
+            let mut request = client.client.request(self.method.clone(), url.clone()).headers(self.headers.clone());
+            if let Some((content_type, body)) = &self.body {
+                request = request.header(reqwest::header::CONTENT_TYPE, *content_type).body(body.clone());
+            }
+            client.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let outcome = request.send().await;
+            let again = attempt < tries
+                && match &outcome {
+                    Ok(answer) => matches!(answer.status().as_u16(), 502..=504),
+                    Err(_) => true,
+                };
+            if again {
+                let pause = client.retry_pause * 2_u32.pow(attempt - 1);
+                tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+                attempt += 1;
+                continue;
+            }
+            return match outcome {
+                Ok(answer) => Ok(HttpResponse { inner: answer, system: client.system.clone(), what }),
+                Err(error) => Err(unreachable(&client.system, &what, &error)),
+            };
+        }
+    }
+}
+
+/// An answer whose body has not been read yet.
+pub struct HttpResponse {
+    inner: reqwest::Response,
+    system: Arc<str>,
+    what: String,
+}
+
+impl HttpResponse {
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.inner.status()
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.inner.headers().get(name)?.to_str().ok()
+    }
+
+    /// What was asked: method and path.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// The next piece of the body, `None` at its end. A body that ends early is an error, never an end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, SyncError> {
+        self.inner.chunk().await.map_err(|error| unreachable(&self.system, &self.what, &error))
+    }
+
+    /// The whole body, for answers known to be small. More than `limit` bytes is an error.
+    pub async fn bytes(mut self, limit: usize) -> Result<Vec<u8>, SyncError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if body.len() + chunk.len() > limit {
+                return Err(SyncError::Malformed {
+                    system: self.system.to_string(),
+                    what: self.what.clone(),
+                    offset: body.len() as u64,
+                    detail: format!("the answer is longer than {limit} bytes"),
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The whole body as JSON, for answers known to be small.
+    pub async fn json<T: serde::de::DeserializeOwned>(self, limit: usize) -> Result<T, SyncError> {
+        let (system, what) = (self.system.to_string(), self.what.clone());
+        let body = self.bytes(limit).await?;
+        serde_json::from_slice(&body).map_err(|error| SyncError::Malformed {
+            system,
+            what,
+            offset: error.column() as u64,
+            detail: shorten(&format!("{error}; it begins with {:?}", String::from_utf8_lossy(&body[..body.len().min(60)]))),
+        })
+    }
+
+    /// The error that an unwanted status means: 401 and 403 are about credentials, 404 about what was asked, 429 asks
+    /// to wait as long as `Retry-After` says (60 seconds where it does not).
+    pub async fn into_error(self, now: jiff::Timestamp) -> SyncError {
+        let status = self.status().as_u16();
+        let (system, what) = (self.system.to_string(), self.what.clone());
+        let wait = self.header("retry-after").and_then(|v| v.trim().parse::<i64>().ok());
+        let body = self.bytes(64 * 1024).await.unwrap_or_default();
+        let detail = shorten(&String::from_utf8_lossy(&body));
+        match status {
+            401 | 403 => SyncError::Unauthorized { system, detail: format!("{status} {detail}") },
+            404 => SyncError::NotFound { system, what },
+            429 => SyncError::Throttled {
+                system,
+                until: now + jiff::SignedDuration::from_secs(wait.unwrap_or(60).clamp(1, 86_400)),
+            },
+            _ => SyncError::Refused { system, what, status, detail },
+        }
+    }
+}
+
+fn unreachable(system: &str, what: &str, error: &reqwest::Error) -> SyncError {
+    let mut detail = String::new();
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(next) = cause {
+        detail = next.to_string();
+        cause = next.source();
+    }
+    let sent = !error.is_connect() && !error.is_builder();
+    let kind = if error.is_timeout() { "timed out" } else if sent { "connection lost" } else { "cannot connect" };
+    SyncError::Unreachable {
+        system: system.to_owned(),
+        what: what.to_owned(),
+        detail: if detail.is_empty() { kind.to_owned() } else { format!("{kind} ({detail})") },
+        sent,
+    }
+}
+
+/// The first words of a foreign text, on one line.
+pub fn shorten(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(DETAIL_LIMIT) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// Loopback, private, link-local and unspecified addresses, and the name of the own machine. Names that resolve to
+/// such an address are the network's affair (security groups, VPC).
+fn is_private(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => {
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || ip.is_broadcast()
+        }
+        Some(url::Host::Ipv6(ip)) => {
+            ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
+                || ip.to_ipv4_mapped().is_some()
+        }
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_addresses_need_permission() {
+        for address in ["http://127.0.0.1:1", "http://10.0.0.5", "http://169.254.169.254/", "http://localhost", "http://[::1]"] {
+            let error = HttpClient::new("q", address, &HttpOptions::default()).err().map(|e| e.to_string());
+            assert!(error.is_some_and(|e| e.contains("allow_private_address")), "{address}");
+        }
+        assert!(HttpClient::new("q", "https://cloud.tenable.com", &HttpOptions::default()).is_ok());
+    }
+
+    #[test]
+    fn a_link_to_another_host_is_refused() {
+        let client = HttpClient::new("q", "https://qualysapi.qualys.com", &HttpOptions::default()).unwrap();
+        assert!(client.same_host("https://qualysapi.qualys.com/api/?id_min=5").is_ok());
+        assert!(client.same_host("https://evil.example/api/?id_min=5").is_err());
+        assert!(client.same_host("http://qualysapi.qualys.com/api/").is_err(), "a weaker scheme is another origin");
+    }
+}

@@ -1,0 +1,19 @@
+//! The sync engine: how any scanner is pulled safely.
+//!
+//! A [`Scanner`] owns its wire format and its mapping. The engine owns time budget, checkpoints, limits, retries, run
+//! verdicts, progress and close rules.
+
+pub mod engine;
+pub mod error;
+pub mod function;
+pub mod http;
+pub mod normalized;
+pub mod scanner;
+pub mod split;
+
+pub use engine::{Built, EngineOptions};
+pub use error::SyncError;
+pub use function::{Build, Credentials, SyncFunction};
+pub use http::{HttpClient, HttpOptions};
+pub use normalized::{NormalizeError, Normalized, Summary};
+pub use scanner::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Scanner, Sink, Unit};

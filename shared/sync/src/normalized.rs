@@ -1,0 +1,81 @@
+//! What a connector makes of scanner bytes, one statement at a time, for whoever has no sink: the `normalize` command,
+//! fuzzers, benchmarks.
+
+use domain::{CveId, Finding, Host, Rule};
+
+use crate::scanner::BadRecord;
+
+/// One normalised statement.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Normalized {
+    /// A host, from an inventory or as findings describe it.
+    Host(Host),
+    /// A finding.
+    Finding {
+        /// The scanner's id of the host it is on.
+        host: String,
+        /// The finding.
+        finding: Finding,
+        /// The rule's title, where the bytes hold it.
+        title: Option<String>,
+        /// The rule's CVEs, where the bytes hold them.
+        cves: Vec<CveId>,
+        /// The rule's solution, where the bytes hold it.
+        solution: Option<String>,
+    },
+    /// A rule's definition.
+    Rule(Rule),
+    /// A record that could not be read.
+    Refused(BadRecord),
+}
+
+/// How much was normalised.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Hosts.
+    pub hosts: u64,
+    /// Findings.
+    pub findings: u64,
+    /// Rules.
+    pub rules: u64,
+    /// Records that could not be read.
+    pub refused: u64,
+}
+
+impl Summary {
+    /// Counts a statement.
+    pub fn count(&mut self, statement: &Normalized) {
+        match statement {
+            Normalized::Host(_) => self.hosts += 1,
+            Normalized::Finding { .. } => self.findings += 1,
+            Normalized::Rule(_) => self.rules += 1,
+            Normalized::Refused(_) => self.refused += 1,
+        }
+    }
+}
+
+/// Why bytes could not be normalised at all.
+#[derive(Debug, thiserror::Error)]
+pub enum NormalizeError {
+    /// The document as a whole is not what it should be; single bad records are [`Normalized::Refused`].
+    #[error("at byte {offset}: {problem}: {remedy}")]
+    Malformed {
+        /// Where in the document.
+        offset: u64,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The scanner has no such stream.
+    #[error("there is no stream {stream:?}: use one of {known}")]
+    UnknownStream {
+        /// What was asked for.
+        stream: String,
+        /// What there is.
+        known: &'static str,
+    },
+    /// The bytes could not be read.
+    #[error("cannot read: {0}")]
+    Io(#[from] std::io::Error),
+}

@@ -1,0 +1,160 @@
+//! What a scanner has to offer to be pulled: a plan of units, and the work of one unit.
+
+use async_trait::async_trait;
+use domain::{ConnectorName, Finding, Host, Rule, RunId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::SyncError;
+
+/// A scanner's wire format and its mapping, nothing else. The engine owns time, limits, retries and verdicts.
+#[async_trait]
+pub trait Scanner: Send + Sync {
+    /// The kind of scanner.
+    fn kind(&self) -> domain::Scanner;
+
+    /// First units of a run. Cheap; makes no promise about size.
+    async fn plan(&self, run: &Run) -> Result<Vec<Unit>, SyncError>;
+
+    /// Works one unit: streams what the scanner says into `sink`, says what is left.
+    ///
+    /// A unit may be worked more than once, and may end anywhere: whatever is kept between two tries is in the unit.
+    async fn pull(&self, run: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError>;
+
+    /// Asks the cheapest question that proves address and credentials. Answers one line for a person.
+    async fn check(&self) -> Result<String, SyncError>;
+}
+
+/// One pull of a connector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The configured account.
+    pub connector: ConnectorName,
+    /// The run.
+    pub id: RunId,
+    /// What it asks for.
+    pub mode: Mode,
+    /// When it began.
+    pub started_at: Timestamp,
+}
+
+/// What a run asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum Mode {
+    /// Everything. Only such a run can tell that a host is missing.
+    Full,
+    /// What changed since a watermark (already moved back by the overlap).
+    Incremental {
+        /// The watermark.
+        since: Timestamp,
+    },
+}
+
+/// One resumable piece of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// Unique within the run; the same piece of work always gets the same id, so that planning twice plans once.
+    pub id: String,
+    /// The scanner's own description of the work, with whatever has to survive a restart.
+    pub work: serde_json::Value,
+}
+
+impl Unit {
+    /// A unit whose work is any serialisable value.
+    pub fn new(id: impl Into<String>, work: &impl Serialize) -> Self {
+        Self { id: id.into(), work: serde_json::to_value(work).unwrap_or_default() }
+    }
+
+    /// The work, read back. A unit stored by a version that is gone is an error of configuration, not a panic.
+    pub fn work<T: serde::de::DeserializeOwned>(&self) -> Result<T, SyncError> {
+        serde_json::from_value(self.work.clone()).map_err(|error| SyncError::Config {
+            field: format!("unit {}", self.id),
+            problem: format!("was planned by another version ({error}): start the run again"),
+        })
+    }
+}
+
+/// What is left after a unit was worked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing.
+    Done(Proof),
+    /// Further units that this one found.
+    More(Vec<Unit>, Proof),
+    /// The same unit, not before a time, perhaps with more to remember. For a limit or an export that is not ready.
+    Later(Timestamp, Unit),
+}
+
+/// What was promised and what arrived. A run is complete only if nothing is missing anywhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Records that the scanner announced, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<u64>,
+    /// Records that arrived, refused ones included.
+    pub received: u64,
+    /// Why this unit is incomplete although it ended: a failed chunk, a right that is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+}
+
+/// Where a scanner's statements go.
+#[async_trait]
+pub trait Sink: Send {
+    /// A host as the scanner's asset inventory describes it.
+    async fn inventory(&mut self, host: Host) -> Result<(), SyncError>;
+
+    /// A host with findings.
+    async fn report(&mut self, report: HostReport) -> Result<(), SyncError>;
+
+    /// A rule's definition. Offering the same definition again costs nothing.
+    async fn rule(&mut self, rule: Rule) -> Result<(), SyncError>;
+
+    /// Of these rules, those whose definition is not known yet.
+    async fn unknown_rules(&mut self, rules: Vec<domain::RuleId>) -> Result<Vec<domain::RuleId>, SyncError>;
+
+    /// Remembers that the scanner has no definition of these rules, so that nobody waits for them.
+    async fn rules_without_definition(&mut self, rules: Vec<domain::RuleId>) -> Result<(), SyncError>;
+
+    /// Sends the hosts that an earlier unit of this run has seen to `score` again: definitions that it was waiting
+    /// for have arrived.
+    async fn rescore_hosts_of(&mut self, unit: &str) -> Result<(), SyncError>;
+
+    /// A record that could not be read. It fails alone: counted, and kept for a look.
+    fn refuse(&mut self, record: BadRecord);
+
+    /// The current time, from the engine's clock.
+    fn now(&self) -> Timestamp;
+}
+
+/// What one scanner says of one host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostReport {
+    /// The host as the findings describe it.
+    pub host: Host,
+    /// Its findings.
+    pub findings: Vec<Finding>,
+    /// Whether these are all.
+    pub coverage: Coverage,
+}
+
+/// Whether a report can prove absence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Coverage {
+    /// Everything that the scanner has on this host: what is not here is gone.
+    Whole,
+    /// A part: what is not here says nothing.
+    Part,
+}
+
+/// A record that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record at byte {offset}: {problem}")]
+pub struct BadRecord {
+    /// Where it begins in the body.
+    pub offset: u64,
+    /// What is wrong with it; never quotes more than a few words of it.
+    pub problem: String,
+}

@@ -1,0 +1,199 @@
+use super::*;
+use proptest::prelude::*;
+
+const HOSTS: &[Records] = &[Records { parent: "LIST", name: "HOST", parts: &["D"] }];
+
+type Outcome = (Vec<Cut>, Result<Skeleton, SplitError>);
+
+fn split_chunks<'a>(limit: usize, chunks: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    let mut splitter = XmlSplitter::new(HOSTS, limit);
+    let mut cuts = Vec::new();
+    for chunk in chunks {
+        let fed = splitter.feed(chunk);
+        cuts.extend(std::iter::from_fn(|| splitter.next_cut()));
+        if let Err(error) = fed {
+            return (cuts, Err(error));
+        }
+    }
+    let end = splitter.finish();
+    cuts.extend(std::iter::from_fn(|| splitter.next_cut()));
+    (cuts, end)
+}
+
+fn split(document: &str) -> Outcome {
+    split_chunks(1000, [document.as_bytes()])
+}
+
+/// Cuts in a short notation: parts as `d:…`, records as `r:…`, refused ones as `!d` and `!r`.
+fn short(cuts: &[Cut]) -> Vec<String> {
+    let text = |piece: &Piece| String::from_utf8_lossy(&piece.bytes).into_owned();
+    cuts.iter()
+        .map(|cut| match cut {
+            Cut::Part { piece, .. } => format!("d:{}", text(piece)),
+            Cut::Record { piece, .. } => format!("r:{}", text(piece)),
+            Cut::BadPart(bad) => format!("!d {}", bad.problem),
+            Cut::BadRecord(bad) => format!("!r {}", bad.problem),
+        })
+        .collect()
+}
+
+#[test]
+fn records_and_their_parts_are_cut_out_in_order() {
+    let document = "<?xml version='1.0'?><!DOCTYPE R SYSTEM \"x>y.dtd\" [<!ENTITY a \">\">]>\n<!-- <HOST> --><R>\
+        <LIST><HOST><ID>1</ID><DL><D>a</D><D/></DL></HOST><HOST a=\"/>\"/></LIST><W>2</W></R><!-- end //-->\n";
+    let (cuts, end) = split(document);
+    assert_eq!(
+        short(&cuts),
+        ["d:<D>a</D>", "d:<D/>", "r:<HOST><ID>1</ID><DL></DL></HOST>", "r:<HOST a=\"/>\"/>"]
+    );
+    let skeleton = end.unwrap();
+    assert_eq!(skeleton.root, "R");
+    assert_eq!(String::from_utf8(skeleton.bytes).unwrap(), "<R><LIST></LIST><W>2</W></R>");
+}
+
+#[test]
+fn offsets_point_into_the_body() {
+    let document = "<R><LIST><!-- keep-alive --><HOST><D>x</D></HOST></LIST></R>";
+    let (cuts, _) = split(document);
+    let Cut::Part { piece: part, .. } = &cuts[0] else { panic!("{cuts:?}") };
+    assert_eq!(part.offset, document.find("<D>").unwrap() as u64);
+    let Cut::Record { piece, .. } = &cuts[1] else { panic!("{cuts:?}") };
+    assert_eq!(piece.offset, document.find("<HOST>").unwrap() as u64);
+}
+
+#[test]
+fn only_children_of_the_parent_are_records() {
+    let (cuts, end) = split("<R><HOST>no</HOST><LIST><X><HOST>no</HOST></X><HOST>yes</HOST></LIST></R>");
+    assert_eq!(short(&cuts), ["r:<HOST>yes</HOST>"]);
+    assert!(end.is_ok());
+}
+
+#[test]
+fn tags_inside_cdata_comments_and_attributes_are_text() {
+    let inside = "<![CDATA[</HOST> ]] > ]]]]><!-- </HOST> - -- > --><A b='</D>x' c=\">\"/>";
+    let (cuts, end) = split(&format!("<R><LIST><HOST>{inside}</HOST></LIST></R>"));
+    assert!(end.is_ok(), "{end:?}");
+    assert_eq!(short(&cuts), ["r:<HOST><![CDATA[</HOST> ]] > ]]]]><A b='</D>x' c=\">\"/></HOST>"]);
+}
+
+#[test]
+fn elements_of_the_same_name_nest() {
+    let (cuts, end) =
+        split("<R><LIST><HOST><HOST>in</HOST><D><D/><D>x</D></D><LIST></LIST></HOST></LIST></R>");
+    assert!(end.is_ok());
+    assert_eq!(short(&cuts), ["d:<D><D/><D>x</D></D>", "r:<HOST><HOST>in</HOST><LIST></LIST></HOST>"]);
+}
+
+#[test]
+fn a_broken_record_does_not_take_others_with_it() {
+    let broken = "<HOST><A></B> 1 < 2 <x <y & <3</HOST>";
+    let (cuts, end) = split(&format!("<R><LIST>{broken}<HOST>ok</HOST></LIST></R>"));
+    assert!(end.is_ok());
+    assert_eq!(short(&cuts), [format!("r:{broken}"), "r:<HOST>ok</HOST>".to_owned()]);
+
+    let (cuts, end) = split("<R><LIST><HOST><D>never closed</HOST><HOST>ok</HOST></LIST></R>");
+    assert!(end.is_ok());
+    assert_eq!(short(&cuts), ["!d <D> is not closed", "r:<HOST></HOST>", "r:<HOST>ok</HOST>"]);
+
+    let (cuts, end) = split("<R><LIST><HOST>never closed</LIST></R>");
+    assert!(end.is_ok());
+    assert_eq!(short(&cuts), ["!r <HOST> is not closed"]);
+}
+
+#[test]
+fn what_is_too_long_is_refused_alone_and_not_kept() {
+    let long = "x".repeat(2000);
+    let document =
+        format!("<R><LIST><HOST><D>{long}</D><D>ok</D></HOST><HOST>{long}</HOST><HOST>ok</HOST></LIST></R>");
+    let (cuts, end) = split(&document);
+    assert!(end.is_ok());
+    assert_eq!(
+        short(&cuts),
+        [
+            "!d <D> is longer than 1000 bytes",
+            "d:<D>ok</D>",
+            "r:<HOST></HOST>",
+            "!r <HOST> is longer than 1000 bytes",
+            "r:<HOST>ok</HOST>"
+        ]
+    );
+}
+
+#[test]
+fn a_document_that_is_cut_off_has_no_end() {
+    let document = "<R><LIST><HOST><D>x</D></HOST></LIST></R>";
+    for end in 0..document.len() {
+        let (_, end) = split(&document[..end]);
+        assert!(end.is_err());
+    }
+    assert!(split(document).1.is_ok());
+    assert_eq!(split("<R><LIST><HOST>").1.unwrap_err().problem, "the document is cut off inside <HOST>");
+    assert_eq!(split("").1.unwrap_err().problem, "the body is empty");
+}
+
+#[test]
+fn what_is_no_document_is_said_at_its_place() {
+    let error = |document: &str| split(document).1.unwrap_err().to_string();
+    assert_eq!(error("\n Service unavailable"), "byte 2: text stands before the XML document");
+    assert_eq!(error("<R></R> x"), "byte 8: text stands after the XML document");
+    assert_eq!(error("<R></R><R/>"), "byte 7: a second root element <R>");
+    assert_eq!(error("<R><A></R>"), "byte 6: </R> stands where </A> is expected");
+    assert_eq!(error("<!DOCTYPE html><html><br></html>"), "byte 25: </html> stands where </br> is expected");
+    assert!(split("\u{feff}<R/>").1.is_ok());
+}
+
+#[test]
+fn the_root_is_known_before_the_end() {
+    let mut splitter = XmlSplitter::new(HOSTS, 1000);
+    splitter.feed(b"<?xml version='1.0'?><html><he").unwrap();
+    assert_eq!(splitter.root(), Some("html"));
+}
+
+fn fragment() -> impl Strategy<Value = String> {
+    let token = prop_oneof![
+        Just("<R>"),
+        Just("</R>"),
+        Just("<LIST>"),
+        Just("</LIST>"),
+        Just("<HOST>"),
+        Just("</HOST>"),
+        Just("<HOST/>"),
+        Just("<D>"),
+        Just("</D>"),
+        Just("<D/>"),
+        Just("<A b=\"x>'\">"),
+        Just("</A>"),
+        Just("<![CDATA["),
+        Just("]]>"),
+        Just("<!--"),
+        Just("-->"),
+        Just("<?x"),
+        Just("?>"),
+        Just("<!DOCTYPE [\"]"),
+        Just("<"),
+        Just(">"),
+        Just("'"),
+        Just("\""),
+        Just("]"),
+        Just("-"),
+        Just("text "),
+        Just("é"),
+        Just("\u{feff}"),
+    ];
+    proptest::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_chunking_gives_the_same(middle in fragment(), cuts in proptest::collection::vec(0usize..400, 0..30), whole in any::<bool>()) {
+        let document = if whole { format!("<R><LIST><HOST>{middle}</HOST></LIST></R>") } else { middle };
+        let bytes = document.as_bytes();
+        let mut places: Vec<usize> = cuts.into_iter().map(|c| c.min(bytes.len())).collect();
+        places.extend([0, bytes.len()]);
+        places.sort_unstable();
+        let chunks = places.windows(2).map(|w| &bytes[w[0]..w[1]]);
+        let at_once = split_chunks(60, [bytes]);
+        prop_assert_eq!(split_chunks(60, chunks), at_once.clone());
+        prop_assert_eq!(split_chunks(60, bytes.chunks(1)), at_once);
+    }
+}

@@ -1,0 +1,226 @@
+//! Runs that cannot be believed: nothing closes by them, and the next clean run catches up.
+
+use std::collections::BTreeMap;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use domain::vulnerability::Status;
+use domain::VulnId;
+use jiff::SignedDuration;
+use queue::{QueueName, SyncMessage, Trigger};
+use store::{RunStatus, Verdict};
+use sync::SyncError;
+use webhook::{SIGNATURE_HEADER, TIMESTAMP_HEADER, Webhook, sign};
+
+use crate::site::lines::difference;
+use crate::site::{Setup, Site};
+
+/// Small pages, so that an estate has several.
+fn pages(size: usize) -> Setup {
+    Setup::new(size).edit("page_size: 20", "page_size: 2").edit("page_size: 100", "page_size: 50")
+}
+
+async fn statuses(site: &Site) -> BTreeMap<VulnId, Status> {
+    site.vulnerabilities().await.into_iter().map(|v| (v.id, v.status)).collect()
+}
+
+/// What was known stays as it was; only additions are allowed.
+async fn nothing_closed(site: &Site, before: &BTreeMap<VulnId, Status>, what: &str) {
+    let after = statuses(site).await;
+    for (id, was) in before {
+        let is = after[id];
+        let ended = |status: Status| matches!(status, Status::Fixed | Status::Stale | Status::Gone);
+        assert!(!ended(is) || ended(*was), "{what}: {id} was {was}, is {is}");
+    }
+}
+
+async fn two_days(faults: Option<&str>, connector: &str) -> Site {
+    let site = Site::start(pages(8)).await;
+    site.sync().await;
+    site.day(9);
+    site.feeds().await;
+    let before = statuses(&site).await;
+    if let Some(faults) = faults {
+        site.world.faults.set(faults).unwrap();
+        site.pull(connector, Trigger::Full).await;
+        let run = site.last_run(connector).await;
+        assert_eq!(run.verdict, Some(Verdict::Partial), "{faults}: {:?}", run.reason);
+        assert_eq!((run.status, run.counts.closed), (RunStatus::Done, 0), "{faults}");
+        assert!(run.counts.received > 0, "{faults}: everything failed, not a part");
+        nothing_closed(&site, &before, faults).await;
+        site.world.faults.set("").unwrap();
+    }
+    site.pull(connector, Trigger::Full).await;
+    let run = site.last_run(connector).await;
+    assert_eq!(run.verdict, Some(Verdict::Complete), "{:?}", run.reason);
+    assert!(run.counts.closed > 0, "nothing was fixed in these days");
+    site.sla().await;
+    site.settle().await;
+    site
+}
+
+#[tokio::test]
+async fn half_of_the_pages_close_nothing_and_the_next_clean_run_catches_up() {
+    for (connector, faults) in
+        [("qualys-demo", "qualys.detection:error=500@0.5"), ("tenable-demo", "tenable.chunk:error=500@0.5")]
+    {
+        let (clean, caught_up) = (two_days(None, connector).await.picture().await, two_days(Some(faults), connector).await.picture().await);
+        for (name, a, b) in [
+            ("export", &clean.export, &caught_up.export),
+            ("tickets", &clean.tickets, &caught_up.tickets),
+            ("messages", &clean.messages, &caught_up.messages),
+            ("counters", &clean.counters, &caught_up.counters),
+        ] {
+            assert_eq!(difference(name, a, b), None, "{faults}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn empty_is_not_clean() {
+    let site = Site::start(pages(8)).await;
+    site.sync().await;
+    site.day(9);
+    let before = site.export().await;
+    for (connector, faults) in [
+        ("qualys-demo", "qualys.hosts:empty,qualys.detection:empty"),
+        ("qualys-demo", "qualys.detection:empty"),
+        ("tenable-demo", "tenable.chunk:empty"),
+        ("tenable-demo", "tenable.status:empty"),
+    ] {
+        site.world.faults.set(faults).unwrap();
+        site.pull(connector, Trigger::Full).await;
+        let run = site.last_run(connector).await;
+        assert!(run.verdict.is_some_and(|verdict| verdict != Verdict::Complete), "{faults}: {run:?}");
+        assert_eq!(run.counts.closed, 0, "{faults}");
+        // Half of an answer may still tell of hosts; of findings nothing is known, so nothing has changed.
+        let lines = |export: &[String]| export.iter().filter(|l| !l.contains("\"type\":\"asset\"")).cloned().collect::<Vec<_>>();
+        assert_eq!(difference("export", &lines(&before), &lines(&site.export().await)), None, "{faults}");
+        site.world.faults.set("").unwrap();
+        site.advance(SignedDuration::from_mins(10));
+    }
+    site.world.faults.set("qualys.hosts:empty,qualys.detection:empty").unwrap();
+    site.pull("qualys-demo", Trigger::Full).await;
+    assert_eq!(site.last_run("qualys-demo").await.verdict, Some(Verdict::Suspicious));
+}
+
+#[tokio::test]
+async fn garbage_closes_nothing_and_changes_nothing() {
+    let site = Site::start(pages(6)).await;
+    site.sync().await;
+    site.day(9);
+    let before = site.export().await;
+    for (connector, faults) in [
+        ("qualys-demo", "qualys:garbage"),
+        ("tenable-demo", "tenable:garbage"),
+        ("tenable-demo", "tenable.chunk:garbage"),
+    ] {
+        site.world.faults.set(&format!("{faults},feeds:garbage")).unwrap();
+        site.feeds().await;
+        site.pull(connector, Trigger::Full).await;
+        let run = site.last_run(connector).await;
+        assert!(matches!(run.verdict, Some(Verdict::Failed | Verdict::Partial)), "{faults}: {run:?}");
+        assert_eq!(difference("export", &before, &site.export().await), None, "{faults}");
+        site.advance(SignedDuration::from_mins(10));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_secret_fails_the_run_by_name_and_changes_nothing() {
+    let site = Site::start(pages(4)).await;
+    site.sync().await;
+    site.day(9);
+    let before = site.export().await;
+    site.rotate("sim-", "wrong-");
+    for connector in site.stack.services().config.connectors.clone() {
+        let refused = site.stack.check(&connector).await.unwrap_err();
+        assert!(matches!(refused, SyncError::Unauthorized { .. }), "{refused}");
+        assert!(refused.to_string().contains(connector.name.as_str()), "{refused}");
+        assert!(!refused.to_string().contains("wrong-"), "{refused}");
+        site.pull(connector.name.as_str(), Trigger::Full).await;
+        let run = site.last_run(connector.name.as_str()).await;
+        assert_eq!((run.verdict, run.counts.closed), (Some(Verdict::Failed), 0), "{run:?}");
+    }
+    assert_eq!(difference("export", &before, &site.export().await), None);
+}
+
+#[tokio::test]
+async fn a_run_that_would_close_too_much_waits_for_one_approval() {
+    let setup = Setup::new(10).edit("page_size: 20", "page_size: 20\n    close_limit_percent: 1");
+    let site = Site::start(setup).await;
+    site.sync().await;
+    site.day(120);
+    let before = statuses(&site).await;
+    site.pull("qualys-demo", Trigger::Full).await;
+    let run = site.last_run("qualys-demo").await;
+    assert_eq!((run.status, run.verdict), (RunStatus::Held, Some(Verdict::Complete)), "{:?}", run.reason);
+    assert!(run.reason.as_ref().is_some_and(|reason| reason.contains("approve")), "{:?}", run.reason);
+    nothing_closed(&site, &before, "held").await;
+    // Another start does not get around it.
+    site.pull("qualys-demo", Trigger::Scheduled).await;
+    assert_eq!(site.last_run("qualys-demo").await.id, run.id);
+
+    let connector = "qualys-demo".parse().unwrap();
+    site.stack.services().store.approve_run(&connector, &run.id, "a person").await.unwrap();
+    let finish = serde_json::to_string(&SyncMessage::finish(connector, run.id.clone())).unwrap();
+    site.stack.send(QueueName::Sync(domain::Scanner::Qualys).as_str(), &finish).unwrap();
+    site.drain().await;
+    let approved = site.stack.observer().run(&"qualys-demo".parse().unwrap(), &run.id).await.unwrap().unwrap().0;
+    assert_eq!((approved.status, approved.approved_by.as_deref()), (RunStatus::Done, Some("a person")));
+    let fixed = |all: &BTreeMap<VulnId, Status>| all.values().filter(|s| **s == Status::Fixed).count();
+    let after = statuses(&site).await;
+    assert!(fixed(&after) > fixed(&before), "{} of {} closed", fixed(&after), approved.counts.closed);
+    let vulnerabilities = site.vulnerabilities().await;
+    assert_eq!(site.stack.observer().open_counts().await.unwrap(), site.recount(&vulnerabilities).await);
+}
+
+#[tokio::test]
+async fn a_signed_push_starts_an_incremental_run_and_its_replay_none() {
+    let site = Site::start(Setup::new(3)).await;
+    site.sync().await;
+    site.advance(SignedDuration::from_mins(90));
+    let webhook = Webhook::new(site.stack.services());
+    let push = |secret: &str, body: &str| {
+        let at = site.now();
+        let mut event = ApiGatewayV2httpRequest::default();
+        event.raw_path = Some("/webhooks/tenable-push".into());
+        event.request_context.http.method = "POST".parse().unwrap();
+        event.headers.insert(TIMESTAMP_HEADER, at.as_second().to_string().parse().unwrap());
+        let signature = sign(secret.as_bytes(), at.as_second(), body.as_bytes());
+        event.headers.insert(SIGNATURE_HEADER, signature.parse().unwrap());
+        event.body = Some(body.to_owned());
+        event
+    };
+    let runs = async || site.stack.observer().runs(&"tenable-demo".parse().unwrap(), 10).await.unwrap().len();
+    assert_eq!(runs().await, 1);
+    assert_eq!(webhook.handle(push("not the secret", "{}")).await.status_code, 401);
+    site.drain().await;
+    assert_eq!(runs().await, 1);
+
+    let signed = push("simulated-webhook-secret", r#"{"scan":"done"}"#);
+    assert_eq!(webhook.handle(signed.clone()).await.status_code, 202);
+    site.drain().await;
+    let run = site.last_run("tenable-demo").await;
+    assert_eq!((runs().await, run.verdict), (2, Some(Verdict::Complete)));
+    assert_eq!(run.mode["mode"], "incremental", "{}", run.mode);
+
+    assert_eq!(webhook.handle(signed).await.status_code, 202);
+    site.drain().await;
+    assert_eq!(runs().await, 2, "a replay started a run");
+}
+
+#[tokio::test]
+async fn findings_of_a_host_that_fails_alone_are_kept() {
+    // A page that was read halfway closes nothing on the hosts that it did tell of.
+    let site = Site::start(pages(6)).await;
+    site.sync().await;
+    site.day(9);
+    let before = statuses(&site).await;
+    site.world.faults.set("qualys.detection:truncate,tenable.chunk:truncate").unwrap();
+    for connector in ["qualys-demo", "tenable-demo"] {
+        site.pull(connector, Trigger::Full).await;
+        let run = site.last_run(connector).await;
+        assert_ne!(run.verdict, Some(Verdict::Complete), "{connector}");
+        assert_eq!(run.counts.closed, 0);
+        nothing_closed(&site, &before, connector).await;
+    }
+}

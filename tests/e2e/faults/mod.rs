@@ -1,0 +1,238 @@
+//! A whole flow, from the first sync over the tickets to the fixes of the next day, with a fault at step k, for every
+//! k: the end is that of the run in which nothing went wrong.
+//!
+//! `FAULT_SIZE` is the number of hosts (default 1), `FAULT_STRIDE` strikes only every n-th step in each mode (defaults
+//! below), `FAULT_SEED` is the seed of the estate. With `FAULT_STEP=k` only step k is struck.
+//!
+//! So that every step has its turn within a short time, one run is struck at several steps that are far apart. When
+//! such a run ends differently, each of its steps is tried alone, to name the one that is to blame.
+
+pub mod plan;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use queue::Trigger;
+use serde_json::Value;
+
+use crate::site::lines::reference;
+use crate::site::picture::Picture;
+use crate::site::{Setup, Site};
+use plan::{Delivery, Fault, Plan, Struck};
+
+/// Steps of one run that are struck, evenly apart.
+const PER_RUN: usize = 6;
+/// Steps that a unit may take between two strikes at least: a message has ten deliveries.
+const APART: usize = 40;
+
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect(name))
+}
+
+/// How a flow ended.
+struct Ended {
+    picture: Picture,
+    /// References of the messages, in the order of arrival.
+    references: Vec<String>,
+    plan: Arc<Plan>,
+}
+
+/// Two days: everything is found; some things are fixed, new ones appear.
+async fn flow(plan: Arc<Plan>, again: bool) -> Ended {
+    let setup = Setup {
+        seed: setting("FAULT_SEED", 3) as u64,
+        plan: Some(plan.clone()),
+        // More tickets, and messages for what is new: more that could go wrong.
+        ..Setup::new(setting("FAULT_SIZE", 1))
+            .edit("ticket_min_score: 700", "ticket_min_score: 0")
+            .edit("[first_sync, exploited, overdue, approaching]", "[first_sync, opened, exploited, overdue, approaching]")
+    };
+    let site = Site::start(setup).await;
+    for day in DAYS {
+        site.day(day);
+        site.feeds().await;
+        for connector in ["tenable-demo", "qualys-demo"] {
+            site.pull(connector, Trigger::Full).await;
+        }
+        site.sla().await;
+        site.settle().await;
+    }
+    if again {
+        // What was delivered long ago comes once more, all of it.
+        for (queue, body) in plan.delivered() {
+            // A start is a wish of its own, not a part of a flow.
+            if !body.contains("\"start\"") {
+                site.stack.send(&queue, &body).unwrap();
+            }
+        }
+        site.drain().await;
+        site.settle().await;
+    }
+    let vulnerabilities = site.vulnerabilities().await;
+    let counted = site.stack.observer().open_counts().await.unwrap();
+    assert_eq!(counted, site.recount(&vulnerabilities).await, "the counters are off {}", plan.story());
+    let intents: usize = vulnerabilities.iter().map(|v| v.intents.len()).sum();
+    assert_eq!(intents, 0, "tickets that were never made {}", plan.story());
+    let messages = site.world.received.messages();
+    let references = messages.iter().map(reference).collect();
+    Ended { picture: site.picture().await, references, plan }
+}
+
+/// Day 0 is the first sync; on the other, some findings are fixed, some are new, and some are back.
+const DAYS: [u32; 2] = [0, 9];
+
+/// Whether a fault left nobody knowing if a message had been posted: at the post itself, or before that was written.
+fn blinds_notify(struck: &Struck) -> bool {
+    let is_post = |what: &str| what.contains("/slack/services/");
+    struck.function == "notify" && (is_post(&struck.what) || is_post(&struck.before))
+}
+
+/// Compares with the clean run. A webhook cannot be asked what it received: where that is left open, one message may
+/// come twice under the same reference, or its delivery says `unconfirmed`.
+fn compare(clean: &Ended, ended: &Ended) -> Result<(), String> {
+    let blind = ended.plan.struck().iter().filter(|s| blinds_notify(s)).count();
+    let mut picture = ended.picture.clone();
+    let mut repeats = 0;
+    if blind > 0 {
+        let mut count: BTreeMap<&String, usize> = BTreeMap::new();
+        for reference in &ended.references {
+            *count.entry(reference).or_default() += 1;
+        }
+        repeats = count.values().map(|n| n - 1).sum();
+        picture.messages.dedup();
+        let mut unconfirmed = 0;
+        for (line, clean) in picture.export.iter_mut().zip(&clean.picture.export) {
+            let mut value: Value = serde_json::from_str(line).unwrap();
+            if value["type"] == "delivery" && value["state"] == "unconfirmed" {
+                value["state"] = "sent".into();
+                if value.to_string() == *clean {
+                    line.clone_from(clean);
+                    unconfirmed += 1;
+                }
+            }
+        }
+        repeats = repeats.max(unconfirmed);
+    }
+    if repeats > blind {
+        return Err(format!("{repeats} messages were repeated, {blind} could have been"));
+    }
+    clean.picture.difference(&picture).map_or(Ok(()), Err)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    // One thread: the same steps in the same order each time, as far as that goes.
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn run(plan: Arc<Plan>) -> Ended {
+    // A panic of the flow ends the test, and the plan tells why.
+    runtime().block_on(flow(plan, false))
+}
+
+/// Runs a flow that may panic.
+fn attempt(clean: &Ended, faults: &[(usize, Fault)]) -> Result<Arc<Plan>, String> {
+    let plan = Plan::new(faults.iter().copied());
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(plan.clone())));
+    match ended {
+        Ok(ended) => compare(clean, &ended).map(|()| plan.clone()).map_err(|diff| format!("{diff}{}", plan.story())),
+        Err(panic) => {
+            let words = panic.downcast_ref::<String>().cloned();
+            Err(format!("{}{}", words.unwrap_or_else(|| "the flow panicked".into()), plan.story()))
+        }
+    }
+}
+
+/// Strikes every `stride`-th step.
+fn strike_every(fault: Fault, stride: usize) {
+    let clean = run(Plan::new([]));
+    let steps = clean.plan.steps();
+    let stride = setting("FAULT_STRIDE", stride);
+    let chosen: Vec<usize> = match std::env::var("FAULT_STEP") {
+        Ok(step) => vec![step.parse().unwrap()],
+        Err(_) => (0..steps).step_by(stride).collect(),
+    };
+    let apart = (steps / PER_RUN).max(APART).div_ceil(stride);
+    let runs: Vec<Vec<usize>> =
+        (0..apart.min(chosen.len())).map(|first| chosen.iter().copied().skip(first).step_by(apart).collect()).collect();
+    let began = std::time::Instant::now();
+    let (mut struck, mut wrong) = (0, Vec::new());
+    for steps in &runs {
+        let faults: Vec<_> = steps.iter().map(|step| (*step, fault)).collect();
+        match attempt(&clean, &faults) {
+            Ok(plan) => struck += plan.struck().len(),
+            Err(diff) => {
+                let alone: Vec<String> =
+                    faults.iter().filter_map(|one| attempt(&clean, &[*one]).err()).collect();
+                wrong.push(if alone.is_empty() { format!("only together: {diff}") } else { alone.join("\n") });
+                if wrong.len() >= 3 {
+                    break;
+                }
+            }
+        }
+    }
+    println!("{fault:?}: {struck} of {steps} steps struck in {} runs, {:.0} s", runs.len(), began.elapsed().as_secs_f64());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn a_function_that_dies_before_any_step_changes_nothing() {
+    strike_every(Fault::KillBefore, 1);
+}
+
+#[test]
+fn a_function_that_dies_after_any_step_changes_nothing() {
+    strike_every(Fault::KillAfter, 1);
+}
+
+#[test]
+fn a_throttled_step_changes_nothing() {
+    strike_every(Fault::Throttle, 7);
+}
+
+#[test]
+fn a_step_whose_answer_is_lost_changes_nothing() {
+    strike_every(Fault::Lost, 5);
+}
+
+#[test]
+fn a_step_whose_connection_breaks_changes_nothing() {
+    strike_every(Fault::Broken, 41);
+}
+
+#[test]
+fn messages_that_come_twice_change_nothing() {
+    let clean = run(Plan::new([]));
+    let ended = run(Plan::delivering(Delivery::Twice(None)));
+    assert_eq!(clean.picture.difference(&ended.picture), None, "all of them");
+    let stride = setting("FAULT_STRIDE", 29);
+    for only in (0..clean.plan.deliveries()).step_by(stride) {
+        let ended = run(Plan::delivering(Delivery::Twice(Some(only))));
+        assert_eq!(clean.picture.difference(&ended.picture), None, "delivery {only}");
+    }
+}
+
+#[test]
+fn messages_that_come_again_long_after_change_nothing() {
+    let clean = run(Plan::new([]));
+    let ended = runtime().block_on(flow(Plan::new([]), true));
+    assert_eq!(clean.picture.difference(&ended.picture), None);
+}
+
+#[test]
+fn the_flow_has_something_of_everything() {
+    let clean = run(Plan::new([]));
+    let has = |lines: &[String], text: &str| lines.iter().any(|line| line.contains(text));
+    assert!(clean.picture.tickets.len() >= 3, "{:?}", clean.picture.tickets);
+    assert!(has(&clean.picture.tickets, "\"status\":\"Done\""), "a ticket is closed");
+    assert!(has(&clean.picture.messages, "First sync") && has(&clean.picture.messages, "New: "));
+    assert!(has(&clean.picture.export, "\"status\":\"fixed\""));
+    let mut calls: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for (function, what) in clean.plan.log() {
+        let kind = what.split(['/', ' ']).next().unwrap_or_default().to_owned();
+        *calls.entry((function, kind)).or_default() += 1;
+    }
+    println!("{} steps, {} deliveries: {calls:?}", clean.plan.steps(), clean.plan.deliveries());
+    for function in ["sync-tenable", "sync-qualys", "sync-intel", "score", "sla", "notify", "ticket"] {
+        assert!(calls.keys().any(|(name, _)| name == function), "{function}");
+    }
+}

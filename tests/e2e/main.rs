@@ -1,0 +1,22 @@
+//! End to end: simulated systems -> functions -> table -> tickets and messages, on the one-machine stack.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `pipeline` | what happens from the first sync over days to overdue |
+//! | `doubt` | runs that cannot be believed, wrong secrets, garbage, pushes |
+//! | `faults` | kill, throttle, lose, repeat at every step; the end is that of the clean run |
+//! | `layers` | who may depend on whom |
+//! | `pytenable` | the vendor's own client against the simulated Tenable |
+//! | `recordings_*` | real answers, with `RECORDINGS` |
+
+#![allow(clippy::unwrap_used)] // helpers of tests panic like tests
+
+mod doubt;
+mod faults;
+mod layers;
+mod pipeline;
+mod pytenable;
+mod recordings_intel;
+mod recordings_qualys;
+mod recordings_tenable;
+mod site;

@@ -1,0 +1,54 @@
+//! The vendor's own Python client, unmodified, against the simulated Tenable: the simulator is not our opinion alone.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use queue::Trigger;
+use serde_json::Value;
+
+use crate::site::{Setup, Site};
+
+fn done(what: &str, output: std::io::Result<Output>) -> Output {
+    let remedy = "install it with: apt-get install -y python3 python3-venv";
+    let output = output.unwrap_or_else(|error| panic!("{what}: {error}; {remedy}"));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {words}{}\n{remedy}", String::from_utf8_lossy(&output.stdout));
+    output
+}
+
+/// The Python of a virtual environment with what `requirements.txt` names, made once.
+fn python(tests: &Path) -> PathBuf {
+    let folder = tests.join("../target/python");
+    let python = folder.join("bin/python");
+    let wanted = std::fs::read_to_string(tests.join("python/requirements.txt")).unwrap();
+    let stamp = folder.join("requirements.txt");
+    if std::fs::read_to_string(&stamp).ok().as_deref() != Some(&wanted) {
+        done("python3 -m venv", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder).output());
+        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+        done("pip install", Command::new(&python).args(install).arg(tests.join("python/requirements.txt")).output());
+        std::fs::write(&stamp, wanted).unwrap();
+    }
+    python
+}
+
+#[tokio::test]
+async fn pytenable_sees_what_our_client_sees() {
+    let site = Site::start(Setup::new(6)).await;
+    site.day(5);
+    site.pull("tenable-demo", Trigger::Full).await;
+    let run = site.last_run("tenable-demo").await;
+
+    let (tests, url) = (Path::new(env!("CARGO_MANIFEST_DIR")), format!("http://127.0.0.1:{}/tenable", site.port));
+    let output = tokio::task::spawn_blocking(move || {
+        let script = tests.join("python/pytenable_export.py");
+        done("pytenable_export.py", Command::new(python(tests)).arg(script).arg(url).output())
+    })
+    .await
+    .unwrap();
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings: u64 = seen["vulns"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert!(seen["vulns"]["open"].as_u64() > Some(0) && seen["vulns"]["fixed"].as_u64() > Some(0), "{seen}");
+    assert_eq!(findings, run.counts.received, "{seen}");
+    assert_eq!(seen["assets"].as_u64(), Some(run.counts.hosts), "{seen}");
+    assert_eq!(run.counts.refused, 0);
+}

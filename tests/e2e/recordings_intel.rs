@@ -1,0 +1,99 @@
+//! The parsers of the feeds against real files, which lie beside the recordings: `$RECORDINGS/../intel-data`.
+
+#![allow(clippy::unwrap_used)] // helpers of tests panic like tests
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+
+use domain::intel::Kev;
+use serde_json::{Value, json};
+use store::{EpssPart, ExploitdbPart, MetasploitPart};
+use sync_intel::{Parsed, Source};
+
+/// A real file, or a line that says why the test checks nothing.
+fn real(name: &str) -> Option<Vec<u8>> {
+    let Some(recordings) = std::env::var_os("RECORDINGS") else {
+        println!("skipped: RECORDINGS is not set, {name} is not read");
+        return None;
+    };
+    let file = PathBuf::from(recordings).join("../intel-data").join(name);
+    Some(std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
+}
+
+fn get<'a, P>(parsed: &'a Parsed<P>, id: &str) -> &'a P {
+    parsed.get(&id.parse().unwrap()).unwrap_or_else(|| panic!("{id} is missing"))
+}
+
+#[test]
+fn the_catalogue_of_exploited_vulnerabilities_is_read_to_the_last_entry() {
+    let Some(file) = real("known_exploited_vulnerabilities.json") else { return };
+    let catalogue = Kev::parse(&file[..]).unwrap();
+    assert_eq!((catalogue.count(), catalogue.dirty, catalogue.unreadable), (1_404, 0, 0));
+    assert_eq!(catalogue.as_of.unwrap().to_string(), "2025-08-25T17:04:19.9796Z");
+    let log4shell = get(&catalogue, "CVE-2021-44228");
+    assert_eq!((log4shell.due.to_string().as_str(), log4shell.ransomware), ("2021-12-24", true));
+    assert_eq!(get(&catalogue, "CVE-2025-48384").name, "Git Link Following Vulnerability");
+    assert!(Kev::parse(&file[..file.len() / 2]).is_err());
+}
+
+#[test]
+fn a_whole_day_of_scores_is_read_and_a_part_of_it_is_refused() {
+    for (name, count) in [("epss-2026-08-16.csv.gz", 360_142), ("epss-2025-03-30.csv.gz", 272_383)] {
+        let Some(file) = real(name) else { return };
+        let begin = std::time::Instant::now();
+        let scores = EpssPart::parse(&file[..]).unwrap();
+        println!("{name}: {count} scores in {} blocks, {:?}", scores.rows.len(), begin.elapsed());
+        assert_eq!((scores.count(), scores.dirty, scores.unreadable), (count, 0, 0));
+        assert!(EpssPart::parse(&file[..file.len() - 1]).is_err());
+        assert!(EpssPart::parse(&file[..file.len() / 2]).is_err());
+
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&file[..]).read_to_string(&mut text).unwrap();
+        for line in text.lines().skip(1).step_by(997) {
+            let fields: Vec<&str> = line.split(',').collect();
+            let row = get(&scores, fields[0]);
+            let written = |share: u32| format!("{}.{:05}", share / EpssPart::ONE, share % EpssPart::ONE);
+            assert_eq!(
+                (written(row.score), written(row.percentile)),
+                (fields[1].to_owned(), fields[2].to_owned())
+            );
+        }
+    }
+}
+
+#[test]
+fn the_dirty_codes_of_the_index_of_exploits_are_counted() {
+    let Some(file) = real("exploitdb-cve-map.csv") else { return };
+    // The file is an excerpt: CVE and exploit. The feed has them the other way round.
+    let mut lines: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    let text = String::from_utf8(file).unwrap();
+    for line in text.lines().skip(1) {
+        let mut fields = line.rsplitn(3, ',').skip(1);
+        let (exploit, cve) = (fields.next().unwrap(), fields.next().unwrap());
+        lines.entry(exploit.parse().unwrap()).or_default().push(cve.to_owned());
+    }
+    let rows: String = lines.iter().map(|(id, codes)| format!("{id},0,{}\n", codes.join(";"))).collect();
+    let index = ExploitdbPart::parse(format!("id,verified,codes\n{rows}").as_bytes()).unwrap();
+    println!("{} CVEs, {} dirty codes", index.count(), index.dirty);
+    assert!(index.count() > 24_000);
+    assert!((1..100).contains(&index.dirty), "{}", index.dirty);
+    assert!(get(&index, "CVE-1999-0002").ids.contains(&19_096));
+}
+
+#[test]
+fn the_modules_are_gathered_by_cve() {
+    let Some(file) = real("metasploit-cve-modules-2026-05-21.json") else { return };
+    // The file is an excerpt: modules of each CVE, by year. The feed has the CVEs of each module.
+    let years: BTreeMap<String, Vec<Value>> = serde_json::from_slice(&file).unwrap();
+    let mut modules: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entry in years.values().flatten() {
+        let text = |field: &str| entry[field].as_str().unwrap().to_owned();
+        modules.entry(text("module")).or_default().push(text("cve"));
+    }
+    let map: BTreeMap<_, _> =
+        modules.iter().map(|(name, cves)| (name, json!({ "rank": 300, "references": cves }))).collect();
+    let index = MetasploitPart::parse(&serde_json::to_vec(&map).unwrap()[..]).unwrap();
+    assert_eq!((index.count(), index.unreadable), (3_076, 0));
+    assert!(!get(&index, "CVE-2021-44228").modules.is_empty());
+}

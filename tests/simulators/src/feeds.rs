@@ -1,0 +1,324 @@
+//! Simulated threat intelligence feeds in the shapes of the real ones, filled from [`crate::snapshot`].
+//!
+//! | path | shape of | fault endpoint |
+//! | --- | --- | --- |
+//! | `/kev.json` | CISA's `known_exploited_vulnerabilities.json` | `kev` |
+//! | `/epss.csv.gz` | FIRST's `epss_scores-current.csv.gz` | `epss` |
+//! | `/exploitdb.csv` | Exploit-DB's `files_exploits.csv` | `exploitdb` |
+//! | `/metasploit.json` | Metasploit's `modules_metadata_base.json` | `metasploit` |
+//!
+//! Every answer carries an `ETag`; a request with that tag in `If-None-Match` is answered 304. The key of a fault is
+//! the simulated day. The world moves with that day: some EPSS scores change daily, [`LISTED`] enters the catalogue of
+//! exploited vulnerabilities on day [`LISTED_ON_DAY`], and the row of [`FLIPPED`] turns to known ransomware use on day
+//! [`FLIPPED_ON_DAY`].
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use flate2::{Compression, GzBuilder};
+use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::snapshot::{self, Entry, Epss};
+use crate::{Mode, World, apply_with, dice};
+
+/// The CVE that enters the catalogue of exploited vulnerabilities while the simulation runs.
+pub const LISTED: &str = "CVE-2023-38408";
+/// The day on which it does.
+pub const LISTED_ON_DAY: u32 = 3;
+/// The CVE whose row of the catalogue turns to known ransomware use.
+pub const FLIPPED: &str = "CVE-2022-0847";
+/// The day on which it does.
+pub const FLIPPED_ON_DAY: u32 = 4;
+/// The EPSS model that the scores are said to come from.
+pub const MODEL_VERSION: &str = "v2026.06.15";
+
+const LISTED_AS: [&str; 3] = ["OpenBSD", "OpenSSH", "OpenBSD OpenSSH Unquoted Search Path Vulnerability"];
+
+/// Malformed codes that the real feed holds, with the exploit they stand at.
+pub const DIRTY_CODES: &[(u32, &str)] = &[
+    (42042, "CVE-2017-5631#"),
+    (44667, "CVE-2015- 5698"),
+    (46540, "CVE-2018-1335 "),
+    (48052, "CVE-/2019-1863"),
+    (49116, "CVE-2018-9958)"),
+    (50897, "CVE-cve 2021-4"),
+];
+
+/// The routes of the feeds.
+pub fn router(world: Arc<World>) -> Router {
+    Router::new()
+        .route("/kev.json", get(kev))
+        .route("/epss.csv.gz", get(epss))
+        .route("/exploitdb.csv", get(exploitdb))
+        .route("/metasploit.json", get(metasploit))
+        .with_state(world)
+}
+
+async fn kev(State(world): State<Arc<World>>, headers: HeaderMap) -> Response {
+    serve(&world, "kev", "application/json", &headers, |records| {
+        pretty(&catalogue(&world, world.clock.day(), records))
+    })
+    .await
+}
+
+async fn epss(State(world): State<Arc<World>>, headers: HeaderMap) -> Response {
+    serve(&world, "epss", "application/gzip", &headers, |records| {
+        gzip(scores(&world, world.clock.day(), records).as_bytes())
+    })
+    .await
+}
+
+async fn exploitdb(State(world): State<Arc<World>>, headers: HeaderMap) -> Response {
+    serve(&world, "exploitdb", "text/csv; charset=utf-8", &headers, |records| exploits(records).into_bytes())
+        .await
+}
+
+async fn metasploit(State(world): State<Arc<World>>, headers: HeaderMap) -> Response {
+    serve(&world, "metasploit", "text/plain; charset=utf-8", &headers, |records| pretty(&modules(records)))
+        .await
+}
+
+/// Answers with what `build` makes of "with records" or not, or 304 when the caller has it.
+async fn serve(
+    world: &World,
+    endpoint: &str,
+    content_type: &'static str,
+    headers: &HeaderMap,
+    build: impl FnOnce(bool) -> Vec<u8>,
+) -> Response {
+    let day = world.clock.day().to_string();
+    apply_with(world, "feeds", endpoint, &day, |mode| {
+        let body = build(mode != Mode::Empty);
+        let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&body)[..16]));
+        if known(headers, &tag) {
+            return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
+        }
+        let content_type = (header::CONTENT_TYPE, content_type.to_owned());
+        (StatusCode::OK, [content_type, (header::ETAG, tag)], body).into_response()
+    })
+    .await
+}
+
+/// Whether the caller's `If-None-Match` names this tag; the comparison is the weak one, as RFC 9110 asks.
+fn known(headers: &HeaderMap, tag: &str) -> bool {
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|candidate| candidate.trim().trim_start_matches("W/"))
+        .any(|candidate| candidate == tag || candidate == "*")
+}
+
+/// CISA's catalogue as it stands on a day.
+fn catalogue(world: &World, day: u32, records: bool) -> Value {
+    let mut rows = Vec::new();
+    for entry in snapshot::entries().iter().filter(|_| records) {
+        if let Some(kev) = &entry.kev {
+            let ransomware = kev.ransomware || (entry.cve == FLIPPED && day >= FLIPPED_ON_DAY);
+            let names = [kev.vendor, kev.product, kev.name];
+            rows.push(row(entry.cve, names, kev.date_added, kev.due_date, ransomware));
+        }
+    }
+    if records && day >= LISTED_ON_DAY {
+        let added = date(world.clock.at(LISTED_ON_DAY));
+        let due = added.saturating_add(14.days());
+        rows.push(row(LISTED, LISTED_AS, &added.to_string(), &due.to_string(), false));
+    }
+    // Newest first, as the real file is.
+    rows.sort_by(|a, b| b["dateAdded"].as_str().cmp(&a["dateAdded"].as_str()));
+    let changed = [FLIPPED_ON_DAY, LISTED_ON_DAY].into_iter().find(|change| day >= *change).unwrap_or(0);
+    let released = date(world.clock.at(changed));
+    json!({
+        "title": "CISA Catalog of Known Exploited Vulnerabilities",
+        "catalogVersion": released.strftime("%Y.%m.%d").to_string(),
+        "dateReleased": format!("{released}T17:00:04.9796Z"),
+        "count": rows.len(),
+        "vulnerabilities": rows,
+    })
+}
+
+fn row(cve: &str, [vendor, product, name]: [&str; 3], added: &str, due: &str, ransomware: bool) -> Value {
+    json!({
+        "cveID": cve,
+        "vendorProject": vendor,
+        "product": product,
+        "vulnerabilityName": name,
+        "dateAdded": added,
+        "shortDescription": format!("{vendor} {product} contains a vulnerability known as {name}."),
+        "requiredAction": "Apply mitigations per vendor instructions, follow applicable guidance for cloud services, \
+            or discontinue use of the product if mitigations are unavailable.",
+        "dueDate": due,
+        "knownRansomwareCampaignUse": if ransomware { "Known" } else { "Unknown" },
+        "notes": format!("https://nvd.nist.gov/vuln/detail/{cve}"),
+        "cwes": [],
+    })
+}
+
+/// The EPSS file of a day, before compression.
+fn scores(world: &World, day: u32, records: bool) -> String {
+    let mut text = format!(
+        "#model_version:{MODEL_VERSION},score_date:{}T12:55:00Z\ncve,epss,percentile\n",
+        date(world.clock.at(day))
+    );
+    let ranking = ranking();
+    for entry in snapshot::entries().iter().filter(|_| records) {
+        if let Some(base) = entry.epss {
+            let Epss { score, percentile } = moved(world.options.seed, entry.cve, base, day, &ranking);
+            let _ = writeln!(text, "{},{},{}", entry.cve, decimal(score), decimal(percentile));
+        }
+    }
+    text
+}
+
+/// The score on a day. In an ordinary week about one score in fourteen moves; here one in fourteen does each day,
+/// by up to 5 % of itself. It moves around the snapshot's score and does not drift away from it.
+fn moved(seed: u64, cve: &str, base: Epss, day: u32, ranking: &[Epss]) -> Epss {
+    let throw = |day: u32| dice::hash(seed, &["epss", cve, &day.to_string()]);
+    let Some(changed) = (1..=day).rev().take(400).find(|day| throw(*day).is_multiple_of(14)) else {
+        return base;
+    };
+    let share = (dice::share(throw(changed)) - 0.5) / 10.0;
+    let score = (f64::from(base.score) * (1.0 + share)).round().clamp(1.0, 99_999.0) as u32;
+    Epss { score, percentile: percentile(score, ranking) }
+}
+
+/// The scored entries by rising score, one for each score.
+fn ranking() -> Vec<Epss> {
+    let mut ranking: Vec<Epss> = snapshot::entries().iter().filter_map(|entry| entry.epss).collect();
+    ranking.sort_unstable();
+    ranking.dedup_by_key(|epss| epss.score);
+    ranking
+}
+
+/// The percentile of a score, interpolated between its neighbours in the snapshot.
+fn percentile(score: u32, ranking: &[Epss]) -> u32 {
+    let above = ranking.partition_point(|epss| epss.score < score);
+    let low = above.checked_sub(1).map_or(Epss { score: 0, percentile: 0 }, |index| ranking[index]);
+    let high = ranking.get(above).copied().unwrap_or(Epss { score: 100_000, percentile: 100_000 });
+    if high.score == low.score {
+        return high.percentile;
+    }
+    let way = f64::from(score - low.score) / f64::from(high.score - low.score);
+    let rise = f64::from(high.percentile.saturating_sub(low.percentile));
+    (f64::from(low.percentile) + way * rise).round() as u32
+}
+
+/// 18126 as `0.18126`.
+fn decimal(hundred_thousandths: u32) -> String {
+    format!("{}.{:05}", hundred_thousandths / 100_000, hundred_thousandths % 100_000)
+}
+
+const EXPLOIT_COLUMNS: &str = "id,file,description,date_published,author,type,platform,port,date_added,date_updated,\
+    verified,codes,tags,aliases,screenshot_url,application_url,source_url\n";
+
+/// Exploit-DB's table: one line an exploit, its codes joined, some of them malformed.
+fn exploits(records: bool) -> String {
+    let mut lines: BTreeMap<u32, (&str, Vec<&str>)> = BTreeMap::new();
+    for entry in snapshot::entries() {
+        for exploit in &entry.exploits {
+            lines.entry(exploit.id).or_insert((exploit.date, Vec::new())).1.push(entry.cve);
+        }
+    }
+    for (id, code) in DIRTY_CODES {
+        lines.entry(*id).or_insert(("2019-03-14", Vec::new())).1.push(code);
+    }
+    let mut text = EXPLOIT_COLUMNS.to_owned();
+    for (id, (date, codes)) in lines.iter().filter(|_| records) {
+        // Whether an exploit is verified is not part of the snapshot; two in three are, by their number.
+        let verified = u8::from(id % 3 != 0);
+        let codes = codes.join(";");
+        let _ = writeln!(
+            text,
+            "{id},exploits/multiple/remote/{id}.txt,\"Exploit {id}, for {codes}\",{date},\"Simulated, Author\",\
+             remote,multiple,,{date},{date},{verified},{codes},,,,,"
+        );
+    }
+    text
+}
+
+/// Metasploit's map of modules. The last one stands for the many that exploit nothing with a CVE.
+fn modules(records: bool) -> Value {
+    let mut cves: BTreeMap<&str, (Option<u16>, Vec<&Entry>)> = BTreeMap::new();
+    for entry in snapshot::entries() {
+        for module in &entry.modules {
+            let known = cves.entry(module.name).or_insert((module.rank, Vec::new()));
+            known.1.push(entry);
+        }
+    }
+    cves.insert("auxiliary_scanner/portscan/tcp", (Some(300), Vec::new()));
+    let modules = cves.into_iter().filter(|_| records);
+    Value::Object(
+        modules
+            .map(|(name, (rank, users))| (name.to_owned(), module(name, rank, &users)))
+            .collect::<Map<_, _>>(),
+    )
+}
+
+fn module(name: &str, rank: Option<u16>, users: &[&Entry]) -> Value {
+    let (kind, reference) = name.split_once('_').unwrap_or(("exploit", name));
+    let platform = if kind == "exploit" { reference.split('/').next().unwrap_or_default() } else { "" };
+    let folder = if kind == "exploit" { "exploits" } else { kind };
+    let title = reference.rsplit('/').next().unwrap_or(reference).replace('_', " ");
+    let mut references: Vec<String> = users.iter().map(|entry| entry.cve.to_owned()).collect();
+    let exploits = users.iter().flat_map(|entry| entry.exploits.iter().take(1));
+    references.extend(exploits.map(|exploit| format!("EDB-{}", exploit.id)));
+    references
+        .extend(users.iter().map(|entry| format!("URL-https://nvd.nist.gov/vuln/detail/{}", entry.cve)));
+    json!({
+        "name": title,
+        "fullname": format!("{kind}/{reference}"),
+        "aliases": [],
+        "rank": rank.unwrap_or(300),
+        "disclosure_date": null,
+        "type": kind,
+        "author": ["Simulated Author <author@example.com>"],
+        "description": format!("This module is about {title}."),
+        "references": references,
+        "platform": platform,
+        "arch": "",
+        "rport": null,
+        "autofilter_ports": [],
+        "autofilter_services": [],
+        "targets": null,
+        "mod_time": "2026-05-21 08:32:40 +0000",
+        "path": format!("/modules/{folder}/{reference}.rb"),
+        "is_install_path": true,
+        "ref_name": reference,
+        "check": kind == "exploit",
+        "post_auth": false,
+        "default_credential": false,
+        "notes": { "Stability": [], "SideEffects": [], "Reliability": [] },
+        "session_types": false,
+        "needs_cleanup": null,
+        "actions": [],
+    })
+}
+
+fn date(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
+}
+
+fn pretty(value: &Value) -> Vec<u8> {
+    format!("{value:#}").into_bytes()
+}
+
+/// Gzip with a fixed header, so that the same scores have the same tag.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
+    // Writing into memory cannot fail.
+    let _ = packer.write_all(bytes);
+    packer.finish().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
