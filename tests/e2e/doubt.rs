@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use domain::vulnerability::Status;
-use domain::VulnId;
+
+use domain::{Status, VulnId};
 use jiff::SignedDuration;
 use queue::{QueueName, SyncMessage, Trigger};
 use store::{RunStatus, Verdict};
 use sync::SyncError;
+use vulnrelay::stack::INTEL_START;
 use webhook::{SIGNATURE_HEADER, TIMESTAMP_HEADER, Webhook, sign};
 
 use crate::site::lines::difference;
@@ -45,7 +46,7 @@ async fn two_days(faults: Option<&str>, connector: &str) -> Site {
         let run = site.last_run(connector).await;
         assert_eq!(run.verdict, Some(Verdict::Partial), "{faults}: {:?}", run.reason);
         assert_eq!((run.status, run.counts.closed), (RunStatus::Done, 0), "{faults}");
-        assert!(run.counts.received > 0, "{faults}: everything failed, not a part");
+        assert!(run.counts.received + run.counts.hosts > 0, "{faults}: everything failed, not a part");
         nothing_closed(&site, &before, faults).await;
         site.world.faults.set("").unwrap();
     }
@@ -85,7 +86,6 @@ async fn empty_is_not_clean() {
         ("qualys-demo", "qualys.hosts:empty,qualys.detection:empty"),
         ("qualys-demo", "qualys.detection:empty"),
         ("tenable-demo", "tenable.chunk:empty"),
-        ("tenable-demo", "tenable.status:empty"),
     ] {
         site.world.faults.set(faults).unwrap();
         site.pull(connector, Trigger::Full).await;
@@ -114,8 +114,12 @@ async fn garbage_closes_nothing_and_changes_nothing() {
         ("tenable-demo", "tenable:garbage"),
         ("tenable-demo", "tenable.chunk:garbage"),
     ] {
-        site.world.faults.set(&format!("{faults},feeds:garbage")).unwrap();
-        site.feeds().await;
+        site.world.faults.set("feeds:garbage").unwrap();
+        site.stack.send(QueueName::Intel.as_str(), INTEL_START).unwrap();
+        site.work().await;
+        // Each feed is given up after its tries, where an alarm looks; the next schedule asks again.
+        assert_eq!(site.stack.aws().queues().purge("sync-intel-dead").unwrap(), 4);
+        site.world.faults.set(faults).unwrap();
         site.pull(connector, Trigger::Full).await;
         let run = site.last_run(connector).await;
         assert!(matches!(run.verdict, Some(Verdict::Failed | Verdict::Partial)), "{faults}: {run:?}");
@@ -169,6 +173,7 @@ async fn a_run_that_would_close_too_much_waits_for_one_approval() {
     let fixed = |all: &BTreeMap<VulnId, Status>| all.values().filter(|s| **s == Status::Fixed).count();
     let after = statuses(&site).await;
     assert!(fixed(&after) > fixed(&before), "{} of {} closed", fixed(&after), approved.counts.closed);
+    site.sla().await;
     let vulnerabilities = site.vulnerabilities().await;
     assert_eq!(site.stack.observer().open_counts().await.unwrap(), site.recount(&vulnerabilities).await);
 }
@@ -185,7 +190,7 @@ async fn a_signed_push_starts_an_incremental_run_and_its_replay_none() {
         event.raw_path = Some("/webhooks/tenable-push".into());
         event.request_context.http.method = "POST".parse().unwrap();
         event.headers.insert(TIMESTAMP_HEADER, at.as_second().to_string().parse().unwrap());
-        let signature = sign(secret.as_bytes(), at.as_second(), body.as_bytes());
+        let signature = sign(secret, at.as_second(), body.as_bytes());
         event.headers.insert(SIGNATURE_HEADER, signature.parse().unwrap());
         event.body = Some(body.to_owned());
         event

@@ -107,7 +107,10 @@ impl Notify {
         let budget = channel.map_or(u32::MAX, |channel| channel.messages_per_hour);
         match self.reserve(&receiver, &message.intent, &wish.subject(), budget).await? {
             Reservation::Ended(_) => self.confirm(message).await,
-            Reservation::Busy(until) | Reservation::Held(until) => self.later(message, until).await,
+            Reservation::Busy(until) => self.later(message, until).await,
+            // The intent stays, and the sweep of unconfirmed intents asks again: a message that kept itself going
+            // beside the sweep would only multiply.
+            Reservation::Held(_) => Ok(()),
             Reservation::Yours(delivery, rev) => {
                 let posted = match channel {
                     // The last try died without a trace, and so did those before: somebody has to look.

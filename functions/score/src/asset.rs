@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::decide::{Decided, Facts, Feeds, Said, decide};
 use domain::identity::{self, Identifier};
 use domain::vulnerability::{Effect, Intent};
-use domain::{Asset, AssetId, CveId, RuleId, Scanner, SightingId, VulnId, Vulnerability};
+use domain::{Asset, AssetId, CveId, Intel, RuleId, Scanner, SightingId, VulnId, Vulnerability};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use queue::{EffectMessage, EffectTarget, Outgoing, QueueName};
-use store::{AssetState, CounterDelta};
+use store::{AssetState, CounterDelta, StoreError};
 
 use crate::counting::delta;
 use crate::{Score, ScoreError};
@@ -58,7 +58,8 @@ impl Score {
             first_sync: self.is_first_sync(&asset, now).await?,
             now,
         });
-        self.write(&read.state, &known, &decided, now).await?;
+        self.use_cves(&read.state, &known, &decided, &intel).await?;
+        self.write(&read.state, &decided, now).await?;
         self.send(&decided, now).await?;
         for (sighting, seq) in &read.seqs {
             self.store.mark_scored(sighting, id, *seq).await?;
@@ -106,12 +107,35 @@ impl Score {
         Ok(false)
     }
 
+    /// Says which CVEs the asset uses before it is written. `sync-intel` writes what it learns and then asks for the
+    /// users: whoever became a user only now may have read too early, and decides again.
+    async fn use_cves(
+        &self,
+        state: &AssetState,
+        known: &BTreeMap<VulnId, Vulnerability>,
+        decided: &Decided,
+        intel: &BTreeMap<CveId, Intel>,
+    ) -> Result<(), ScoreError> {
+        let (used, unused) = cve_uses(known, &decided.changed);
+        let asset = &state.asset.value.id;
+        self.store.write_cve_uses(asset, &used, &unused).await?;
+        let new: BTreeSet<CveId> = used.into_iter().map(|(cve, _)| cve).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let now = self.store.intel(&new).await?;
+        if new.iter().all(|cve| now.get(cve) == intel.get(cve)) {
+            Ok(())
+        } else {
+            Err(StoreError::Conflict { what: format!("intelligence on {asset}") }.into())
+        }
+    }
+
     /// Order of effects: notifications are stored before the vulnerabilities that remember them, vulnerabilities
     /// before the counters that count them. Whatever is missing after a crash is found by the next decision.
     async fn write<'d>(
         &'d self,
         state: &AssetState,
-        known: &BTreeMap<VulnId, Vulnerability>,
         decided: &'d Decided,
         now: Timestamp,
     ) -> Result<(), ScoreError> {
@@ -123,8 +147,6 @@ impl Score {
             self.store.commit_asset(&early, rev, &CounterDelta::default()).await?;
             rev = rev.map(|rev| rev + 1);
         }
-        let (used, unused) = cve_uses(known, &decided.changed);
-        self.store.write_cve_uses(&before.id, &used, &unused).await?;
         let high = self.config.policies.score.bands.high;
         let put = |vulnerability: &'d Vulnerability| {
             let rev = state.vulnerabilities.get(&vulnerability.id).and_then(|known| known.rev);

@@ -126,7 +126,10 @@ impl Ticket {
                 tracing::debug!(intent = %intent.key, state, "the delivery has ended, a person may replay it");
                 Ok(())
             }
-            Reservation::Busy(until) | Reservation::Held(until) => self.later(message, until).await,
+            Reservation::Busy(until) => self.later(message, until).await,
+            // The intent stays, and the sweep of unconfirmed intents asks again: a message that kept itself going
+            // beside the sweep would only multiply.
+            Reservation::Held(_) => Ok(()),
             Reservation::Yours(delivery, rev) => {
                 let outcome = match tracker {
                     Some(tracker) => self.attempt(&job, tracker, &delivery).await,

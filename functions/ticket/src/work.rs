@@ -213,7 +213,7 @@ impl Ticket {
             {
                 return Err(Trouble::Wait(until, format!("{key} is still under way")));
             }
-            
+            found |= delivery.tries > 0;
         }
         Ok(found)
     }

@@ -177,8 +177,11 @@ fn findings_of<'a>(facts: &'a Facts<'_>) -> Vec<Found<'a>> {
         for statement in &said.statements {
             let finding = &statement.finding;
             let rule = facts.rules.get(&(said.scanner, finding.rule.clone()));
-            let reference =
-                FindingRef { sighting: sighting.clone(), finding: finding.key.clone(), rule: finding.rule.clone() };
+            let reference = FindingRef {
+                sighting: sighting.clone(),
+                finding: finding.key.clone(),
+                rule: finding.rule.clone(),
+            };
             let cves = rule.map(|rule| rule.cves.clone()).unwrap_or_default();
             let mergeable = Mergeable { finding: reference, scanner: said.scanner, cves };
             found.push(Found { said, statement, rule, mergeable });
@@ -251,7 +254,8 @@ fn derive(facts: &Facts<'_>, asset: &Asset, group: &Group, members: &[&Found<'_>
             status::Seen::Open | status::Seen::Suppressed => true,
             status::Seen::Stale | status::Seen::Closed(_) | status::Seen::Gone(_) => false,
         };
-        let informational = severity == Severity::Info && !facts.config.policies.promote.contains(&Severity::Info);
+        let informational =
+            severity == Severity::Info && !facts.config.policies.promote.contains(&Severity::Info);
         if !worth || informational {
             return None;
         }
@@ -300,7 +304,8 @@ fn derive(facts: &Facts<'_>, asset: &Asset, group: &Group, members: &[&Found<'_>
     vulnerability.title = title(members).unwrap_or_else(|| vulnerability.title.clone());
     vulnerability.cves.clone_from(&group.cves);
     vulnerability.findings = members.iter().map(|m| m.mergeable.finding.clone()).collect();
-    vulnerability.scanners = members.iter().map(|m| m.said.scanner).collect::<BTreeSet<_>>().into_iter().collect();
+    vulnerability.scanners =
+        members.iter().map(|m| m.said.scanner).collect::<BTreeSet<_>>().into_iter().collect();
     take_score(&mut vulnerability, score, factors, leading_cve, epss_model, severity);
     status::advance(facts, asset, &mut vulnerability, &seen, severity);
     let policy = &facts.config.policies.sla;
@@ -414,7 +419,9 @@ fn factors(
                 kev: listed(facts.feeds.kev, kev.is_some()),
                 ransomware: listed(facts.feeds.kev, kev.is_some_and(|kev| kev.ransomware)),
                 metasploit: listed(facts.feeds.metasploit, msf),
-                metasploit_good_rank: exploits.and_then(|e| e.metasploit_rank).map(|rank| rank >= Intel::METASPLOIT_GOOD),
+                metasploit_good_rank: exploits
+                    .and_then(|e| e.metasploit_rank)
+                    .map(|rank| rank >= Intel::METASPLOIT_GOOD),
                 exploitdb: listed(facts.feeds.exploitdb, edb),
                 exploitdb_verified: edb.then(|| exploits.is_some_and(|e| e.exploitdb_verified)),
                 epss: epss.and_then(|epss| Share::new(epss.score)),
@@ -443,7 +450,8 @@ fn count(facts: &Facts<'_>, asset: &mut Asset, wanted: &BTreeMap<VulnId, Vulnera
     let now: BTreeMap<VulnId, Counted> = wanted
         .values()
         .map(|v| {
-            let counted = Counted { status: v.status, severity: v.severity, overdue: v.is_overdue(facts.now) };
+            let counted =
+                Counted { status: v.status, severity: v.severity, overdue: v.is_overdue(facts.now) };
             (v.id.clone(), counted)
         })
         .collect();
@@ -467,8 +475,10 @@ fn count(facts: &Facts<'_>, asset: &mut Asset, wanted: &BTreeMap<VulnId, Vulnera
 }
 
 fn days_to_fix(vulnerability: &Vulnerability) -> Option<i64> {
-    let last = |wanted: fn(&What) -> bool| vulnerability.events.iter().rev().find(|e| wanted(&e.what)).map(|e| e.at);
+    let last =
+        |wanted: fn(&What) -> bool| vulnerability.events.iter().rev().find(|e| wanted(&e.what)).map(|e| e.at);
     let fixed = last(|what| matches!(what, What::Fixed))?;
-    let since = last(|what| matches!(what, What::Reopened)).or(last(|what| matches!(what, What::Detected { .. })))?;
+    let since =
+        last(|what| matches!(what, What::Reopened)).or(last(|what| matches!(what, What::Detected { .. })))?;
     Some(fixed.duration_since(since).as_hours() / 24)
 }

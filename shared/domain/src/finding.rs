@@ -47,7 +47,8 @@ impl Serialize for Tenths {
 impl<'de> Deserialize<'de> for Tenths {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = f64::deserialize(deserializer)?;
-        Self::from_f64(value).ok_or_else(|| serde::de::Error::custom(format!("{value} is not within 0.0 to 10.0")))
+        Self::from_f64(value)
+            .ok_or_else(|| serde::de::Error::custom(format!("{value} is not within 0.0 to 10.0")))
     }
 }
 

@@ -171,10 +171,11 @@ impl FromStr for CveId {
     /// `CVE-\d{4}-\d{4,19}`, the pattern of CISA's KEV schema; case and surrounding blanks are forgiven.
     fn from_str(s: &str) -> Result<Self, InvalidId> {
         let upper = s.trim().to_ascii_uppercase();
-        let fits = upper.strip_prefix("CVE-").and_then(|rest| rest.split_once('-')).is_some_and(|(year, number)| {
-            let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
-            year.len() == 4 && digits(year) && (4..=19).contains(&number.len()) && digits(number)
-        });
+        let fits =
+            upper.strip_prefix("CVE-").and_then(|rest| rest.split_once('-')).is_some_and(|(year, number)| {
+                let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+                year.len() == 4 && digits(year) && (4..=19).contains(&number.len()) && digits(number)
+            });
         if fits {
             Ok(Self(upper))
         } else {

@@ -30,7 +30,9 @@ pub mod vulnerability;
 
 pub use finding::{Cvss, Finding, FindingState, Rule};
 pub use host::{CloudId, Host, Tag};
-pub use ids::{AssetId, ConnectorName, CveId, FindingKey, InvalidId, RuleId, RunId, Scanner, SightingId, VulnId};
+pub use ids::{
+    AssetId, ConnectorName, CveId, FindingKey, InvalidId, RuleId, RunId, Scanner, SightingId, VulnId,
+};
 pub use intel::Intel;
 pub use vulnerability::{Asset, Severity, Status, Vulnerability};
 

@@ -52,7 +52,8 @@ pub fn merge(asset: &AssetId, findings: &[Mergeable], known: &BTreeMap<VulnId, V
         }
     }
     // An alias still leads somewhere: its id is not given again.
-    let mut used: BTreeSet<VulnId> = known.keys().chain(known.values().flat_map(|v| &v.aliases)).cloned().collect();
+    let mut used: BTreeSet<VulnId> =
+        known.keys().chain(known.values().flat_map(|v| &v.aliases)).cloned().collect();
     for (index, group) in groups.iter_mut().enumerate() {
         if let Some(id) = taken.remove(&index) {
             group.id = id;
@@ -81,7 +82,8 @@ struct Places<'a> {
 
 impl<'a> Places<'a> {
     fn of(groups: &[Group], findings: &'a [Mergeable]) -> Self {
-        let mut places = Self { of_finding: BTreeMap::new(), of_cve: BTreeMap::new(), of_rule: BTreeMap::new() };
+        let mut places =
+            Self { of_finding: BTreeMap::new(), of_cve: BTreeMap::new(), of_rule: BTreeMap::new() };
         for (index, group) in groups.iter().enumerate() {
             places.of_cve.extend(group.cves.iter().map(|cve| (cve.clone(), index)));
             for found in group.members.iter().map(|&member| &findings[member]) {
@@ -97,15 +99,20 @@ impl<'a> Places<'a> {
     /// Where a vulnerability would continue: where most of its findings are; if they are gone, where its CVEs are;
     /// without those, where its rules are.
     fn wanted(&self, vulnerability: &Vulnerability) -> Vec<usize> {
-        let mut votes: Vec<usize> =
-            vulnerability.findings.iter().filter_map(|finding| self.of_finding.get(finding).copied()).collect();
+        let mut votes: Vec<usize> = vulnerability
+            .findings
+            .iter()
+            .filter_map(|finding| self.of_finding.get(finding).copied())
+            .collect();
         if votes.is_empty() {
             votes.extend(vulnerability.cves.iter().filter_map(|cve| self.of_cve.get(cve)));
         }
         if votes.is_empty() && vulnerability.cves.is_empty() {
             let rules = vulnerability.findings.iter().map(|finding| &finding.rule);
             let scanners = &vulnerability.scanners;
-            votes.extend(rules.flat_map(|rule| scanners.iter().filter_map(move |&s| self.of_rule.get(&(s, rule)))));
+            votes.extend(
+                rules.flat_map(|rule| scanners.iter().filter_map(move |&s| self.of_rule.get(&(s, rule)))),
+            );
         }
         let mut count: BTreeMap<usize, usize> = BTreeMap::new();
         for vote in votes {
@@ -155,7 +162,8 @@ fn components(findings: &[Mergeable]) -> Vec<Group> {
     members
         .into_values()
         .map(|members| {
-            let cves: BTreeSet<CveId> = members.iter().flat_map(|&m| findings[m].cves.iter().cloned()).collect();
+            let cves: BTreeSet<CveId> =
+                members.iter().flat_map(|&m| findings[m].cves.iter().cloned()).collect();
             let id = VulnId::derive(&AssetId::derive(""), "");
             Group { id, known: false, absorbed: Vec::new(), members, cves: cves.into_iter().collect() }
         })

@@ -140,7 +140,13 @@ impl TryFrom<String> for Seconds {
             "d" => 86_400,
             _ => return Err(wrong()),
         };
-        number.parse::<u32>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n > 0).map(Self).ok_or_else(wrong)
+        number
+            .parse::<u32>()
+            .ok()
+            .and_then(|n| n.checked_mul(factor))
+            .filter(|n| *n > 0)
+            .map(Self)
+            .ok_or_else(wrong)
     }
 }
 
@@ -328,7 +334,9 @@ impl Channel {
     pub fn wants(&self, event: NotifyEvent, severity: Severity, owner: &str) -> bool {
         let event_wanted =
             if self.events.is_empty() { event != NotifyEvent::Opened } else { self.events.contains(&event) };
-        event_wanted && severity >= self.min_severity && (self.owners.is_empty() || self.owners.contains(owner))
+        event_wanted
+            && severity >= self.min_severity
+            && (self.owners.is_empty() || self.owners.contains(owner))
     }
 }
 
@@ -421,7 +429,8 @@ pub struct InvalidConfig {
 impl Config {
     /// Checks what the types cannot: names that must differ or exist, ranges, and that no secret is written in clear.
     pub fn validate(&self) -> Result<(), InvalidConfig> {
-        let invalid = |field: String, problem: &str| Err(InvalidConfig { field, problem: problem.to_owned() });
+        let invalid =
+            |field: String, problem: &str| Err(InvalidConfig { field, problem: problem.to_owned() });
         let mut names = BTreeMap::new();
         let named = self
             .connectors
@@ -508,10 +517,10 @@ impl Config {
         if self.policies.ticket_min_score > 1000 {
             return invalid("policies.ticket_min_score".to_owned(), "use 0 to 1000");
         }
-        self.policies
-            .score
-            .validate()
-            .map_err(|problem| InvalidConfig { field: "policies.score".into(), problem: problem.to_string() })?;
+        self.policies.score.validate().map_err(|problem| InvalidConfig {
+            field: "policies.score".into(),
+            problem: problem.to_string(),
+        })?;
         self.policies
             .sla
             .validate()
@@ -577,7 +586,10 @@ pub fn owner<'a>(rules: &'a [OwnerRule], host: &Host) -> Option<&'a OwnerRule> {
 /// Criticality and exposure from the first rule that says each; the scanner's criticality where no rule does.
 pub fn impact(rules: &[ImpactRule], host: &Host) -> (Option<u8>, Option<Exposure>) {
     let matching = || rules.iter().filter(|rule| rule.matching.matches(host));
-    (matching().find_map(|rule| rule.criticality).or(host.criticality), matching().find_map(|rule| rule.exposure))
+    (
+        matching().find_map(|rule| rule.criticality).or(host.criticality),
+        matching().find_map(|rule| rule.exposure),
+    )
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{AssetId, Severity};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -168,14 +169,19 @@ fn read_open(item: &Item) -> OpenCounts {
     }
 }
 
-pub(crate) fn add_expression(changes: &[(String, i64)]) -> (String, Vec<(String, String)>, Vec<(String, aws_sdk_dynamodb::types::AttributeValue)>) {
-    let mut parts = Vec::new();
-    let mut names = Vec::new();
-    let mut values = Vec::new();
-    for (i, (name, change)) in changes.iter().enumerate() {
-        parts.push(format!("#c{i} :c{i}"));
-        names.push((format!("#c{i}"), name.clone()));
-        values.push((format!(":c{i}"), n(change)));
+/// What an `ADD` of several attributes is made of.
+pub(crate) struct Addition {
+    pub expression: String,
+    pub names: Vec<(String, String)>,
+    pub values: Vec<(String, AttributeValue)>,
+}
+
+/// Adds to attributes whose names may be reserved words.
+pub(crate) fn addition(changes: &[(String, i64)]) -> Addition {
+    let parts: Vec<_> = (0..changes.len()).map(|i| format!("#c{i} :c{i}")).collect();
+    Addition {
+        expression: format!("ADD {}", parts.join(", ")),
+        names: changes.iter().enumerate().map(|(i, (name, _))| (format!("#c{i}"), name.clone())).collect(),
+        values: changes.iter().enumerate().map(|(i, (_, change))| (format!(":c{i}"), n(change))).collect(),
     }
-    (format!("ADD {}", parts.join(", ")), names, values)
 }

@@ -14,7 +14,7 @@ use domain::{Asset, AssetId, CveId, SightingId, Status, VulnId, Vulnerability};
 use jiff::Timestamp;
 
 use crate::codec::{self, Item, document, n, number, s, text};
-use crate::counters::{CounterDelta, add_expression};
+use crate::counters::{CounterDelta, addition};
 use crate::error::StoreError;
 use crate::keys;
 use crate::statements::link_item;
@@ -193,10 +193,10 @@ impl Store {
         let mut items =
             vec![self.transact_put(&keys::asset(&asset.id), asset_item(asset, rev), Condition::revision(rev))?];
         for (key, changes) in delta.updates(&asset.id) {
-            let (expression, names, values) = add_expression(&changes);
-            let names: Vec<_> = names.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-            let values = values.iter().map(|(a, b)| (a.as_str(), b.clone())).collect();
-            items.push(self.transact_update_named(&key, &expression, "", &names, values)?);
+            let add = addition(&changes);
+            let names: Vec<_> = add.names.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+            let values = add.values.iter().map(|(a, b)| (a.as_str(), b.clone())).collect();
+            items.push(self.transact_update_named(&key, &add.expression, "", &names, values)?);
         }
         self.transact(&format!("asset {}", asset.id), items).await
     }

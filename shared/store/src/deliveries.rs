@@ -135,10 +135,12 @@ impl Store {
             self.transact(&format!("delivery {key}"), vec![sending]).await?;
             return Ok(Reservation::Yours(delivery, rev.unwrap_or(0) + 1));
         }
+        // A budget of nothing does not even allow the first one.
+        let left = if per_hour == 0 { "used < :limit" } else { "attribute_not_exists(used) OR used < :limit" };
         let budget = self.transact_update(
             &keys::budget(receiver, hour),
             "ADD used :one SET expires = :e",
-            "attribute_not_exists(used) OR used < :limit",
+            left,
             vec![(":one", n(1)), (":limit", n(per_hour)), (":e", n(next_hour.as_second() + 86_400))],
         )?;
         match self.transact(&format!("delivery {key}"), vec![sending, budget]).await {

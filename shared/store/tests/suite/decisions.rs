@@ -77,7 +77,10 @@ async fn lists_hold_what_belongs_into_them_and_nothing_else() {
         let found = (listed.rows.len() == 1, top.rows.len() == 1);
         assert_eq!(found, (in_owners_list, in_top), "{status} {score}");
         if let Some(row) = listed.rows.first() {
-            assert_eq!((&row.value, row.owner.as_str(), row.asset_name.as_str()), (&v, &*owner[0], "one.example.org"));
+            assert_eq!(
+                (&row.value, row.owner.as_str(), row.asset_name.as_str()),
+                (&v, &*owner[0], "one.example.org")
+            );
         }
     }
 }
@@ -99,7 +102,10 @@ async fn an_alias_leads_to_what_it_was_merged_into() {
     assert_eq!((&state.aliases[&first.id], &state.aliases[&second.id]), (&second.id, &kept.id));
     let of = [first.id.clone(), kept.id.clone(), kept.id.clone()];
     assert_eq!(store.vulnerabilities_of(&asset.id, &of).await.unwrap(), [kept.clone()], "ids may repeat");
-    let page = store.vulnerabilities(&[asset.owner.clone()], &VulnerabilityFilter::default(), None, 9).await.unwrap();
+    let page = store
+        .vulnerabilities(&[asset.owner.clone()], &VulnerabilityFilter::default(), None, 9)
+        .await
+        .unwrap();
     assert_eq!(page.rows.len(), 1, "an alias is in no list");
     assert_conflict(store.put_decision(&asset.id, &first.id, Some(&decision())).await);
 
@@ -114,16 +120,27 @@ async fn a_ticket_is_confirmed_once_and_kept() {
     for _ in 0..2 {
         store.confirm_ticket(&asset.id, &v.id, "t-1", &ticket("SEC-1")).await.unwrap();
         let back = read(&store, &v).await;
-        assert_eq!((back.rev, back.value.ticket, back.value.intents.len()), (Some(2), Some(ticket("SEC-1")), 0));
+        assert_eq!(
+            (back.rev, back.value.ticket, back.value.intents.len()),
+            (Some(2), Some(ticket("SEC-1")), 0)
+        );
     }
     store.confirm_ticket(&asset.id, &v.id, "t-9", &ticket("SEC-2")).await.unwrap();
-    assert_eq!(read(&store, &v).await.value.ticket, Some(ticket("SEC-1")), "a second ticket does not replace it");
+    assert_eq!(
+        read(&store, &v).await.value.ticket,
+        Some(ticket("SEC-1")),
+        "a second ticket does not replace it"
+    );
 
     let mut unwanted = vulnerability(&asset, "2", 500);
     store.put_vulnerability(&asset, &unwanted, None, HIGH).await.unwrap();
     store.confirm_ticket(&asset.id, &unwanted.id, "t-2", &ticket("SEC-3")).await.unwrap();
     unwanted.ticket = Some(ticket("SEC-3"));
-    assert_eq!(read(&store, &unwanted).await.value, unwanted, "nobody wants it any more, it exists all the same");
+    assert_eq!(
+        read(&store, &unwanted).await.value,
+        unwanted,
+        "nobody wants it any more, it exists all the same"
+    );
     let none = VulnId::derive(&asset.id, "none");
     store.confirm_ticket(&asset.id, &none, "t-3", &ticket("SEC-4")).await.unwrap();
     assert!(store.vulnerability(&asset.id, &none).await.unwrap().is_none());
@@ -205,7 +222,11 @@ async fn an_asset_is_due_when_the_first_of_its_timers_is() {
 
     assert_eq!(due("2026-11-22T09:59:59Z").await, 0);
     assert_eq!(due("2026-11-22T10:00:00Z").await, 1);
-    assert_eq!(due("2026-11-22T12:14:59Z").await, 1, "intents of noon are left to their receivers for a while");
+    assert_eq!(
+        due("2026-11-22T12:14:59Z").await,
+        1,
+        "intents of noon are left to their receivers for a while"
+    );
     assert_eq!(due("2026-11-22T12:15:00Z").await, 3);
     store.confirm_notification(&with_intent.id, "n-1").await.unwrap();
     let next_day = store.due_assets(date(2026, 11, 23), at("2026-11-23T10:00:00Z")).await.unwrap();

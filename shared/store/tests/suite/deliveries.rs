@@ -51,7 +51,11 @@ async fn a_lease_that_is_over_lets_the_next_try() {
     let (first, rev) = yours(reserve(&store, "k", noon(), 1).await);
     let later = noon() + LEASE;
     let (second, next) = yours(reserve(&store, "k", later, 1).await);
-    assert_eq!((second.tries, second.first_at, second.at), (2, noon(), later), "a second try needs no budget");
+    assert_eq!(
+        (second.tries, second.first_at, second.at),
+        (2, noon(), later),
+        "a second try needs no budget"
+    );
     assert_conflict(store.end_delivery(&first, rev).await);
     let held = Delivery { state: DeliveryState::Held, lease_until: Some(later + LEASE), ..second };
     store.end_delivery(&held, next).await.unwrap();
@@ -64,8 +68,7 @@ async fn a_lease_that_is_over_lets_the_next_try() {
 async fn of_racing_reservations_of_one_key_one_is_yours() {
     let store = store().await;
     let receiver = slack();
-    let race =
-        (0..10).map(|_| store.reserve_delivery(&receiver, "k", "subject", noon(), LEASE, u32::MAX));
+    let race = (0..10).map(|_| store.reserve_delivery(&receiver, "k", "subject", noon(), LEASE, u32::MAX));
     let outcomes = futures::future::join_all(race).await;
     let won = outcomes.iter().filter(|o| matches!(o, Ok(Reservation::Yours(..)))).count();
     assert_eq!(won, 1);
@@ -109,7 +112,10 @@ async fn the_budget_of_an_hour_is_exact_whoever_competes() {
         assert_eq!(sent - before, expected);
         left = held;
     }
-    assert_eq!(reserve(&store, "more", noon() + SignedDuration::from_hours(9), 0).await, Reservation::Held(noon() + SignedDuration::from_hours(10)));
+    assert_eq!(
+        reserve(&store, "more", noon() + SignedDuration::from_hours(9), 0).await,
+        Reservation::Held(noon() + SignedDuration::from_hours(10))
+    );
 }
 
 #[tokio::test]

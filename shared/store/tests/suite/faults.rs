@@ -61,7 +61,8 @@ async fn commit(answers: Vec<(u16, Value)>) -> (Result<(), StoreError>, usize) {
 #[tokio::test]
 async fn a_transaction_that_collides_with_another_is_tried_again() {
     let (outcome, asked) =
-        commit(vec![cancelled(&["None", "TransactionConflict"]), cancelled(&["ThrottlingError", "None"])]).await;
+        commit(vec![cancelled(&["None", "TransactionConflict"]), cancelled(&["ThrottlingError", "None"])])
+            .await;
     assert!(outcome.is_ok(), "{outcome:?}");
     assert_eq!(asked, 3);
     let (outcome, asked) = commit(vec![cancelled(&["None", "TransactionConflict"]); 50]).await;
@@ -103,8 +104,11 @@ async fn what_a_batch_leaves_is_written_by_the_next() {
     let (store, script) = Script::store([(200, left.clone()), (200, left)]).await;
     let statements: Vec<_> = (0..30).map(|i| statement(&i.to_string())).collect();
     store.write_statements(&sighting("1"), &statements).await.unwrap();
-    let sizes: Vec<_> =
-        script.asked().iter().map(|(_, body)| body["RequestItems"]["table"].as_array().unwrap().len()).collect();
+    let sizes: Vec<_> = script
+        .asked()
+        .iter()
+        .map(|(_, body)| body["RequestItems"]["table"].as_array().unwrap().len())
+        .collect();
     assert_eq!(sizes, [25, 1, 1, 5]);
     assert_eq!(script.asked()[1].1["RequestItems"]["table"], json!([put]));
 }
@@ -114,7 +118,10 @@ async fn what_a_batch_did_not_read_is_read_by_the_next() {
     let key = json!({"pk": {"S": "a"}, "sk": {"S": "b"}});
     let left = json!({"UnprocessedKeys": {"table": {"Keys": [key.clone()]}}});
     let (store, script) = Script::store([(200, left)]).await;
-    store.vulnerabilities_of(&asset("one").id, &[domain::VulnId::derive(&asset("one").id, "1")]).await.unwrap();
+    store
+        .vulnerabilities_of(&asset("one").id, &[domain::VulnId::derive(&asset("one").id, "1")])
+        .await
+        .unwrap();
     let asked = script.asked();
     assert_eq!((asked.len(), &asked[1].1["RequestItems"]["table"]["Keys"]), (2, &json!([key])));
 }

@@ -24,7 +24,9 @@ fn claim(asset: Asset, rev: Option<u64>, native: &str, values: &[&str]) -> Claim
 async fn of_racing_claims_exactly_one_wins_and_the_others_own_nothing() {
     let store = store().await;
     let claims: Vec<_> = (0..6)
-        .map(|i| claim(asset(&format!("asset {i}")), None, &format!("host {i}"), &["shared", &format!("own {i}")]))
+        .map(|i| {
+            claim(asset(&format!("asset {i}")), None, &format!("host {i}"), &["shared", &format!("own {i}")])
+        })
         .collect();
     let outcomes = futures::future::join_all(claims.iter().map(|claim| store.claim(claim))).await;
     let winner = outcomes.iter().position(Result::is_ok).unwrap();
@@ -49,7 +51,10 @@ async fn another_sighting_joins_under_the_current_revision() {
     assert_conflict(store.claim(&claim(one.clone(), None, "b", &["3"])).await);
     assert_conflict(store.claim(&claim(one.clone(), Some(9), "b", &["3"])).await);
     assert!(store.owners_of(&macs(&["3"])).await.unwrap().is_empty());
-    store.claim(&claim(one.clone(), Some(1), "b", &["2", "3"])).await.expect("claiming what one owns is no conflict");
+    store
+        .claim(&claim(one.clone(), Some(1), "b", &["2", "3"]))
+        .await
+        .expect("claiming what one owns is no conflict");
     assert_conflict(store.claim(&claim(one.clone(), Some(2), "b", &[])).await);
     assert_eq!(store.asset(&one.id).await.unwrap(), Some(Versioned { rev: Some(2), value: one.clone() }));
     assert_eq!(store.owners_of(&macs(&["1", "2", "3", "4"])).await.unwrap().len(), 3);

@@ -27,15 +27,18 @@ async fn feeds_share_a_block_without_meeting() {
     let log4j = cve("CVE-2021-44228");
     let (block, place) = CveBlock::of(&log4j).unwrap();
     let mut listed = IntelPage { rows: BTreeMap::from([(place, kev("Log4Shell"))]), ..IntelPage::default() };
-    let mut scored =
-        IntelPage { rows: BTreeMap::from([(place, epss(94_358))]), model: "v5".into(), ..IntelPage::default() };
+    let mut scored = IntelPage {
+        rows: BTreeMap::from([(place, epss(94_358))]),
+        model: "v5".into(),
+        ..IntelPage::default()
+    };
     let mut published = IntelPage {
         rows: BTreeMap::from([(place, ExploitdbPart { ids: vec![50_590], verified: true })]),
         ..IntelPage::default()
     };
     let module = MetasploitPart { modules: vec!["exploit/multi/http/log4shell".into()], rank: Some(600) };
     let mut packed = IntelPage { rows: BTreeMap::from([(place, module)]), ..IntelPage::default() };
-    let (a, b, c, d) = futures::join!(
+    let (a, b, c, d) = tokio::join!(
         store.put_intel_page(&block, &mut listed),
         store.put_intel_page(&block, &mut scored),
         store.put_intel_page(&block, &mut published),
@@ -108,7 +111,8 @@ async fn a_feed_knows_its_blocks_and_where_it_was() {
 
     let (head, rev) = store.feed_head(Feed::Kev).await.unwrap();
     assert_eq!((&head, rev), (&FeedHead::default(), None));
-    let head = FeedHead { etag: Some("\"abc\"".into()), count: 1_500, as_of: Some(noon()), complete: true, ..head };
+    let head =
+        FeedHead { etag: Some("\"abc\"".into()), count: 1_500, as_of: Some(noon()), complete: true, ..head };
     let rev = store.put_feed_head(Feed::Kev, &head, None).await.unwrap();
     assert_conflict(store.put_feed_head(Feed::Kev, &head, None).await);
     assert_eq!(store.feed_head(Feed::Kev).await.unwrap(), (head.clone(), rev));

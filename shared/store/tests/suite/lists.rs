@@ -65,7 +65,8 @@ async fn walk<F: Future<Output = Page<Vulnerability>>>(
         let before = store.capacity().total().read_units;
         let Page { rows, next } = page(after.clone()).await;
         let cost = store.capacity().total().read_units - before;
-        assert!(cost > 0.0 && cost <= 25.0, "a page costs {cost} read units");
+        // A query that finds nothing costs on AWS as well; DynamoDB Local reports nothing.
+        assert!((cost > 0.0 || !is_embedded()) && cost <= 25.0, "a page costs {cost} read units");
         assert!(rows.len() <= limit);
         ids.extend(rows.into_iter().map(|row| row.value.id.to_string()));
         if next.is_none() {
@@ -77,7 +78,10 @@ async fn walk<F: Future<Output = Page<Vulnerability>>>(
 }
 
 /// Ids of what is wanted, highest score first, then by id.
-fn expected<'a>(estate: impl Iterator<Item = &'a Vulnerability>, filter: &VulnerabilityFilter) -> Vec<String> {
+fn expected<'a>(
+    estate: impl Iterator<Item = &'a Vulnerability>,
+    filter: &VulnerabilityFilter,
+) -> Vec<String> {
     let mut wanted: Vec<_> = estate.filter(|v| filter.matches(v)).collect();
     wanted.sort_by_key(|v| (std::cmp::Reverse(v.score.value), v.id.clone()));
     wanted.into_iter().map(|v| v.id.to_string()).collect()
@@ -93,7 +97,8 @@ async fn filtered_pages_lose_nothing_and_repeat_nothing() {
             let owners: Vec<_> = owners.iter().map(|owner| (*owner).to_owned()).collect();
             for filter in filters() {
                 let listed = |v: &Vulnerability| !matches!(v.status, Status::Fixed | Status::Gone);
-                let theirs = estate.iter().filter(|(a, v)| owners.contains(&a.owner) && listed(v)).map(|(_, v)| v);
+                let theirs =
+                    estate.iter().filter(|(a, v)| owners.contains(&a.owner) && listed(v)).map(|(_, v)| v);
                 let (store, owners, filter) = (&store, &owners, &filter);
                 let page = |after: Option<String>| async move {
                     store.vulnerabilities(owners, filter, after.as_deref(), 7).await.unwrap()
@@ -113,10 +118,13 @@ async fn high_scores_come_in_pages_too() {
     for filter in filters() {
         let (store, filter) = (&store, &filter);
         let high = estate.iter().map(|(_, v)| v).filter(|v| v.status.is_open() && v.score.value >= HIGH);
-        let page = |after: Option<String>| async move { store.top_after(filter, after.as_deref(), 7).await.unwrap() };
+        let page = |after: Option<String>| async move {
+            store.top_after(filter, after.as_deref(), 7).await.unwrap()
+        };
         let expected = expected(high, filter);
         assert_eq!(walk(7, store, page).await, expected, "{filter:?}");
-        let first: Vec<_> = store.top(filter, 3).await.unwrap().rows.into_iter().map(|r| r.value.id.to_string()).collect();
+        let first: Vec<_> =
+            store.top(filter, 3).await.unwrap().rows.into_iter().map(|r| r.value.id.to_string()).collect();
         assert_eq!(first, expected[..expected.len().min(3)]);
     }
 }
@@ -158,7 +166,10 @@ async fn assets_come_in_pages_by_owner() {
         loop {
             let page = store.assets(owner, after.as_deref(), 4).await.unwrap();
             for row in page.rows {
-                assert_eq!((row.owner.as_str(), row.asset_name.as_str()), (*owner, row.value.host.display_name()));
+                assert_eq!(
+                    (row.owner.as_str(), row.asset_name.as_str()),
+                    (*owner, row.value.host.display_name())
+                );
                 found.push(row.value);
             }
             after = page.next;
@@ -180,7 +191,10 @@ async fn an_export_has_everything_once_over_many_pages() {
     for (asset, _) in &estate[..60] {
         store.commit_asset(asset, None, &CounterDelta::default()).await.unwrap();
     }
-    store.put_alias(&estate[0].0.id, &domain::VulnId::derive(&estate[0].0.id, "old"), &estate[0].1.id, None).await.unwrap();
+    store
+        .put_alias(&estate[0].0.id, &domain::VulnId::derive(&estate[0].0.id, "old"), &estate[0].1.id, None)
+        .await
+        .unwrap();
     let receiver = connector();
     let lease = jiff::SignedDuration::from_mins(1);
     store.reserve_delivery(&receiver, "k", "subject", noon(), lease, 5).await.unwrap();

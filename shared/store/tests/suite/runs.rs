@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::RunId;
 use serde_json::{Value, json};
-use store::{ConnectorState, HistoryEntry, RunCounts, RunRecord, RunStatus, Store, UnitRecord, UnitState, Verdict};
+use store::{
+    ConnectorState, HistoryEntry, RunCounts, RunRecord, RunStatus, Store, UnitRecord, UnitState, Verdict,
+};
 
 use crate::support::*;
 
@@ -62,14 +64,18 @@ async fn a_connector_has_one_active_run() {
     assert_eq!((state.active, rev), (Some(run_id(winner as i64)), Some(1)));
     let runs = store.runs(&connector(), 10).await.unwrap();
     assert_eq!(runs.len(), 1, "a refused run leaves nothing behind");
-    assert_eq!((runs[0].status, runs[0].started_at, &runs[0].mode), (RunStatus::Running, noon(), &json!("full")));
+    assert_eq!(
+        (runs[0].status, runs[0].started_at, &runs[0].mode),
+        (RunStatus::Running, noon(), &json!("full"))
+    );
     assert!(store.run(&connector(), &run_id(99)).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn what_a_connector_remembers_is_guarded() {
     let store = store().await;
-    let mut state = ConnectorState { again: true, watermark: Some(noon()), open: -3, ..ConnectorState::default() };
+    let mut state =
+        ConnectorState { again: true, watermark: Some(noon()), open: -3, ..ConnectorState::default() };
     for second in 0..12 {
         state.remember(HistoryEntry { run: run_id(second), hosts: 1, received: 2 });
     }
@@ -121,8 +127,8 @@ async fn a_unit_ends_once_with_everything_it_counted() {
     let run = begin(&store, 0).await;
     store.add_units(&connector(), &run, &units(0..3)).await.unwrap();
     let first = unit(&store, &run, "page-0").await;
-    let end = || store.end_unit(&connector(), &run, &first, UnitState::Done, None, &COUNTS);
-    static COUNTS: std::sync::LazyLock<RunCounts> = std::sync::LazyLock::new(all_counts);
+    let (connector, counts) = (connector(), all_counts());
+    let end = || store.end_unit(&connector, &run, &first, UnitState::Done, None, &counts);
     let outcomes = futures::future::join_all((0..5).map(|_| end())).await;
     assert_eq!(winners(outcomes), 1);
     assert_conflict(end().await);
@@ -134,15 +140,15 @@ async fn a_unit_ends_once_with_everything_it_counted() {
 
     let none = RunCounts::default();
     let second = unit(&store, &run, "page-1").await;
-    store.end_unit(&connector(), &run, &second, UnitState::Done, Some("3 pages lost"), &none).await.unwrap();
+    store.end_unit(&connector, &run, &second, UnitState::Done, Some("3 pages lost"), &none).await.unwrap();
     let third = unit(&store, &run, "page-2").await;
-    store.end_unit(&connector(), &run, &third, UnitState::Failed, Some("401"), &none).await.unwrap();
+    store.end_unit(&connector, &run, &third, UnitState::Failed, Some("401"), &none).await.unwrap();
     let record = read(&store, &run).await;
     assert_eq!((record.pending, record.failed, record.missing), (0, 1, 2));
     assert_eq!(record.counts, all_counts());
-    let failed = store.units(&connector(), &run, Some(UnitState::Failed)).await.unwrap();
+    let failed = store.units(&connector, &run, Some(UnitState::Failed)).await.unwrap();
     assert_eq!((failed.len(), failed[0].missing.as_deref()), (1, Some("401")));
-    assert_eq!(store.units(&connector(), &run, None).await.unwrap().len(), 3);
+    assert_eq!(store.units(&connector, &run, None).await.unwrap().len(), 3);
 }
 
 #[tokio::test]
@@ -171,7 +177,9 @@ async fn a_postponed_unit_remembers_what_it_needs() {
     assert_eq!((&postponed.work, postponed.failures, postponed.not_before), (&work, 2, Some(noon())));
     assert_eq!((postponed.state, postponed.rev), (UnitState::Pending, 2));
     assert_conflict(store.postpone_unit(&connector(), &run, &stale, &work, noon(), 1).await);
-    assert_conflict(store.end_unit(&connector(), &run, &stale, UnitState::Done, None, &RunCounts::default()).await);
+    assert_conflict(
+        store.end_unit(&connector(), &run, &stale, UnitState::Done, None, &RunCounts::default()).await,
+    );
     assert_eq!(read(&store, &run).await.pending, 1, "the refused end changed nothing");
 }
 
@@ -195,7 +203,8 @@ async fn a_verdict_is_given_once() {
         assert_eq!((record.counts.closed, record.status), (12, RunStatus::Running));
         assert_conflict(store.approve_run(&connector(), &run, "ana").await);
     }
-    let judged = store.judge_run(&connector(), &run_id(99), Verdict::Complete, RunStatus::Running, None, 0).await;
+    let judged =
+        store.judge_run(&connector(), &run_id(99), Verdict::Complete, RunStatus::Running, None, 0).await;
     assert_conflict(judged);
     let runs: Vec<_> = store.runs(&connector(), 3).await.unwrap().into_iter().map(|r| r.id).collect();
     assert_eq!(runs, [run_id(3), run_id(2), run_id(1)], "newest first");
@@ -221,7 +230,8 @@ async fn the_end_of_a_run_and_what_is_remembered_of_it_are_one() {
     let (mut state, rev) = store.connector_state(&connector()).await.unwrap();
     state.active = None;
     state.last_full = Some((run.clone(), noon()));
-    let intents = BTreeMap::from([("n-1".to_owned(), "slack".to_owned()), ("n-2".to_owned(), "mail".to_owned())]);
+    let intents =
+        BTreeMap::from([("n-1".to_owned(), "slack".to_owned()), ("n-2".to_owned(), "mail".to_owned())]);
     assert_conflict(store.end_run(&connector(), (&state, Some(7)), &run, noon(), &intents).await);
     let record = read(&store, &run).await;
     assert_eq!((record.status, record.ended_at), (RunStatus::Running, None), "a refused end changes neither");

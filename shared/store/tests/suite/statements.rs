@@ -69,7 +69,8 @@ async fn of_racing_writers_of_a_manifest_one_wins_whole() {
         let before = read(&store, &id).await;
         let with = |from: u64| SightingState { manifest: manifest(from..from + size), ..before.clone() };
         let writers: Vec<_> = (0..4).map(|writer| with(writer * 30_000)).collect();
-        let outcomes = futures::future::join_all(writers.iter().map(|state| store.put_manifest(&id, state))).await;
+        let outcomes =
+            futures::future::join_all(writers.iter().map(|state| store.put_manifest(&id, state))).await;
         let winner = outcomes.iter().position(Result::is_ok).unwrap();
         assert_eq!(winners(outcomes), 1);
         assert_eq!(read(&store, &id).await.manifest, writers[winner].manifest);
@@ -103,7 +104,10 @@ async fn writing_statements_twice_is_writing_them_once() {
     back.sort_by_key(|s| s.finding.key.as_str()[8..].parse::<u32>().unwrap());
     assert_eq!(back, statements);
     assert_eq!(seq, 1);
-    assert_eq!(store.statement(&id, &FindingKey::new("finding 7")).await.unwrap().as_ref(), Some(&statements[7]));
+    assert_eq!(
+        store.statement(&id, &FindingKey::new("finding 7")).await.unwrap().as_ref(),
+        Some(&statements[7])
+    );
     assert_eq!(store.statement(&id, &FindingKey::new("no such")).await.unwrap(), None);
     assert!(store.statements(&sighting("2")).await.unwrap().is_none());
 }
@@ -123,8 +127,7 @@ async fn the_first_evidence_against_a_finding_stands() {
     let id = sighting("1");
     store.put_sighting(&id, &SightingState::default(), true).await.unwrap();
     store.write_statements(&id, &[statement("gone"), statement("stays")]).await.unwrap();
-    let closing =
-        |second| Closing { run: run_id(second), at: noon(), evidence: Evidence::AbsentFromReport };
+    let closing = |second| Closing { run: run_id(second), at: noon(), evidence: Evidence::AbsentFromReport };
     let hashes = [finding("gone").key.hash(), finding("never stored").key.hash()];
     for second in [1, 1, 2] {
         store.close_statements(&id, &hashes, &closing(second)).await.unwrap();
@@ -209,7 +212,10 @@ async fn a_sighting_waits_until_its_latest_change_was_scored() {
     assert!(read(&store, &id).await.is_unscored());
     store.mark_scored(&id, &asset.id, 2).await.unwrap();
     store.mark_scored(&id, &asset.id, 1).await.expect("a slower decision is no error");
-    store.mark_scored(&id, &domain::AssetId::derive("other"), 9).await.expect("another asset's word does not count");
+    store
+        .mark_scored(&id, &domain::AssetId::derive("other"), 9)
+        .await
+        .expect("another asset's word does not count");
     let link = store.link(&id).await.unwrap().unwrap();
     assert_eq!((link.asset, link.scored), (asset.id, 2));
 }

@@ -10,8 +10,8 @@ use domain::score::{Band, Contributions, Factors, Score};
 use domain::sla::{Event, What};
 use domain::vulnerability::{Effect, Intent, Statement};
 use domain::{
-    Asset, AssetId, ConnectorName, Finding, FindingKey, FindingState, Host, Rule, RuleId, RunId, Scanner, Severity,
-    SightingId, Status, VulnId, Vulnerability,
+    Asset, AssetId, ConnectorName, Finding, FindingKey, FindingState, Host, Rule, RuleId, RunId, Scanner,
+    Severity, SightingId, Status, VulnId, Vulnerability,
 };
 use jiff::Timestamp;
 use store::{Store, StoreError, create_table};
@@ -187,6 +187,7 @@ pub fn vulnerability(asset: &Asset, key: &str, score: u16) -> Vulnerability {
         next_at: None,
         decision: None,
         ticket: None,
+        ticket_wishes: 0,
         intents: BTreeMap::new(),
     }
 }

@@ -56,8 +56,14 @@ impl Engine {
         let mut counts = sink.counts();
         counts.requests = built.http.requests() - before;
         match outcome {
-            Ok(Next::Done(proof)) => self.done(connector, &run, &stored, vec![], proof, counts, planned).await,
-            Ok(Next::More(units, proof)) => self.done(connector, &run, &stored, units, proof, counts, planned).await,
+            Ok(Next::Done(proof)) => {
+                self.done(connector, &run, &stored, (vec![], proof), counts).await?;
+                self.finish_if_last(connector, &run, planned).await
+            }
+            Ok(Next::More(units, proof)) => {
+                self.done(connector, &run, &stored, (units, proof), counts).await?;
+                self.finish_if_last(connector, &run, planned).await
+            }
             Ok(Next::Later(at, unit)) => {
                 self.store.postpone_unit(&connector.name, &run.id, &stored, &unit.work, at, stored.failures).await?;
                 let delay = at.duration_since(self.clock.now());
@@ -68,15 +74,14 @@ impl Engine {
         }
     }
 
+    /// Plans what a unit found and ends it.
     async fn done(
         &self,
         connector: &Connector,
         run: &Run,
         unit: &UnitRecord,
-        more: Vec<Unit>,
-        proof: Proof,
+        (more, proof): (Vec<Unit>, Proof),
         mut counts: store::RunCounts,
-        planned: bool,
     ) -> Result<(), SyncError> {
         let ids: Vec<_> = more.iter().map(|unit| unit.id.clone()).collect();
         let units: Vec<_> = more.into_iter().map(|unit| (unit.id, unit.work)).collect();
@@ -101,8 +106,7 @@ impl Engine {
             }
             Err(error) => return Err(error.into()),
         }
-        self.send_units(run, ids).await?;
-        self.finish_if_last(connector, run, planned).await
+        self.send_units(run, ids).await
     }
 
     /// A failed unit is tried again after a pause, and given up after too many failures: then the run is partial.

@@ -243,7 +243,9 @@ fn truth(born: i64, roll: impl Fn(u64) -> u64) -> (i64, Option<i64>, Option<i64>
     let later = |what: u64, least: i64, range: u64| least + below(roll(what), range) as i64;
     let old = share(roll(1)) < 0.8;
     let (appears, fixed) = if old {
-        let appears = -later(2, 1, 300);
+        // Most of what is open is young: half of it less than a month old, the oldest four months.
+        let age = share(roll(2));
+        let appears = -1 - (age * age * 120.0) as i64;
         (appears, (share(roll(3)) < 0.6).then(|| later(4, -25, 260)))
     } else {
         let appears = later(2, 0, 150);

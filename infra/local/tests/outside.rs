@@ -1,0 +1,256 @@
+//! The `vulnrelay` command from outside: processes that are killed, files that are broken.
+
+#![allow(clippy::unwrap_used)] // helpers of tests panic like tests
+
+#[path = "../../../tests/e2e/site/lines.rs"]
+mod lines;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Times that the killed run is killed.
+const KILLS: usize = 6;
+
+/// A directory that goes away with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("vulnrelay-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn vulnrelay() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vulnrelay"));
+    command.stdin(Stdio::null()).env_remove("RUST_LOG");
+    command
+}
+
+/// `vulnrelay simulate` in a process of its own.
+struct Simulated {
+    child: Child,
+    port: u16,
+    /// The configuration that it printed.
+    config: PathBuf,
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Simulated {
+    fn start(folder: &Folder) -> Self {
+        let (config, words) = (folder.0.join("connectors.yaml"), folder.0.join("simulate.log"));
+        let child = vulnrelay()
+            .args(["simulate", "--port", "0", "--seed", "7", "--size", "3"])
+            .stdout(std::fs::File::create(&config).unwrap())
+            .stderr(std::fs::File::create(&words).unwrap())
+            .spawn()
+            .unwrap();
+        let mut simulated = Self { child, port: 0, config };
+        let began = Instant::now();
+        loop {
+            // The words come after the configuration.
+            let text = std::fs::read_to_string(&words).unwrap();
+            if let Some((_, rest)) = text.split_once("http://127.0.0.1:") {
+                let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+                simulated.port = digits.parse().unwrap();
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "simulate did not start: {text}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        simulated
+    }
+
+    fn received(&self) -> Value {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(stream, "GET /received HTTP/1.0\r\nhost: 127.0.0.1:{}\r\n\r\n", self.port).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    fn sync(&self, folder: &Folder) -> Command {
+        let mut command = vulnrelay();
+        command.args(["sync", "--once", "--json", "--config"]).arg(&self.config).arg("--data").arg(folder.0.join("data"));
+        command
+    }
+}
+
+fn export(folder: &Folder) -> Vec<String> {
+    let output = vulnrelay().args(["export", "--format", "jsonl", "--stable", "--data"]).arg(folder.0.join("data")).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn list(received: &Value, name: &str) -> Vec<Value> {
+    received[name].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_sync_that_is_killed_again_and_again_ends_like_one_that_was_not() {
+    let (calm, rough) = (Folder::new("calm"), Folder::new("rough"));
+    let simulated = Simulated::start(&calm);
+    let began = Instant::now();
+    let output = simulated.sync(&calm).output().unwrap();
+    let took = began.elapsed();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
+    assert!(summary["connectors"].as_array().unwrap().iter().all(|c| c["verdict"] == "complete"), "{summary}");
+    for field in ["messages", "capacity", "tickets", "notifications", "seconds"] {
+        assert!(!summary[field].is_null(), "{field}: {summary}");
+    }
+    let (expected, received) = (export(&calm), simulated.received());
+    assert!(!list(&received, "tickets").is_empty());
+
+    // The same again changes nothing.
+    let again = simulated.sync(&calm).output().unwrap();
+    let summary: Value = serde_json::from_slice(&again.stdout).unwrap();
+    for connector in summary["connectors"].as_array().unwrap() {
+        for field in ["opened", "reopened", "closed", "written"] {
+            assert_eq!(connector[field], 0, "{field}: {connector}");
+        }
+    }
+    assert_eq!((&summary["tickets"], &summary["notifications"]), (&0.into(), &0.into()));
+    assert_eq!(lines::difference("export", &expected, &export(&calm)), None);
+    drop(simulated);
+
+    let simulated = Simulated::start(&rough);
+    // Seeded; the moments themselves depend on the machine.
+    let mut dice = fastrand::Rng::with_seed(2);
+    let mut kills = 0;
+    let log = rough.0.join("sync.log");
+    let ended = loop {
+        let mut child = simulated
+            .sync(&rough)
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        if kills == KILLS {
+            break child.wait().unwrap();
+        }
+        std::thread::sleep(took.mul_f64(0.05 + 0.7 * dice.f64()));
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+    };
+    assert!(ended.success(), "{}", std::fs::read_to_string(&log).unwrap());
+    println!("killed {kills} times; undisturbed it took {:.1} s", took.as_secs_f64());
+    assert!(kills > 0);
+    let after = simulated.received();
+    assert_eq!(lines::difference("export", &expected, &export(&rough)), None);
+    let tickets = |received: &Value| lines::tickets(&list(received, "tickets"));
+    assert_eq!(lines::difference("tickets", &tickets(&received), &tickets(&after)), None);
+    // A webhook cannot be asked what it received: a message may come twice, under the same reference.
+    let messages = |received: &Value| {
+        let mut messages = lines::messages(&list(received, "messages"));
+        messages.dedup();
+        messages
+    };
+    assert_eq!(lines::difference("messages", &messages(&received), &messages(&after)), None);
+    assert!(list(&after, "messages").len() <= list(&received, "messages").len() + kills);
+}
+
+/// Exit 2, and one clear line that says all of this.
+fn refused(output: &Output, says: &[&str]) {
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(words.trim().lines().count(), 1, "{words}");
+    for part in says {
+        assert!(words.contains(part), "{part:?} is not in: {words}");
+    }
+}
+
+fn sync_with(config: &Path, folder: &Folder) -> Command {
+    let mut command = vulnrelay();
+    command.args(["sync", "--once", "--json", "--config"]).arg(config).arg("--data").arg(folder.0.join("data"));
+    command
+}
+
+#[test]
+fn bad_input_is_named_in_one_line_and_changes_nothing() {
+    let folder = Folder::new("bad");
+    let simulated = Simulated::start(&folder);
+    let good = std::fs::read_to_string(&simulated.config).unwrap();
+    assert!(simulated.sync(&folder).output().unwrap().status.success());
+    let before = export(&folder);
+    let line_of = |text: &str, what: &str| text.lines().position(|line| line.contains(what)).unwrap() + 1;
+
+    let broken = folder.file("broken.yaml", good.replace("type: qualys", "type: [qualys"));
+    refused(&sync_with(&broken, &folder).output().unwrap(), &["broken.yaml:"]);
+
+    let text = good.replace("type: qualys", "type: nexpose");
+    let unknown = folder.file("unknown.yaml", &text);
+    let place = format!("unknown.yaml:{}", line_of(&text, "nexpose"));
+    refused(&sync_with(&unknown, &folder).output().unwrap(), &[&place, "nexpose", "qualys"]);
+
+    let text = good.replace("sync_interval: 1h", "sync_intervall: 1h");
+    let misspelt = folder.file("misspelt.yaml", &text);
+    let place = format!("misspelt.yaml:{}", line_of(&text, "sync_intervall"));
+    refused(&sync_with(&misspelt, &folder).output().unwrap(), &[&place, "sync_intervall"]);
+
+    let text = good.replace("${SIMULATED_QUALYS_PASSWORD}", "${NO_SUCH_SECRET}");
+    let missing = folder.file("missing.yaml", &text);
+    let place = format!("missing.yaml:{}", line_of(&text, "NO_SUCH_SECRET"));
+    refused(&sync_with(&missing, &folder).output().unwrap(), &[&place, "NO_SUCH_SECRET", "--secrets"]);
+
+    let mut wrong = simulated.sync(&folder);
+    let wrong = wrong.env("SIMULATED_QUALYS_PASSWORD", "hunter2").output().unwrap();
+    refused(&wrong, &["qualys-demo"]);
+    assert!(!String::from_utf8_lossy(&wrong.stderr).contains("hunter2"));
+
+    refused(&sync_with(Path::new("no-such.yaml"), &folder).output().unwrap(), &["no-such.yaml"]);
+
+    assert_eq!(lines::difference("export", &before, &export(&folder)), None);
+}
+
+#[test]
+fn malformed_files_are_refused_with_their_name() {
+    let folder = Folder::new("malformed");
+    let normalize = |scanner: &str, stream: &str, path: &Path| {
+        vulnrelay().args(["normalize", "--scanner", scanner, "--stream", stream]).arg(path).output().unwrap()
+    };
+    let cut = "<?xml version=\"1.0\"?><HOST_LIST_VM_DETECTION_OUTPUT><RESPONSE><HOST_LIST><HOST><ID>7</ID>";
+    let xml = folder.file("cut.xml", cut);
+    refused(&normalize("qualys", "host_detections", &xml), &["cut.xml"]);
+    let html = folder.file("page.xml", "<!DOCTYPE html><html><body>maintenance</body></html>");
+    refused(&normalize("qualys", "host_detections", &html), &["page.xml"]);
+    let json = folder.file("cut.json", "[{\"asset\": {\"uuid\": \"a\"}, \"plugin\"");
+    refused(&normalize("tenable", "vulnerabilities", &json), &["cut.json"]);
+    let words = folder.file("words.json", "no JSON at all");
+    refused(&normalize("tenable", "vulnerabilities", &words), &["words.json"]);
+    refused(&normalize("tenable", "vulnerabilities", Path::new("nowhere.json")), &["nowhere.json"]);
+    let unknown = normalize("nexpose", "", &json);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("nexpose"));
+}

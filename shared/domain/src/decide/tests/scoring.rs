@@ -1,0 +1,119 @@
+//! How much it matters.
+
+use super::*;
+
+#[test]
+fn a_score_is_not_rewritten_for_less_than_ten_points() {
+    let mut world = World::with_log4shell();
+    world.epss(LOG4SHELL, 0.500, 0.9);
+    world.settle();
+    let before = world.only().score.clone();
+    world.epss(LOG4SHELL, 0.550, 0.9);
+    assert_eq!(world.settle().changed, []);
+    // The drift of many days adds up all the same.
+    world.epss(LOG4SHELL, 0.650, 0.9);
+    world.settle();
+    assert!(world.only().score.value >= before.value + score::REWRITE_POINTS);
+    assert_eq!(world.only().epss_model.as_deref(), Some("v4"));
+}
+
+#[test]
+fn a_score_in_another_band_is_rewritten_for_a_point() {
+    assert!(rewrite_needed((249, score::Band::Medium), (250, score::Band::High)));
+}
+
+#[test]
+fn the_leading_cve_is_the_one_that_scores_highest() {
+    let mut world = World::new();
+    world.define(Scanner::Tenable, "r", &[LOG4SHELL, OTHER_CVE]);
+    world.find(TENABLE, "r", Severity::High);
+    world.intel.entry(cve(OTHER_CVE)).or_default().exploits.metasploit = vec!["exploit/x".into()];
+    world.settle();
+    assert_eq!(world.only().leading_cve, Some(cve(OTHER_CVE)), "it has the exploit");
+    world.epss(LOG4SHELL, 0.97, 0.9999);
+    world.settle();
+    assert_eq!(world.only().leading_cve, Some(cve(LOG4SHELL)));
+    world.list_kev(OTHER_CVE, 14);
+    world.settle();
+    assert_eq!(world.only().leading_cve, Some(cve(OTHER_CVE)));
+    assert_eq!(world.only().epss_model.as_deref(), Some("v4"), "the model of the EPSS that counts");
+    // A rule that no longer names it cannot be led by it.
+    world.define(Scanner::Tenable, "r", &[LOG4SHELL]);
+    world.settle();
+    assert_eq!(world.only().leading_cve, Some(cve(LOG4SHELL)));
+}
+
+#[test]
+fn a_leading_cve_that_is_no_longer_part_is_replaced_whatever_the_points() {
+    let mut world = World::new();
+    world.define(Scanner::Tenable, "r", &[LOG4SHELL]);
+    world.find(TENABLE, "r", Severity::High);
+    world.settle();
+    world.define(Scanner::Tenable, "r", &[OTHER_CVE]);
+    world.settle();
+    assert_eq!(world.only().leading_cve, Some(cve(OTHER_CVE)));
+}
+
+#[test]
+fn without_a_cve_nothing_leads() {
+    let mut world = World::new();
+    world.define(Scanner::Tenable, "tls", &[]);
+    world.find(TENABLE, "tls", Severity::High);
+    world.settle();
+    assert_eq!(world.only().leading_cve, None);
+    assert_eq!(world.only().factors.has_cve, Some(false));
+}
+
+#[test]
+fn a_feed_that_was_not_read_leaves_unknown_what_it_would_tell() {
+    let world = World::with_log4shell();
+    assert_eq!(world.only().factors.kev, Some(false));
+    let unread = Facts {
+        asset: &world.asset,
+        known: &BTreeMap::new(),
+        sightings: &world.sightings,
+        rules: &world.rules,
+        intel: &world.intel,
+        feeds: Feeds::default(),
+        config: &world.config,
+        policy_version: 1,
+        first_sync: false,
+        now: world.now,
+    };
+    assert_eq!(decide(&unread).changed[0].factors.kev, None);
+}
+
+#[test]
+fn criticality_and_exposure_follow_the_rules_of_impact() {
+    let mut world = World::with_log4shell();
+    let before = world.only().score.value;
+    let rule = |criticality, exposure| crate::policy::ImpactRule {
+        matching: Match::default(),
+        criticality,
+        exposure,
+    };
+    world.config.impact = vec![rule(Some(5), None), rule(Some(1), Some(score::Exposure::Internet))];
+    world.settle();
+    assert_eq!((world.asset.criticality, world.asset.exposure), (Some(5), Some(score::Exposure::Internet)));
+    assert!(world.only().score.value > before);
+    let changed = |e: &&Event| matches!(e.what, What::CriticalityChanged { .. });
+    assert_eq!(world.only().events.iter().filter(changed).count(), 1);
+}
+
+#[test]
+fn descriptions_of_several_scanners_are_united() {
+    let mut world = World::with_log4shell();
+    let host = world.host(QUALYS).sighting.scan.as_mut().unwrap();
+    host.hostnames = vec!["db-1".into()];
+    host.tags = vec![Tag::parse("team=web")];
+    host.criticality = Some(4);
+    world.config.ownership = vec![OwnerRule {
+        matching: Match { tag: Some("team=web".into()), ..Match::default() },
+        owner: "web".into(),
+        service: Some("shop".into()),
+    }];
+    world.settle();
+    assert_eq!(world.asset.host.hostnames, ["db-1", "web-1"]);
+    assert_eq!((world.asset.owner.as_str(), world.asset.service.as_deref()), ("web", Some("shop")));
+    assert_eq!(world.asset.criticality, Some(4));
+}
