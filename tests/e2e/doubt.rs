@@ -64,7 +64,10 @@ async fn half_of_the_pages_close_nothing_and_the_next_clean_run_catches_up() {
     for (connector, faults) in
         [("qualys-demo", "qualys.detection:error=500@0.5"), ("tenable-demo", "tenable.chunk:error=500@0.5")]
     {
-        let (clean, caught_up) = (two_days(None, connector).await.picture().await, two_days(Some(faults), connector).await.picture().await);
+        let (clean, caught_up) = (
+            two_days(None, connector).await.picture().await,
+            two_days(Some(faults), connector).await.picture().await,
+        );
         for (name, a, b) in [
             ("export", &clean.export, &caught_up.export),
             ("tickets", &clean.tickets, &caught_up.tickets),
@@ -93,7 +96,9 @@ async fn empty_is_not_clean() {
         assert!(run.verdict.is_some_and(|verdict| verdict != Verdict::Complete), "{faults}: {run:?}");
         assert_eq!(run.counts.closed, 0, "{faults}");
         // Half of an answer may still tell of hosts; of findings nothing is known, so nothing has changed.
-        let lines = |export: &[String]| export.iter().filter(|l| !l.contains("\"type\":\"asset\"")).cloned().collect::<Vec<_>>();
+        let lines = |export: &[String]| {
+            export.iter().filter(|l| !l.contains("\"type\":\"asset\"")).cloned().collect::<Vec<_>>()
+        };
         assert_eq!(difference("export", &lines(&before), &lines(&site.export().await)), None, "{faults}");
         site.world.faults.set("").unwrap();
         site.advance(SignedDuration::from_mins(10));
@@ -168,7 +173,8 @@ async fn a_run_that_would_close_too_much_waits_for_one_approval() {
     let finish = serde_json::to_string(&SyncMessage::finish(connector, run.id.clone())).unwrap();
     site.stack.send(QueueName::Sync(domain::Scanner::Qualys).as_str(), &finish).unwrap();
     site.drain().await;
-    let approved = site.stack.observer().run(&"qualys-demo".parse().unwrap(), &run.id).await.unwrap().unwrap().0;
+    let approved =
+        site.stack.observer().run(&"qualys-demo".parse().unwrap(), &run.id).await.unwrap().unwrap().0;
     assert_eq!((approved.status, approved.approved_by.as_deref()), (RunStatus::Done, Some("a person")));
     let fixed = |all: &BTreeMap<VulnId, Status>| all.values().filter(|s| **s == Status::Fixed).count();
     let after = statuses(&site).await;

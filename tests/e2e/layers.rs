@@ -41,10 +41,14 @@ fn packages() -> BTreeMap<String, Package> {
     let root = metadata["workspace_root"].as_str().unwrap();
     let package = |package: &Value| {
         let folder = package["manifest_path"].as_str().unwrap();
-        let folder = folder.strip_prefix(root).unwrap().trim_start_matches('/').trim_end_matches("/Cargo.toml");
+        let folder =
+            folder.strip_prefix(root).unwrap().trim_start_matches('/').trim_end_matches("/Cargo.toml");
         let uses = package["dependencies"].as_array().unwrap().iter();
         let uses = uses.map(|used| (used["name"].as_str().unwrap().to_owned(), used["kind"] == "dev"));
-        (package["name"].as_str().unwrap().to_owned(), Package { folder: folder.to_owned(), uses: uses.collect() })
+        (
+            package["name"].as_str().unwrap().to_owned(),
+            Package { folder: folder.to_owned(), uses: uses.collect() },
+        )
     };
     metadata["packages"].as_array().unwrap().iter().map(package).collect()
 }
@@ -69,7 +73,11 @@ fn forbidden(packages: &BTreeMap<String, Package>) -> Vec<String> {
                 None => folder == "tests" || ours.folder != "tests",
             };
             if !fits {
-                wrong.push(format!("{folder} uses {}{}", ours.folder, if *for_tests { " in its tests" } else { "" }));
+                wrong.push(format!(
+                    "{folder} uses {}{}",
+                    ours.folder,
+                    if *for_tests { " in its tests" } else { "" }
+                ));
             }
         }
     }
@@ -92,10 +100,16 @@ fn a_dependency_that_points_back_is_found() {
     let packages = BTreeMap::from([
         ("domain".to_owned(), package("shared/domain", &[("store", false), ("serde", false)])),
         ("store".to_owned(), package("shared/store", &[("domain", false), ("aws-sdk-dynamodb", false)])),
-        ("score".to_owned(), package("functions/score", &[("sla", false), ("store", false), ("simulators", true)])),
+        (
+            "score".to_owned(),
+            package("functions/score", &[("sla", false), ("store", false), ("simulators", true)]),
+        ),
         ("sla".to_owned(), package("functions/sla", &[("reqwest", false), ("simulators", false)])),
         ("simulators".to_owned(), package("tests/simulators", &[])),
-        ("vulnrelay".to_owned(), package("infra/local", &[("score", false), ("simulators", false), ("tests", true)])),
+        (
+            "vulnrelay".to_owned(),
+            package("infra/local", &[("score", false), ("simulators", false), ("tests", true)]),
+        ),
         ("tests".to_owned(), package("tests", &[("vulnrelay", false)])),
     ]);
     let mut found = forbidden(&packages);

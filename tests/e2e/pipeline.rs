@@ -21,7 +21,10 @@ fn used(site: &Site) -> Units {
 }
 
 fn since(before: Units, now: Units) -> Units {
-    Units { read_units: now.read_units - before.read_units, write_units: now.write_units - before.write_units }
+    Units {
+        read_units: now.read_units - before.read_units,
+        write_units: now.write_units - before.write_units,
+    }
 }
 
 fn texts(site: &Site) -> Vec<String> {
@@ -52,12 +55,19 @@ async fn a_first_sync_finds_merges_tickets_and_tells_once() {
     }
     let vulnerabilities = site.vulnerabilities().await;
     assert!(vulnerabilities.iter().any(|v| v.scanners.len() == 2), "no vulnerability is seen by both");
-    assert!(vulnerabilities.iter().any(|v| v.factors.kev.is_some_and(|listed| listed)), "nothing is exploited");
+    assert!(
+        vulnerabilities.iter().any(|v| v.factors.kev.is_some_and(|listed| listed)),
+        "nothing is exploited"
+    );
 
     let policies = &site.stack.services().config.policies;
     let wanted: Vec<&Vulnerability> = vulnerabilities
         .iter()
-        .filter(|v| v.status.is_open() && v.severity == Severity::Critical && v.score.value >= policies.ticket_min_score)
+        .filter(|v| {
+            v.status.is_open()
+                && v.severity == Severity::Critical
+                && v.score.value >= policies.ticket_min_score
+        })
         .collect();
     let tickets = by_marker(&site);
     assert!(!wanted.is_empty());
@@ -71,7 +81,10 @@ async fn a_first_sync_finds_merges_tickets_and_tells_once() {
     let mut told = texts(&site);
     told.sort();
     assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("First sync summary: qualys-demo") && told[1].starts_with("First sync summary: tenable-demo"));
+    assert!(
+        told[0].starts_with("First sync summary: qualys-demo")
+            && told[1].starts_with("First sync summary: tenable-demo")
+    );
     assert_eq!((summary.notifications, summary.held), (2, 0));
     assert_eq!(site.world.received.refused(), Vec::<String>::new());
 
@@ -82,7 +95,10 @@ async fn a_first_sync_finds_merges_tickets_and_tells_once() {
         println!("  {operation}: {units:?}");
     }
     let (units, findings) = (used(&site), summary.connectors.iter().map(|c| c.written).sum::<u64>());
-    println!("first import: {:.2} write units a finding ({findings} findings)", units.write_units / findings as f64);
+    println!(
+        "first import: {:.2} write units a finding ({findings} findings)",
+        units.write_units / findings as f64
+    );
 }
 
 #[tokio::test]
@@ -97,7 +113,11 @@ async fn the_same_again_costs_nothing_and_tells_nobody() {
         let summary = site.sync_by(trigger).await;
         let units = since(start, used(&site));
         for part in &summary.connectors {
-            assert_eq!((part.verdict, part.opened, part.reopened, part.closed, part.written), ("complete", 0, 0, 0, 0), "{part:?}");
+            assert_eq!(
+                (part.verdict, part.opened, part.reopened, part.closed, part.written),
+                ("complete", 0, 0, 0, 0),
+                "{part:?}"
+            );
             assert_eq!(part.unchanged, part.received, "{part:?}");
         }
         assert_eq!((summary.tickets, summary.notifications), (0, 0));
@@ -106,7 +126,10 @@ async fn the_same_again_costs_nothing_and_tells_nobody() {
         println!("{trigger:?} again: {units:?} for {received} unchanged findings");
         let operations = site.stack.services().store.capacity().by_operation();
         for (operation, units) in &operations {
-            println!("  {operation}: {:?}", since(by_operation.get(operation).copied().unwrap_or_default(), *units));
+            println!(
+                "  {operation}: {:?}",
+                since(by_operation.get(operation).copied().unwrap_or_default(), *units)
+            );
         }
         if trigger == Trigger::Full {
             assert!(received > 500);
@@ -114,12 +137,17 @@ async fn the_same_again_costs_nothing_and_tells_nobody() {
         }
         assert_eq!(site.export().await, before);
     }
-    assert_eq!((site.world.received.tickets().len(), site.world.received.messages().len()), (tickets, messages));
+    assert_eq!(
+        (site.world.received.tickets().len(), site.world.received.messages().len()),
+        (tickets, messages)
+    );
 }
 
 #[tokio::test]
 async fn over_days_what_is_fixed_closes_and_what_is_back_reopens_its_ticket() {
-    let setup = Setup::new(8).edit("tickets: [critical]", "tickets: [critical, high]").edit("min_score: 700", "min_score: 0");
+    let setup = Setup::new(8)
+        .edit("tickets: [critical]", "tickets: [critical, high]")
+        .edit("min_score: 700", "min_score: 0");
     let site = Site::start(setup).await;
     let (mut fixed_tickets, mut reopened_tickets) = (BTreeSet::new(), BTreeSet::new());
     for day in (0..=40).step_by(4) {
@@ -144,7 +172,11 @@ async fn over_days_what_is_fixed_closes_and_what_is_back_reopens_its_ticket() {
                 }
             }
         }
-        assert_eq!(site.stack.observer().open_counts().await.unwrap(), site.recount(&vulnerabilities).await, "day {day}");
+        assert_eq!(
+            site.stack.observer().open_counts().await.unwrap(),
+            site.recount(&vulnerabilities).await,
+            "day {day}"
+        );
     }
     println!("{} tickets closed, {} of them opened again", fixed_tickets.len(), reopened_tickets.len());
     assert!(fixed_tickets.len() > 5 && !reopened_tickets.is_empty());
@@ -167,7 +199,8 @@ async fn a_deleted_host_is_gone_and_a_missing_one_stale_and_neither_is_fixed() {
     let (size, day) = (6, 8);
     let estate = |seed| Estate::new(seed, size, DAY_ZERO.parse().unwrap());
     for (scanner, status) in [(Scanner::Tenable, Status::Gone), (Scanner::Qualys, Status::Stale)] {
-        let seed = (1..5_000).find(|seed| removed(&estate(*seed), scanner, day).len() == 1).expect("no such estate");
+        let seed =
+            (1..5_000).find(|seed| removed(&estate(*seed), scanner, day).len() == 1).expect("no such estate");
         let site = Site::start(Setup { seed, ..Setup::new(size) }).await;
         site.sync().await;
         let name = removed(&estate(seed), scanner, day).remove(0);
@@ -183,7 +216,8 @@ async fn a_deleted_host_is_gone_and_a_missing_one_stale_and_neither_is_fixed() {
         let summary = site.sync_by(Trigger::Full).await;
         assert!(summary.connectors.iter().all(|part| part.verdict == "complete"), "{summary:?}");
         site.settle().await;
-        let after: BTreeMap<_, _> = site.vulnerabilities().await.into_iter().map(|v| (v.id.clone(), v)).collect();
+        let after: BTreeMap<_, _> =
+            site.vulnerabilities().await.into_iter().map(|v| (v.id.clone(), v)).collect();
         for id in &hit {
             assert_eq!(after[id].status, status, "{scanner:?}, seed {seed}: {id}");
         }
@@ -193,20 +227,27 @@ async fn a_deleted_host_is_gone_and_a_missing_one_stale_and_neither_is_fixed() {
 /// Announced crossings as `vulnerability crossing`.
 async fn announced(site: &Site) -> BTreeSet<String> {
     let vulnerabilities = site.vulnerabilities().await;
-    vulnerabilities.iter().flat_map(|v| v.announced.iter().map(move |crossing| format!("{} {crossing:?}", v.id))).collect()
+    vulnerabilities
+        .iter()
+        .flat_map(|v| v.announced.iter().map(move |crossing| format!("{} {crossing:?}", v.id)))
+        .collect()
 }
 
 /// How many vulnerabilities the messages name under titles that begin like this.
 fn named(site: &Site, title: &str) -> usize {
     texts(site)
         .iter()
-        .filter_map(|text| text.strip_prefix(title)?.trim_start_matches(": ").split(' ').next()?.parse::<usize>().ok())
+        .filter_map(|text| {
+            text.strip_prefix(title)?.trim_start_matches(": ").split(' ').next()?.parse::<usize>().ok()
+        })
         .sum()
 }
 
 /// Syncs once, then only time goes by: `days` on which the timers are looked at.
 async fn wait(days: impl Iterator<Item = u32>) -> Site {
-    let setup = Setup::new(3).edit("min_severity: high", "min_severity: info").edit("messages_per_hour: 30", "messages_per_hour: 1000");
+    let setup = Setup::new(3)
+        .edit("min_severity: high", "min_severity: info")
+        .edit("messages_per_hour: 30", "messages_per_hour: 1000");
     let site = Site::start(setup).await;
     site.sync().await;
     for day in days {
@@ -221,15 +262,27 @@ async fn warnings_and_deadlines_are_announced_once_each_and_an_outage_loses_none
     let site = wait(1..60).await;
     let told = announced(&site).await;
     let vulnerabilities = site.vulnerabilities().await;
-    assert!(told.iter().any(|t| t.contains("Overdue")) && told.iter().any(|t| t.contains("Warning")), "{told:?}");
+    assert!(
+        told.iter().any(|t| t.contains("Overdue")) && told.iter().any(|t| t.contains("Warning")),
+        "{told:?}"
+    );
     for v in vulnerabilities.iter().filter(|v| v.is_overdue(site.now()) && v.due > Some(v.known_since)) {
-        assert!(v.announced.iter().any(|crossing| format!("{crossing:?}").contains("Overdue")), "{} was not told", v.id);
+        assert!(
+            v.announced.iter().any(|crossing| format!("{crossing:?}").contains("Overdue")),
+            "{} was not told",
+            v.id
+        );
     }
     let messages = site.world.received.messages();
     let references: BTreeSet<String> = messages.iter().map(reference).collect();
     assert_eq!(references.len(), messages.len(), "a message came twice");
     let crossings = |kind: &str| told.iter().filter(|t| t.contains(kind)).count();
-    println!("{} overdue, {} approaching, {} messages", crossings("Overdue"), crossings("Warning"), messages.len());
+    println!(
+        "{} overdue, {} approaching, {} messages",
+        crossings("Overdue"),
+        crossings("Warning"),
+        messages.len()
+    );
     assert!(named(&site, "Overdue") > 0);
     assert!(named(&site, "Overdue") <= crossings("Overdue"));
     assert!(named(&site, "Approaching deadline") <= crossings("Warning"));

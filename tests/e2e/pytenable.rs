@@ -23,9 +23,15 @@ fn python(tests: &Path) -> PathBuf {
     let wanted = std::fs::read_to_string(tests.join("python/requirements.txt")).unwrap();
     let stamp = folder.join("requirements.txt");
     if std::fs::read_to_string(&stamp).ok().as_deref() != Some(&wanted) {
-        done("python3 -m venv", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder).output());
+        done(
+            "python3 -m venv",
+            Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder).output(),
+        );
         let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
-        done("pip install", Command::new(&python).args(install).arg(tests.join("python/requirements.txt")).output());
+        done(
+            "pip install",
+            Command::new(&python).args(install).arg(tests.join("python/requirements.txt")).output(),
+        );
         std::fs::write(&stamp, wanted).unwrap();
     }
     python
@@ -38,7 +44,8 @@ async fn pytenable_sees_what_our_client_sees() {
     site.pull("tenable-demo", Trigger::Full).await;
     let run = site.last_run("tenable-demo").await;
 
-    let (tests, url) = (Path::new(env!("CARGO_MANIFEST_DIR")), format!("http://127.0.0.1:{}/tenable", site.port));
+    let (tests, url) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")), format!("http://127.0.0.1:{}/tenable", site.port));
     let output = tokio::task::spawn_blocking(move || {
         let script = tests.join("python/pytenable_export.py");
         done("pytenable_export.py", Command::new(python(tests)).arg(script).arg(url).output())

@@ -69,12 +69,14 @@ impl Score {
 
     async fn read(&self, id: &AssetId) -> Result<Option<Read>, ScoreError> {
         let Some(state) = self.store.asset_state(id, true).await? else { return Ok(None) };
-        let mut read = Read { state, said: BTreeMap::new(), seqs: BTreeMap::new(), observed: BTreeSet::new() };
+        let mut read =
+            Read { state, said: BTreeMap::new(), seqs: BTreeMap::new(), observed: BTreeSet::new() };
         for sighting in read.state.asset.value.sightings.keys() {
             let Some(connector) = self.config.connector(&sighting.connector) else { continue };
             if let Some(stated) = self.store.statements(sighting).await? {
                 let host = stated.sighting.host();
-                read.observed.extend(identity::observe(&host, &connector.scope, connector.scanner).identifiers);
+                read.observed
+                    .extend(identity::observe(&host, &connector.scope, connector.scanner).identifiers);
                 if stated.scored < stated.seq {
                     read.seqs.insert(sighting.clone(), stated.seq);
                 }
@@ -171,8 +173,14 @@ impl Score {
         Ok(())
     }
 
-    async fn rewrite_lists(&self, state: &AssetState, decided: &Decided, high: u16) -> Result<(), ScoreError> {
-        let written: BTreeSet<&VulnId> = decided.changed.iter().map(|v| &v.id).chain(decided.merged.keys()).collect();
+    async fn rewrite_lists(
+        &self,
+        state: &AssetState,
+        decided: &Decided,
+        high: u16,
+    ) -> Result<(), ScoreError> {
+        let written: BTreeSet<&VulnId> =
+            decided.changed.iter().map(|v| &v.id).chain(decided.merged.keys()).collect();
         for (id, known) in state.vulnerabilities.iter().filter(|(id, _)| !written.contains(id)) {
             tracing::debug!(vulnerability = %id, owner = decided.asset.owner, "owner changed");
             self.store.put_vulnerability(&decided.asset, &known.value, known.rev, high).await?;
@@ -188,8 +196,10 @@ impl Score {
         let mut notifications = Vec::new();
         for vulnerability in &decided.changed {
             for intent in vulnerability.intents.values().filter(fresh) {
-                let target =
-                    EffectTarget::Vulnerability { asset: asset.clone(), vulnerability: vulnerability.id.clone() };
+                let target = EffectTarget::Vulnerability {
+                    asset: asset.clone(),
+                    vulnerability: vulnerability.id.clone(),
+                };
                 tickets.push(Outgoing::now(&EffectMessage { target, intent: intent.key.clone() })?);
             }
         }
@@ -205,7 +215,9 @@ impl Score {
 }
 
 fn rules_of(said: &BTreeMap<SightingId, Said>) -> BTreeSet<(Scanner, RuleId)> {
-    said.values().flat_map(|said| said.statements.iter().map(|s| (said.scanner, s.finding.rule.clone()))).collect()
+    said.values()
+        .flat_map(|said| said.statements.iter().map(|s| (said.scanner, s.finding.rule.clone())))
+        .collect()
 }
 
 /// Which CVEs open vulnerabilities use from now on, and which no longer.

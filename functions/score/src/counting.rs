@@ -8,7 +8,12 @@ use jiff::tz::TimeZone;
 use store::CounterDelta;
 
 /// What a write of this asset adds to the counters.
-pub fn delta(before: Option<&Asset>, after: &Asset, transitions: &[Transition], now: Timestamp) -> CounterDelta {
+pub fn delta(
+    before: Option<&Asset>,
+    after: &Asset,
+    transitions: &[Transition],
+    now: Timestamp,
+) -> CounterDelta {
     let mut delta = CounterDelta::default();
     let day = now.to_zoned(TimeZone::UTC).date();
     for transition in transitions {
@@ -20,7 +25,9 @@ pub fn delta(before: Option<&Asset>, after: &Asset, transitions: &[Transition], 
         let was = transition.from.as_ref().map(|(_, counted)| counted.status);
         match (was, counted.status) {
             (Some(Status::Fixed), status) if status.is_open() => delta.add_day(day, owner, "reopened", 1),
-            (was, status) if status.is_open() && !was.is_some_and(known) => delta.add_day(day, owner, "opened", 1),
+            (was, status) if status.is_open() && !was.is_some_and(known) => {
+                delta.add_day(day, owner, "opened", 1)
+            }
             (Some(was), Status::Fixed) if was != Status::Fixed => match transition.days_to_fix {
                 Some(days) => delta.add_fix(day, owner, days),
                 None => delta.add_day(day, owner, "fixed", 1),

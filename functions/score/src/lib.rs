@@ -5,8 +5,8 @@
 //! again and decides again.
 
 mod asset;
-mod counting;
 mod correlate;
+mod counting;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

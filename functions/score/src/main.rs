@@ -6,5 +6,8 @@ use platform::Services;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let function = score::Score::new(&Services::start().await?);
-    run(service_fn(async |event: LambdaEvent<aws_lambda_events::sqs::SqsEvent>| Ok::<_, Error>(function.handle(event.payload).await))).await
+    run(service_fn(async |event: LambdaEvent<aws_lambda_events::sqs::SqsEvent>| {
+        Ok::<_, Error>(function.handle(event.payload).await)
+    }))
+    .await
 }

@@ -21,7 +21,7 @@ use crate::terminal;
 /// Where state is kept unless said otherwise.
 const DEFAULT_DATA: &str = ".vulnrelay";
 /// Hosts of the demo unless said otherwise.
-const DEFAULT_DEMO: usize = 60;
+const DEFAULT_DEMO: usize = 40;
 
 /// Pulls vulnerability scanners, merges what they say, decides what matters, and sees it through to fixed.
 #[derive(Parser)]

@@ -103,7 +103,8 @@ pub async fn live(
         }
         drain(&sources, clock, world).await?;
         for connector in &stack.services().config.connectors {
-            stack.send(queue::QueueName::Sync(connector.scanner).as_str(), &start_message(&connector.name))?;
+            stack
+                .send(queue::QueueName::Sync(connector.scanner).as_str(), &start_message(&connector.name))?;
         }
         drain(&sources, clock, world).await?;
         stack.send(SLA_QUEUE, "{}")?;
@@ -117,7 +118,11 @@ pub async fn live(
 }
 
 /// Works everything there is, moving the held clock to what is due next.
-async fn drain(sources: &crate::aws::EventSources, clock: &StackClock, world: &World) -> Result<(), StackError> {
+async fn drain(
+    sources: &crate::aws::EventSources,
+    clock: &StackClock,
+    world: &World,
+) -> Result<(), StackError> {
     sources
         .drain_with(|due| {
             let step = due.duration_since(clock.now()).max(SignedDuration::ZERO);

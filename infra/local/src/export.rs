@@ -67,7 +67,11 @@ pub async fn export(store: &Store, stable: bool, out: &mut impl Write) -> Result
                     }
                 }
                 ExportItem::Delivery(delivery) => {
-                    add(3, format!("{} {}", delivery.receiver, delivery.key), &delivery_line(&delivery, stable));
+                    add(
+                        3,
+                        format!("{} {}", delivery.receiver, delivery.key),
+                        &delivery_line(&delivery, stable),
+                    );
                 }
             }
         }
@@ -109,7 +113,8 @@ fn remove(value: &mut Value, names: &[&str]) {
 async fn findings(store: &Store, vulnerability: &Vulnerability, stable: bool) -> Result<Value, ExportError> {
     let mut lines = Vec::new();
     for reference in &vulnerability.findings {
-        let mut line = json!({ "connector": reference.sighting.connector, "asset_key": reference.sighting.native });
+        let mut line =
+            json!({ "connector": reference.sighting.connector, "asset_key": reference.sighting.native });
         if let Some(statement) = store.statement(&reference.sighting, &reference.finding).await? {
             if let Ok(Value::Object(finding)) = serde_json::to_value(&statement.finding)
                 && let Some(line) = line.as_object_mut()
@@ -139,10 +144,9 @@ fn delivery_line(delivery: &Delivery, stable: bool) -> Value {
         remove(&mut value, &VOLATILE);
         remove(&mut value, &["answer", "reference"]);
         // The key of a run's summary names the run, and with it the time it began.
-        if delivery.subject.starts_with("first sync") {
+        if delivery.subject.starts_with("First sync") {
             remove(&mut value, &["key"]);
         }
     }
     value
 }
-

@@ -22,7 +22,9 @@ pub enum LocalSecretError {
         problem: String,
     },
     /// Neither the environment nor the file has it.
-    #[error("{file}:{line}: ${{{name}}} of {owner} is not set: export {name}, or put it into a file given with --secrets")]
+    #[error(
+        "{file}:{line}: ${{{name}}} of {owner} is not set: export {name}, or put it into a file given with --secrets"
+    )]
     Missing {
         /// The configuration.
         file: String,
@@ -159,7 +161,8 @@ mod tests {
     fn a_missing_secret_names_its_place_and_remedy() {
         let text = "channels:\n  - name: chat\n    type: slack\n    webhook_url: ${NO_SUCH_NAME_HERE}\n";
         let config = platform::parse_config("c.yaml", text).unwrap();
-        let error = LocalSecrets::collect(&config, ("c.yaml", text), None, "vulnrelay/").err().unwrap().to_string();
+        let error =
+            LocalSecrets::collect(&config, ("c.yaml", text), None, "vulnrelay/").err().unwrap().to_string();
         assert!(error.starts_with("c.yaml:4:"), "{error}");
         assert!(error.contains("export NO_SUCH_NAME_HERE"), "{error}");
     }
@@ -167,7 +170,11 @@ mod tests {
     #[test]
     fn simulated_credentials_are_known() {
         assert_eq!(simulated("SIMULATED_QUALYS_USER").as_deref(), Some(simulators::qualys::USER));
-        assert!(simulated("SIMULATED_SLACK_URL_9200").unwrap().starts_with("http://127.0.0.1:9200/slack/services/"));
+        assert!(
+            simulated("SIMULATED_SLACK_URL_9200")
+                .unwrap()
+                .starts_with("http://127.0.0.1:9200/slack/services/")
+        );
         assert!(simulated("QUALYS_USER").is_none());
     }
 }

@@ -15,8 +15,8 @@ use store::{Store, StoreError, create_table};
 use sync::{EngineOptions, HttpOptions};
 
 use crate::aws::{
-    EventSource, EventSources, Handler, LocalAws, LocalAwsConfig, LocalAwsError, QueueConfig, QueueError, ScheduleEntry,
-    Scheduler, SecretSource, When,
+    EventSource, EventSources, Handler, LocalAws, LocalAwsConfig, LocalAwsError, QueueConfig, QueueError,
+    ScheduleEntry, Scheduler, SecretSource, When,
 };
 use crate::clock::StackClock;
 
@@ -203,10 +203,20 @@ impl Stack {
             .iter()
             .map(|connector| {
                 let queue = QueueName::Sync(connector.scanner).as_str();
-                every(format!("sync-{}", connector.name), connector.sync_interval.0, queue, start_message(&connector.name))
+                every(
+                    format!("sync-{}", connector.name),
+                    connector.sync_interval.0,
+                    queue,
+                    start_message(&connector.name),
+                )
             })
             .collect();
-        entries.push(every("sync-intel".into(), config.feeds.interval.0, "sync-intel", INTEL_START.to_owned()));
+        entries.push(every(
+            "sync-intel".into(),
+            config.feeds.interval.0,
+            "sync-intel",
+            INTEL_START.to_owned(),
+        ));
         entries.push(every("sla".into(), 300, SLA_QUEUE, "{}".to_owned()));
         Ok(Scheduler::new(self.aws.queues().clone(), entries)?)
     }
@@ -244,10 +254,11 @@ pub fn start_message(connector: &domain::ConnectorName) -> String {
 macro_rules! handler {
     ($functions:expr, $function:ident) => {{
         let functions = $functions.clone();
-        let handler: Handler = Arc::new(move |event: SqsEvent| -> BoxFuture<'static, Result<SqsBatchResponse, String>> {
-            let functions = functions.clone();
-            Box::pin(async move { Ok(functions.$function.handle(event).await) })
-        });
+        let handler: Handler =
+            Arc::new(move |event: SqsEvent| -> BoxFuture<'static, Result<SqsBatchResponse, String>> {
+                let functions = functions.clone();
+                Box::pin(async move { Ok(functions.$function.handle(event).await) })
+            });
         handler
     }};
 }
@@ -258,7 +269,12 @@ fn sla_handler(functions: &Arc<Functions>) -> Handler {
     Arc::new(move |_event| {
         let functions = functions.clone();
         Box::pin(async move {
-            functions.sla.handle().await.map(|_| SqsBatchResponse::default()).map_err(|error| error.to_string())
+            functions
+                .sla
+                .handle()
+                .await
+                .map(|_| SqsBatchResponse::default())
+                .map_err(|error| error.to_string())
         })
     })
 }
@@ -276,7 +292,9 @@ fn queues() -> Vec<QueueConfig> {
         .flat_map(|name| {
             let dead = format!("{name}-dead");
             [
-                QueueConfig::new(name).visibility_timeout(FUNCTION_TIMEOUT * 6).dead_letters(&dead, MAX_RECEIVES),
+                QueueConfig::new(name)
+                    .visibility_timeout(FUNCTION_TIMEOUT * 6)
+                    .dead_letters(&dead, MAX_RECEIVES),
                 QueueConfig::new(dead),
             ]
         })

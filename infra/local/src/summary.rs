@@ -81,7 +81,8 @@ impl Before {
         let mut ended = BTreeMap::new();
         for connector in &services.config.connectors {
             let runs = stack.observer().runs(&connector.name, RUNS).await?;
-            let runs = runs.into_iter().filter(|run| run.status != RunStatus::Running).map(|run| run.id).collect();
+            let runs =
+                runs.into_iter().filter(|run| run.status != RunStatus::Running).map(|run| run.id).collect();
             ended.insert(connector.name.clone(), runs);
         }
         Ok(Self { at: stack.clock().now(), instant: Instant::now(), ended })
@@ -125,7 +126,8 @@ impl Before {
             for delivery in stack.observer().deliveries(day, DELIVERIES).await? {
                 held += usize::from(delivery.state == DeliveryState::Held);
                 if delivery.state == DeliveryState::Sent && delivery.at >= self.at {
-                    let tracker = services.config.trackers.iter().any(|tracker| tracker.name == delivery.receiver);
+                    let tracker =
+                        services.config.trackers.iter().any(|tracker| tracker.name == delivery.receiver);
                     *(if tracker { &mut tickets } else { &mut notifications }) += 1;
                 }
             }

@@ -45,7 +45,9 @@ pub fn link(text: &str) -> String {
 /// A bar that follows the runs under way until `until` is over. Without a terminal nothing is drawn.
 pub async fn follow<T>(stack: &Stack, text: &str, until: impl Future<Output = T>) -> T {
     let bar = if coloured() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg:34} [{bar:32.cyan/blue}] {pos}/{len} units") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{spinner:.cyan} {msg:34} [{bar:32.cyan/blue}] {pos}/{len} units")
+    {
         bar.set_style(style.progress_chars("━╸─"));
     }
     bar.set_message(text.to_owned());

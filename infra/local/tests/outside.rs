@@ -96,13 +96,20 @@ impl Simulated {
 
     fn sync(&self, folder: &Folder) -> Command {
         let mut command = vulnrelay();
-        command.args(["sync", "--once", "--json", "--config"]).arg(&self.config).arg("--data").arg(folder.0.join("data"));
+        command
+            .args(["sync", "--once", "--json", "--config"])
+            .arg(&self.config)
+            .arg("--data")
+            .arg(folder.0.join("data"));
         command
     }
 }
 
 fn export(folder: &Folder) -> Vec<String> {
-    let output = vulnrelay().args(["export", "--format", "jsonl", "--stable", "--data"]).arg(folder.0.join("data")).output();
+    let output = vulnrelay()
+        .args(["export", "--format", "jsonl", "--stable", "--data"])
+        .arg(folder.0.join("data"))
+        .output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
@@ -121,7 +128,10 @@ fn a_sync_that_is_killed_again_and_again_ends_like_one_that_was_not() {
     let took = began.elapsed();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let summary: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
-    assert!(summary["connectors"].as_array().unwrap().iter().all(|c| c["verdict"] == "complete"), "{summary}");
+    assert!(
+        summary["connectors"].as_array().unwrap().iter().all(|c| c["verdict"] == "complete"),
+        "{summary}"
+    );
     for field in ["messages", "capacity", "tickets", "notifications", "seconds"] {
         assert!(!summary[field].is_null(), "{field}: {summary}");
     }
@@ -193,7 +203,11 @@ fn refused(output: &Output, says: &[&str]) {
 
 fn sync_with(config: &Path, folder: &Folder) -> Command {
     let mut command = vulnrelay();
-    command.args(["sync", "--once", "--json", "--config"]).arg(config).arg("--data").arg(folder.0.join("data"));
+    command
+        .args(["sync", "--once", "--json", "--config"])
+        .arg(config)
+        .arg("--data")
+        .arg(folder.0.join("data"));
     command
 }
 

@@ -70,7 +70,8 @@ fn line_of(text: &str, path: &str) -> u64 {
             None => break,
         }
         if let Some(index) = index {
-            let items: Vec<usize> = (at + 1..lines.len()).filter(|&i| lines[i].trim_start().starts_with("- ")).collect();
+            let items: Vec<usize> =
+                (at + 1..lines.len()).filter(|&i| lines[i].trim_start().starts_with("- ")).collect();
             let indent = |i: usize| lines[i].len() - lines[i].trim_start().len();
             if let Some(&first) = items.first()
                 && let Some(&item) = items.iter().filter(|&&i| indent(i) == indent(first)).nth(index)
@@ -96,18 +97,21 @@ mod tests {
 
     #[test]
     fn errors_name_file_line_and_field() {
-        let unknown_scanner = parse_config("c.yaml", &GOOD.replace("type: qualys", "type: nexpose")).unwrap_err();
+        let unknown_scanner =
+            parse_config("c.yaml", &GOOD.replace("type: qualys", "type: nexpose")).unwrap_err();
         assert!(unknown_scanner.to_string().starts_with("c.yaml:3:"), "{unknown_scanner}");
         assert!(unknown_scanner.to_string().contains("nexpose"), "{unknown_scanner}");
 
         let misspelt = parse_config("c.yaml", &GOOD.replace("sync_interval", "sync_intervall")).unwrap_err();
         assert!(misspelt.to_string().contains("sync_intervall"), "{misspelt}");
 
-        let clear = parse_config("c.yaml", &GOOD.replace("${QUALYS_PASS}", "hunter2")).unwrap_err().to_string();
+        let clear =
+            parse_config("c.yaml", &GOOD.replace("${QUALYS_PASS}", "hunter2")).unwrap_err().to_string();
         assert!(clear.starts_with("c.yaml:5: connectors[0].auth.password:"), "{clear}");
         assert!(!clear.contains("hunter2"));
 
-        let stream = parse_config("c.yaml", &GOOD.replace("[host_detections]", "[nothing]")).unwrap_err().to_string();
+        let stream =
+            parse_config("c.yaml", &GOOD.replace("[host_detections]", "[nothing]")).unwrap_err().to_string();
         assert!(stream.starts_with("c.yaml:6:"), "{stream}");
     }
 }

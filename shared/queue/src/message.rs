@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn a_schedule_is_the_documented_message() {
-        let message: SyncMessage = serde_json::from_str(r#"{"connector":"qualys-prod","start":"scheduled"}"#).unwrap();
+        let message: SyncMessage =
+            serde_json::from_str(r#"{"connector":"qualys-prod","start":"scheduled"}"#).unwrap();
         assert_eq!(message, SyncMessage::start("qualys-prod".parse().unwrap(), Trigger::Scheduled));
     }
 
@@ -144,10 +145,8 @@ mod tests {
 
     #[test]
     fn sightings_travel_as_text() {
-        let message = ScoreMessage {
-            sightings: vec![SightingId::new("q".parse().unwrap(), "17")],
-            assets: vec![],
-        };
+        let message =
+            ScoreMessage { sightings: vec![SightingId::new("q".parse().unwrap(), "17")], assets: vec![] };
         assert_eq!(serde_json::to_string(&message).unwrap(), r#"{"sightings":["q/17"]}"#);
     }
 }

@@ -92,7 +92,10 @@ impl Outgoing {
 
     /// Sent after a delay. Delays over 15 minutes are cut to that: who receives a message early sends it on.
     pub fn after(message: &impl Serialize, delay: SignedDuration) -> Result<Self, QueueError> {
-        Ok(Self { body: serde_json::to_string(message)?, delay: delay.clamp(SignedDuration::ZERO, MAX_DELAY) })
+        Ok(Self {
+            body: serde_json::to_string(message)?,
+            delay: delay.clamp(SignedDuration::ZERO, MAX_DELAY),
+        })
     }
 }
 

@@ -72,7 +72,8 @@ pub fn malformed(item: &Item, problem: impl std::fmt::Display) -> StoreError {
 
 /// The document of an item.
 pub fn parse<T: DeserializeOwned>(item: &Item) -> Result<T, StoreError> {
-    let blob = item.get(DOCUMENT).and_then(|v| v.as_b().ok()).ok_or_else(|| malformed(item, "no document"))?;
+    let blob =
+        item.get(DOCUMENT).and_then(|v| v.as_b().ok()).ok_or_else(|| malformed(item, "no document"))?;
     let json = inflate(blob.as_ref()).map_err(|e| malformed(item, e))?;
     serde_json::from_slice(&json).map_err(|e| malformed(item, e))
 }

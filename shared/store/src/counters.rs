@@ -120,7 +120,9 @@ impl CounterDelta {
             (key, changes.iter().map(|(name, change)| (name.clone(), *change)).collect::<Vec<_>>())
         });
         open.chain(days)
-            .map(|(key, changes)| (key, changes.into_iter().filter(|(_, change)| *change != 0).collect::<Vec<_>>()))
+            .map(|(key, changes)| {
+                (key, changes.into_iter().filter(|(_, change)| *change != 0).collect::<Vec<_>>())
+            })
             .filter(|(_, changes)| !changes.is_empty())
             .collect()
     }

@@ -56,7 +56,10 @@ pub struct Claim {
 
 impl Store {
     /// Which assets own these identifiers.
-    pub async fn owners_of(&self, identifiers: &BTreeSet<Identifier>) -> Result<BTreeMap<Identifier, AssetId>, StoreError> {
+    pub async fn owners_of(
+        &self,
+        identifiers: &BTreeSet<Identifier>,
+    ) -> Result<BTreeMap<Identifier, AssetId>, StoreError> {
         let keys: Vec<_> = identifiers.iter().map(keys::identifier).collect();
         let by_key: BTreeMap<_, _> = identifiers.iter().map(|i| (keys::identifier(i).pk, i)).collect();
         let mut owners = BTreeMap::new();
@@ -92,7 +95,11 @@ impl Store {
     }
 
     /// Claims identifiers that a known asset's sightings brought later. What somebody else owns stays his.
-    pub async fn claim_identifiers(&self, asset: &AssetId, identifiers: &BTreeSet<Identifier>) -> Result<(), StoreError> {
+    pub async fn claim_identifiers(
+        &self,
+        asset: &AssetId,
+        identifiers: &BTreeSet<Identifier>,
+    ) -> Result<(), StoreError> {
         for identifier in identifiers {
             let item = Item::from([("asset".to_owned(), s(asset.as_str()))]);
             match self.put(&keys::identifier(identifier), item, Some(Condition::absent())).await {
@@ -104,7 +111,12 @@ impl Store {
     }
 
     /// Notes that a sighting was decided on as of `seq`.
-    pub async fn mark_scored(&self, sighting: &SightingId, asset: &AssetId, seq: u64) -> Result<(), StoreError> {
+    pub async fn mark_scored(
+        &self,
+        sighting: &SightingId,
+        asset: &AssetId,
+        seq: u64,
+    ) -> Result<(), StoreError> {
         let values = vec![(":a", s(asset.as_str())), (":q", n(seq))];
         let done = self
             .update(&keys::link(sighting), "SET scored = :q", Some("asset = :a AND scored < :q"), &[], values)
@@ -117,7 +129,11 @@ impl Store {
     }
 
     /// An asset with all its vulnerabilities.
-    pub async fn asset_state(&self, id: &AssetId, consistent: bool) -> Result<Option<AssetState>, StoreError> {
+    pub async fn asset_state(
+        &self,
+        id: &AssetId,
+        consistent: bool,
+    ) -> Result<Option<AssetState>, StoreError> {
         let pk = keys::asset_partition(id);
         let mut range = Range::all(&pk);
         range.consistent = consistent;
@@ -145,7 +161,11 @@ impl Store {
     }
 
     /// A vulnerability alone; an alias leads to the one it was merged into.
-    pub async fn vulnerability(&self, asset: &AssetId, id: &VulnId) -> Result<Option<Versioned<Vulnerability>>, StoreError> {
+    pub async fn vulnerability(
+        &self,
+        asset: &AssetId,
+        id: &VulnId,
+    ) -> Result<Option<Versioned<Vulnerability>>, StoreError> {
         let mut id = id.clone();
         // A chain of aliases is as long as the number of merges, which is small; the bound guards against a circle.
         for _ in 0..8 {
@@ -153,7 +173,10 @@ impl Store {
             match text(&item, "alias") {
                 Some(target) => id = target.parse().map_err(|e| codec::malformed(&item, e))?,
                 None => {
-                    return Ok(Some(Versioned { rev: number(&item, "rev"), value: read_vulnerability(&item)? }));
+                    return Ok(Some(Versioned {
+                        rev: number(&item, "rev"),
+                        value: read_vulnerability(&item)?,
+                    }));
                 }
             }
         }
@@ -162,14 +185,28 @@ impl Store {
 
     /// Writes a vulnerability against the revision it was read at. `high`: from this score on it is in the list of
     /// high scores.
-    pub async fn put_vulnerability(&self, asset: &Asset, vulnerability: &Vulnerability, rev: Option<u64>, high: u16) -> Result<(), StoreError> {
+    pub async fn put_vulnerability(
+        &self,
+        asset: &Asset,
+        vulnerability: &Vulnerability,
+        rev: Option<u64>,
+        high: u16,
+    ) -> Result<(), StoreError> {
         let item = vulnerability_item(asset, vulnerability, rev, high);
-        self.put(&keys::vulnerability(&asset.id, &vulnerability.id), item, Some(Condition::revision(rev))).await
+        self.put(&keys::vulnerability(&asset.id, &vulnerability.id), item, Some(Condition::revision(rev)))
+            .await
     }
 
     /// Replaces a vulnerability that was merged into `target` by a pointer.
-    pub async fn put_alias(&self, asset: &AssetId, id: &VulnId, target: &VulnId, rev: Option<u64>) -> Result<(), StoreError> {
-        let item = Item::from([("alias".to_owned(), s(target.as_str())), ("rev".into(), n(rev.unwrap_or(0) + 1))]);
+    pub async fn put_alias(
+        &self,
+        asset: &AssetId,
+        id: &VulnId,
+        target: &VulnId,
+        rev: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let item =
+            Item::from([("alias".to_owned(), s(target.as_str())), ("rev".into(), n(rev.unwrap_or(0) + 1))]);
         self.put(&keys::vulnerability(asset, id), item, Some(Condition::revision(rev))).await
     }
 
@@ -189,9 +226,17 @@ impl Store {
     }
 
     /// Writes the asset and counts what changed, in one transaction against the asset's revision.
-    pub async fn commit_asset(&self, asset: &Asset, rev: Option<u64>, delta: &CounterDelta) -> Result<(), StoreError> {
-        let mut items =
-            vec![self.transact_put(&keys::asset(&asset.id), asset_item(asset, rev), Condition::revision(rev))?];
+    pub async fn commit_asset(
+        &self,
+        asset: &Asset,
+        rev: Option<u64>,
+        delta: &CounterDelta,
+    ) -> Result<(), StoreError> {
+        let mut items = vec![self.transact_put(
+            &keys::asset(&asset.id),
+            asset_item(asset, rev),
+            Condition::revision(rev),
+        )?];
         for (key, changes) in delta.updates(&asset.id) {
             let add = addition(&changes);
             let names: Vec<_> = add.names.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
@@ -254,15 +299,29 @@ impl Store {
     }
 
     /// A person decided. `None` takes the decision back.
-    pub async fn put_decision(&self, asset: &AssetId, vulnerability: &VulnId, decision: Option<&Decision>) -> Result<(), StoreError> {
+    pub async fn put_decision(
+        &self,
+        asset: &AssetId,
+        vulnerability: &VulnId,
+        decision: Option<&Decision>,
+    ) -> Result<(), StoreError> {
         let key = keys::vulnerability(asset, vulnerability);
         let exists = Some("attribute_exists(pk) AND attribute_not_exists(alias)");
         match decision {
             Some(decision) => {
                 let json = serde_json::to_string(decision).unwrap_or_default();
-                self.update(&key, "SET decision = :d ADD rev :one", exists, &[], vec![(":d", s(json)), (":one", n(1))]).await
+                self.update(
+                    &key,
+                    "SET decision = :d ADD rev :one",
+                    exists,
+                    &[],
+                    vec![(":d", s(json)), (":one", n(1))],
+                )
+                .await
             }
-            None => self.update(&key, "REMOVE decision ADD rev :one", exists, &[], vec![(":one", n(1))]).await,
+            None => {
+                self.update(&key, "REMOVE decision ADD rev :one", exists, &[], vec![(":one", n(1))]).await
+            }
         }
     }
 
@@ -283,7 +342,11 @@ impl Store {
     }
 
     /// Assets with something to do on `day` at or before `now`, and whether there may be more.
-    pub async fn due_assets(&self, day: jiff::civil::Date, now: Timestamp) -> Result<BTreeSet<AssetId>, StoreError> {
+    pub async fn due_assets(
+        &self,
+        day: jiff::civil::Date,
+        now: Timestamp,
+    ) -> Result<BTreeSet<AssetId>, StoreError> {
         let mut assets = BTreeSet::new();
         let high = format!("{}~", now.strftime("%Y-%m-%dT%H:%M:%SZ"));
         for shard in 0..keys::TIMER_SHARDS {
@@ -292,7 +355,8 @@ impl Store {
             range.index = Some(keys::TIMERS);
             range.between = Some(("0", &high));
             for item in self.query_all(range).await? {
-                let asset = text(&item, "pk").and_then(|pk| pk.strip_prefix("A#")).and_then(|id| id.parse().ok());
+                let asset =
+                    text(&item, "pk").and_then(|pk| pk.strip_prefix("A#")).and_then(|id| id.parse().ok());
                 assets.extend(asset);
             }
         }
@@ -301,7 +365,8 @@ impl Store {
 }
 
 fn intents_value(intents: &BTreeMap<String, Intent>) -> AttributeValue {
-    let map = intents.iter().map(|(k, v)| (k.clone(), s(serde_json::to_string(v).unwrap_or_default()))).collect();
+    let map =
+        intents.iter().map(|(k, v)| (k.clone(), s(serde_json::to_string(v).unwrap_or_default()))).collect();
     AttributeValue::M(map)
 }
 
@@ -330,7 +395,10 @@ fn sweep_at(intents: &BTreeMap<String, Intent>) -> Option<Timestamp> {
 fn asset_item(asset: &Asset, rev: Option<u64>) -> Item {
     let mut stored = asset.clone();
     let intents = std::mem::take(&mut stored.intents);
-    let mut item = Item::from([(codec::DOCUMENT.to_owned(), document(&stored)), ("rev".into(), n(rev.unwrap_or(0) + 1))]);
+    let mut item = Item::from([
+        (codec::DOCUMENT.to_owned(), document(&stored)),
+        ("rev".into(), n(rev.unwrap_or(0) + 1)),
+    ]);
     timer(&mut item, sweep_at(&intents), asset.id.as_str());
     item.insert("intents".into(), intents_value(&intents));
     item.insert("o".into(), s(keys::owner_assets_partition(&asset.owner)));
@@ -349,7 +417,10 @@ fn vulnerability_item(asset: &Asset, vulnerability: &Vulnerability, rev: Option<
     let intents = std::mem::take(&mut stored.intents);
     let (ticket, decision) = (stored.ticket.take(), stored.decision.take());
     let id = vulnerability.id.as_str();
-    let mut item = Item::from([(codec::DOCUMENT.to_owned(), document(&stored)), ("rev".into(), n(rev.unwrap_or(0) + 1))]);
+    let mut item = Item::from([
+        (codec::DOCUMENT.to_owned(), document(&stored)),
+        ("rev".into(), n(rev.unwrap_or(0) + 1)),
+    ]);
     if let Some(ticket) = ticket {
         item.insert("ticket".into(), s(serde_json::to_string(&ticket).unwrap_or_default()));
     }

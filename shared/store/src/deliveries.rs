@@ -113,7 +113,9 @@ impl Store {
                 DeliveryState::Sent | DeliveryState::Failed | DeliveryState::Unconfirmed => {
                     return Ok(Reservation::Ended(delivery));
                 }
-                DeliveryState::Sending | DeliveryState::Held if delivery.lease_until.is_some_and(|until| until > now) => {
+                DeliveryState::Sending | DeliveryState::Held
+                    if delivery.lease_until.is_some_and(|until| until > now) =>
+                {
                     return Ok(Reservation::Busy(delivery.lease_until.unwrap_or(now)));
                 }
                 DeliveryState::Sending | DeliveryState::Held => delivery,
@@ -136,7 +138,8 @@ impl Store {
             return Ok(Reservation::Yours(delivery, rev.unwrap_or(0) + 1));
         }
         // A budget of nothing does not even allow the first one.
-        let left = if per_hour == 0 { "used < :limit" } else { "attribute_not_exists(used) OR used < :limit" };
+        let left =
+            if per_hour == 0 { "used < :limit" } else { "attribute_not_exists(used) OR used < :limit" };
         let budget = self.transact_update(
             &keys::budget(receiver, hour),
             "ADD used :one SET expires = :e",
@@ -171,11 +174,16 @@ impl Store {
 
     async fn put_delivery(&self, delivery: &Delivery, rev: Option<u64>) -> Result<(), StoreError> {
         let item = delivery_item(delivery, rev.unwrap_or(0) + 1);
-        self.put(&keys::delivery(&delivery.receiver, &delivery.key), item, Some(Condition::revision(rev))).await
+        self.put(&keys::delivery(&delivery.receiver, &delivery.key), item, Some(Condition::revision(rev)))
+            .await
     }
 
     /// One delivery, as it is now.
-    pub async fn delivery(&self, receiver: &ConnectorName, key: &str) -> Result<Option<Delivery>, StoreError> {
+    pub async fn delivery(
+        &self,
+        receiver: &ConnectorName,
+        key: &str,
+    ) -> Result<Option<Delivery>, StoreError> {
         self.get(&keys::delivery(receiver, key), true).await?.as_ref().map(codec::parse).transpose()
     }
 
@@ -211,7 +219,12 @@ impl Store {
     }
 
     /// Remembers a push by its digest. `false`: it was seen before, the push is a replay.
-    pub async fn first_time(&self, source: &ConnectorName, digest: &str, expires: Timestamp) -> Result<bool, StoreError> {
+    pub async fn first_time(
+        &self,
+        source: &ConnectorName,
+        digest: &str,
+        expires: Timestamp,
+    ) -> Result<bool, StoreError> {
         let key = keys::delivery(source, &format!("push-{digest}"));
         let item = Item::from([("expires".to_owned(), n(expires.as_second()))]);
         match self.put(&key, item, Some(Condition::absent())).await {
@@ -233,6 +246,14 @@ fn delivery_item(delivery: &Delivery, rev: u64) -> Item {
         (codec::DOCUMENT.to_owned(), document(delivery)),
         ("rev".into(), n(rev)),
         ("o".into(), s(keys::deliveries_partition(day))),
-        ("os".into(), AttributeValue::S(format!("{}#{}#{}", delivery.first_at.strftime("%H:%M:%S"), delivery.receiver, delivery.key))),
+        (
+            "os".into(),
+            AttributeValue::S(format!(
+                "{}#{}#{}",
+                delivery.first_at.strftime("%H:%M:%S"),
+                delivery.receiver,
+                delivery.key
+            )),
+        ),
     ])
 }

@@ -34,7 +34,13 @@ impl Store {
     }
 
     /// Makes `text` the current version, unless it is already. Returns the current version.
-    pub async fn put_document(&self, kind: &str, text: &str, author: &str, at: Timestamp) -> Result<Document, StoreError> {
+    pub async fn put_document(
+        &self,
+        kind: &str,
+        text: &str,
+        author: &str,
+        at: Timestamp,
+    ) -> Result<Document, StoreError> {
         let key = keys::document(kind, CURRENT);
         let item = self.get(&key, true).await?;
         let rev = item.as_ref().and_then(|i| number::<u64>(i, "rev"));
@@ -62,7 +68,11 @@ impl Store {
 
     /// Changes such a note: `change` is told what it says and answers what it is to say. It may be asked again, when
     /// somebody else changed the note in between. A note that already says so is not written.
-    pub async fn change_note(&self, name: &str, change: impl Fn(Option<&str>) -> String) -> Result<(), StoreError> {
+    pub async fn change_note(
+        &self,
+        name: &str,
+        change: impl Fn(Option<&str>) -> String,
+    ) -> Result<(), StoreError> {
         let key = keys::document("note", name);
         for _ in 0..NOTE_TRIES {
             let old = self.note(name).await?;

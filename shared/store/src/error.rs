@@ -50,9 +50,9 @@ impl StoreError {
     {
         let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
         match code {
-            "ConditionalCheckFailedException" | "TransactionCanceledException" | "TransactionConflictException" => {
-                Self::Conflict { what: what.to_owned() }
-            }
+            "ConditionalCheckFailedException"
+            | "TransactionCanceledException"
+            | "TransactionConflictException" => Self::Conflict { what: what.to_owned() },
             "ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded" => {
                 Self::Throttled { operation }
             }

@@ -47,7 +47,8 @@ impl Store {
             let pk = text(&item, "pk").unwrap_or_default();
             let found = if pk.starts_with("A#") && sort_key(&item) == crate::keys::ASSET {
                 ExportItem::Asset(Box::new(read_asset(&item)?))
-            } else if pk.starts_with("A#") && sort_key(&item).starts_with("V#") && !item.contains_key("alias") {
+            } else if pk.starts_with("A#") && sort_key(&item).starts_with("V#") && !item.contains_key("alias")
+            {
                 ExportItem::Vulnerability(Box::new(read_vulnerability(&item)?))
             } else if pk.starts_with("D#") && item.contains_key(codec::DOCUMENT) {
                 ExportItem::Delivery(Box::new(codec::parse(&item)?))

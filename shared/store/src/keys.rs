@@ -176,7 +176,10 @@ pub fn cve_users_partition(cve: &CveId, shard: u64) -> String {
 
 /// The use of a CVE by a vulnerability.
 pub fn cve_use(cve: &CveId, asset: &AssetId, vulnerability: &VulnId) -> Key {
-    Key::new(cve_users_partition(cve, shard(asset.as_str(), CVE_SHARDS)), format!("A#{asset}#{vulnerability}"))
+    Key::new(
+        cve_users_partition(cve, shard(asset.as_str(), CVE_SHARDS)),
+        format!("A#{asset}#{vulnerability}"),
+    )
 }
 
 /// A version of a document, or the pointer to the current one (`version` = `CURRENT`).

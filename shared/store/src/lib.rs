@@ -34,7 +34,9 @@ pub use intel::{CveBlock, EpssPart, ExploitdbPart, FeedHead, FeedPart, IntelPage
 pub use lists::{Listed, Page, VulnerabilityFilter};
 pub use manifest::{Entry, EntryState, Manifest};
 pub use rules::RuleBook;
-pub use runs::{ConnectorState, HistoryEntry, RunCounts, RunRecord, RunStatus, UnitRecord, UnitState, Verdict};
+pub use runs::{
+    ConnectorState, HistoryEntry, RunCounts, RunRecord, RunStatus, UnitRecord, UnitState, Verdict,
+};
 pub use schema::create_table;
 pub use statements::{Link, SightingState, Stated};
 pub use table::Store;

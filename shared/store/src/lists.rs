@@ -51,7 +51,8 @@ pub struct VulnerabilityFilter {
 impl VulnerabilityFilter {
     /// Whether a vulnerability is wanted.
     pub fn matches(&self, v: &Vulnerability) -> bool {
-        let status = if self.statuses.is_empty() { v.status.is_open() } else { self.statuses.contains(&v.status) };
+        let status =
+            if self.statuses.is_empty() { v.status.is_open() } else { self.statuses.contains(&v.status) };
         let text = self.text.as_ref().is_none_or(|wanted| {
             let wanted = wanted.to_lowercase();
             v.title.to_lowercase().contains(&wanted)
@@ -89,7 +90,11 @@ impl Store {
     }
 
     /// The highest scores of all.
-    pub async fn top(&self, filter: &VulnerabilityFilter, limit: usize) -> Result<Page<Vulnerability>, StoreError> {
+    pub async fn top(
+        &self,
+        filter: &VulnerabilityFilter,
+        limit: usize,
+    ) -> Result<Page<Vulnerability>, StoreError> {
         self.top_after(filter, None, limit).await
     }
 
@@ -120,7 +125,8 @@ impl Store {
             let mut source = Source { pk, read: VecDeque::new(), more: true, start: None };
             source.fill(self, index, after, first).await.map(|cost| (source, cost))
         });
-        let (mut sources, costs): (Vec<_>, Vec<_>) = futures::future::try_join_all(reads).await?.into_iter().unzip();
+        let (mut sources, costs): (Vec<_>, Vec<_>) =
+            futures::future::try_join_all(reads).await?.into_iter().unzip();
         let mut spent: usize = costs.into_iter().sum();
         let mut rows = Vec::new();
         let mut seen: Option<String> = None;
@@ -131,7 +137,8 @@ impl Store {
                 }
                 spent += source.fill(self, index, after, READ).await?;
             }
-            let heads = sources.iter().enumerate().filter_map(|(i, s)| Some((text(s.read.front()?, place)?, i)));
+            let heads =
+                sources.iter().enumerate().filter_map(|(i, s)| Some((text(s.read.front()?, place)?, i)));
             let Some((_, next)) = heads.min() else { return Ok(Page { rows, next: None }) };
             if rows.len() == limit {
                 return Ok(Page { rows, next: seen });
@@ -140,14 +147,23 @@ impl Store {
             let at = text(&item, place).unwrap_or_default().to_owned();
             let value = read_vulnerability(&item)?;
             if filter.matches(&value) {
-                rows.push(Listed { value, place: at.clone(), owner: owner_of(&item), asset_name: name_of(&item) });
+                rows.push(Listed {
+                    value,
+                    place: at.clone(),
+                    owner: owner_of(&item),
+                    asset_name: name_of(&item),
+                });
             }
             seen = Some(at);
         }
     }
 
     /// Vulnerabilities of one asset by their ids, in that order; what does not exist is left out.
-    pub async fn vulnerabilities_of(&self, asset: &AssetId, ids: &[VulnId]) -> Result<Vec<Vulnerability>, StoreError> {
+    pub async fn vulnerabilities_of(
+        &self,
+        asset: &AssetId,
+        ids: &[VulnId],
+    ) -> Result<Vec<Vulnerability>, StoreError> {
         let keys: Vec<_> = ids.iter().map(|id| keys::vulnerability(asset, id)).collect();
         let mut found = BTreeMap::new();
         for item in self.batch_get(&keys, false).await? {
@@ -160,7 +176,12 @@ impl Store {
     }
 
     /// The assets of an owner, after `after`.
-    pub async fn assets(&self, owner: &str, after: Option<&str>, limit: i32) -> Result<Page<Asset>, StoreError> {
+    pub async fn assets(
+        &self,
+        owner: &str,
+        after: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Asset>, StoreError> {
         let pk = keys::owner_assets_partition(owner);
         let mut range = Range::all(&pk);
         range.index = Some(keys::BY_OWNER);

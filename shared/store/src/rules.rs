@@ -71,10 +71,17 @@ impl RuleBook {
     }
 
     /// Stores definitions: first the rules, then the book, so that what the book names exists.
-    pub async fn write(&mut self, store: &Store, rules: &[Rule], without: &[RuleId]) -> Result<(), StoreError> {
+    pub async fn write(
+        &mut self,
+        store: &Store,
+        rules: &[Rule],
+        without: &[RuleId],
+    ) -> Result<(), StoreError> {
         let puts = rules
             .iter()
-            .map(|rule| (keys::rule(rule.scanner, &rule.id), Item::from([(codec::DOCUMENT.into(), document(rule))])))
+            .map(|rule| {
+                (keys::rule(rule.scanner, &rule.id), Item::from([(codec::DOCUMENT.into(), document(rule))]))
+            })
             .collect();
         store.batch_write(puts, vec![]).await?;
         let digests = rules
@@ -91,7 +98,12 @@ impl RuleBook {
         Ok(())
     }
 
-    async fn write_bucket(&mut self, store: &Store, index: u64, news: &[(u64, u64)]) -> Result<(), StoreError> {
+    async fn write_bucket(
+        &mut self,
+        store: &Store,
+        index: u64,
+        news: &[(u64, u64)],
+    ) -> Result<(), StoreError> {
         let mut outcome = Ok(());
         for _ in 0..TRIES {
             let mut bucket = match self.buckets.remove(&index) {
@@ -99,7 +111,11 @@ impl RuleBook {
                 None => read_bucket(store, self.scanner, index).await?,
             };
             bucket.digests.extend(news.iter().copied());
-            let packed = bucket.digests.iter().flat_map(|(h, d)| [h.to_be_bytes(), d.to_be_bytes()].concat()).collect();
+            let packed = bucket
+                .digests
+                .iter()
+                .flat_map(|(h, d)| [h.to_be_bytes(), d.to_be_bytes()].concat())
+                .collect();
             let rev = bucket.rev.unwrap_or(0) + 1;
             let item = Item::from([("m".to_owned(), bytes(packed)), ("rev".into(), n(rev))]);
             let key = keys::rule_bucket(self.scanner, index);
@@ -123,7 +139,8 @@ async fn read_bucket(store: &Store, scanner: Scanner, index: u64) -> Result<Buck
     let Some(item) = store.get(&keys::rule_bucket(scanner, index), true).await? else {
         return Ok(Bucket::default());
     };
-    let packed = item.get("m").and_then(|v| v.as_b().ok()).ok_or_else(|| codec::malformed(&item, "no digests"))?;
+    let packed =
+        item.get("m").and_then(|v| v.as_b().ok()).ok_or_else(|| codec::malformed(&item, "no digests"))?;
     let word = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).unwrap_or_default();
     let digests = packed.as_ref().chunks_exact(16).map(|pair| (word(&pair[..8]), word(&pair[8..]))).collect();
     Ok(Bucket { rev: number(&item, "rev"), digests })
@@ -131,7 +148,10 @@ async fn read_bucket(store: &Store, scanner: Scanner, index: u64) -> Result<Buck
 
 impl Store {
     /// The definitions of rules; those without one are not in the answer.
-    pub async fn rules(&self, rules: &BTreeSet<(Scanner, RuleId)>) -> Result<BTreeMap<(Scanner, RuleId), Rule>, StoreError> {
+    pub async fn rules(
+        &self,
+        rules: &BTreeSet<(Scanner, RuleId)>,
+    ) -> Result<BTreeMap<(Scanner, RuleId), Rule>, StoreError> {
         let keys: Vec<_> = rules.iter().map(|(scanner, rule)| keys::rule(*scanner, rule)).collect();
         let mut found = BTreeMap::new();
         for item in self.batch_get(&keys, false).await? {

@@ -237,7 +237,10 @@ pub struct UnitRecord {
 
 impl Store {
     /// What the connector remembers, with its revision.
-    pub async fn connector_state(&self, connector: &ConnectorName) -> Result<(ConnectorState, Option<u64>), StoreError> {
+    pub async fn connector_state(
+        &self,
+        connector: &ConnectorName,
+    ) -> Result<(ConnectorState, Option<u64>), StoreError> {
         match self.get(&keys::connector(connector), true).await? {
             Some(item) => Ok((codec::parse(&item)?, number(&item, "rev"))),
             None => Ok((ConnectorState::default(), None)),
@@ -276,7 +279,11 @@ impl Store {
             ("expires".into(), n(expires)),
         ]);
         let items = vec![
-            self.transact_put(&keys::connector(connector), connector_item(&state, rev), Condition::revision(rev))?,
+            self.transact_put(
+                &keys::connector(connector),
+                connector_item(&state, rev),
+                Condition::revision(rev),
+            )?,
             self.transact_put(&keys::run(connector, run), run_item, Condition::absent())?,
         ];
         self.transact(&format!("connector {connector}"), items).await
@@ -299,7 +306,11 @@ impl Store {
                 let mut items = Vec::with_capacity(wanted.len() + 1);
                 for (unit, work) in &wanted {
                     let item = unit_item(work, 1, None);
-                    items.push(self.transact_put(&keys::unit(connector, run, unit), item, Condition::absent())?);
+                    items.push(self.transact_put(
+                        &keys::unit(connector, run, unit),
+                        item,
+                        Condition::absent(),
+                    )?);
                 }
                 let count = n(wanted.len());
                 items.push(self.transact_update(
@@ -311,10 +322,12 @@ impl Store {
                 match self.transact(&format!("run {run}"), items).await {
                     Ok(()) => break,
                     Err(error) if error.is_conflict() && attempt < 5 => {
-                        let keys: Vec<_> = wanted.iter().map(|(u, _)| keys::unit(connector, run, u)).collect();
+                        let keys: Vec<_> =
+                            wanted.iter().map(|(u, _)| keys::unit(connector, run, u)).collect();
                         let existing = self.batch_get(&keys, true).await?;
                         let existing: Vec<_> = existing.iter().map(sort_key).collect();
-                        wanted.retain(|(u, _)| !existing.contains(&keys::unit(connector, run, u).sk.as_str()));
+                        wanted
+                            .retain(|(u, _)| !existing.contains(&keys::unit(connector, run, u).sk.as_str()));
                     }
                     Err(error) => return Err(error),
                 }
@@ -326,11 +339,16 @@ impl Store {
     /// Says that the plan of a run is whole: from now on no pending units means that it can be judged.
     pub async fn mark_planned(&self, connector: &ConnectorName, run: &RunId) -> Result<(), StoreError> {
         let values = vec![(":t", AttributeValue::Bool(true))];
-        self.update(&keys::run(connector, run), "SET planned = :t", Some("attribute_exists(pk)"), &[], values).await
+        self.update(&keys::run(connector, run), "SET planned = :t", Some("attribute_exists(pk)"), &[], values)
+            .await
     }
 
     /// A run. The flag says whether its plan is whole.
-    pub async fn run(&self, connector: &ConnectorName, run: &RunId) -> Result<Option<(RunRecord, bool)>, StoreError> {
+    pub async fn run(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+    ) -> Result<Option<(RunRecord, bool)>, StoreError> {
         let item = self.get(&keys::run(connector, run), true).await?;
         item.map(|item| {
             let planned = item.get("planned").and_then(|v| v.as_bool().ok()).copied().unwrap_or(false);
@@ -351,13 +369,23 @@ impl Store {
     }
 
     /// A unit of a run.
-    pub async fn unit(&self, connector: &ConnectorName, run: &RunId, unit: &str) -> Result<Option<UnitRecord>, StoreError> {
+    pub async fn unit(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        unit: &str,
+    ) -> Result<Option<UnitRecord>, StoreError> {
         let item = self.get(&keys::unit(connector, run, unit), true).await?;
         item.map(|item| read_unit(&item)).transpose()
     }
 
     /// Units of a run in one state, or all.
-    pub async fn units(&self, connector: &ConnectorName, run: &RunId, state: Option<UnitState>) -> Result<Vec<UnitRecord>, StoreError> {
+    pub async fn units(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        state: Option<UnitState>,
+    ) -> Result<Vec<UnitRecord>, StoreError> {
         let pk = keys::run_partition(connector, run);
         let mut range = Range::all(&pk);
         range.prefix = Some("UNIT#");
@@ -410,7 +438,11 @@ impl Store {
             }
         }
         let items = vec![
-            self.transact_put(&keys::unit(connector, run, &unit.id), item, Condition::revision(Some(unit.rev)))?,
+            self.transact_put(
+                &keys::unit(connector, run, &unit.id),
+                item,
+                Condition::revision(Some(unit.rev)),
+            )?,
             self.transact_update(&keys::run(connector, run), &expression, "attribute_exists(pk)", values)?,
         ];
         self.transact(&format!("unit {}", unit.id), items).await
@@ -438,7 +470,12 @@ impl Store {
     }
 
     /// Lets a held run go on. A conflict means that it is not held.
-    pub async fn approve_run(&self, connector: &ConnectorName, run: &RunId, by: &str) -> Result<(), StoreError> {
+    pub async fn approve_run(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        by: &str,
+    ) -> Result<(), StoreError> {
         self.update(
             &keys::run(connector, run),
             "SET #state = :running, approved_by = :by",
@@ -466,7 +503,11 @@ impl Store {
             values.push((":i", AttributeValue::M(map)));
         }
         let items = vec![
-            self.transact_put(&keys::connector(connector), connector_item(state, rev), Condition::revision(rev))?,
+            self.transact_put(
+                &keys::connector(connector),
+                connector_item(state, rev),
+                Condition::revision(rev),
+            )?,
             self.transact_update_named(
                 &keys::run(connector, run),
                 &update,
@@ -479,7 +520,12 @@ impl Store {
     }
 
     /// A run's notification was delivered. Saying so again changes nothing.
-    pub async fn confirm_run_intent(&self, connector: &ConnectorName, run: &RunId, key: &str) -> Result<(), StoreError> {
+    pub async fn confirm_run_intent(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        key: &str,
+    ) -> Result<(), StoreError> {
         let done = self
             .update(
                 &keys::run(connector, run),
@@ -496,18 +542,33 @@ impl Store {
     }
 
     /// Notes that a sighting has closings which wait for the verdict of `run`.
-    pub async fn note_closings(&self, connector: &ConnectorName, run: &RunId, native: &str, count: u32) -> Result<(), StoreError> {
+    pub async fn note_closings(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        native: &str,
+        count: u32,
+    ) -> Result<(), StoreError> {
         let item = Item::from([("count".to_owned(), n(count))]);
         self.put(&keys::closing(connector, run, native), item, None).await
     }
 
     /// Forgets closings: they were released, or reopened before the verdict.
-    pub async fn forget_closings(&self, connector: &ConnectorName, run: &RunId, native: &str) -> Result<(), StoreError> {
+    pub async fn forget_closings(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        native: &str,
+    ) -> Result<(), StoreError> {
         self.delete(&keys::closing(connector, run, native)).await
     }
 
     /// Sightings with closings that wait for the verdict of `run`, and how many each.
-    pub async fn closings(&self, connector: &ConnectorName, run: &RunId) -> Result<Vec<(SightingId, u32)>, StoreError> {
+    pub async fn closings(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+    ) -> Result<Vec<(SightingId, u32)>, StoreError> {
         let pk = keys::run_partition(connector, run);
         let mut range = Range::all(&pk);
         range.prefix = Some("CLOSING#");
@@ -523,7 +584,13 @@ impl Store {
     }
 
     /// Keeps the names of the hosts that a unit has seen.
-    pub async fn put_hosts(&self, connector: &ConnectorName, run: &RunId, unit: &str, hosts: &[String]) -> Result<(), StoreError> {
+    pub async fn put_hosts(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        unit: &str,
+        hosts: &[String],
+    ) -> Result<(), StoreError> {
         for (piece, names) in hosts.chunks(HOSTS_PER_ITEM).enumerate() {
             let item = Item::from([("h".to_owned(), bytes(deflate(names.join("\n").as_bytes())))]);
             self.put(&keys::hosts(connector, run, unit, piece), item, None).await?;
@@ -532,23 +599,40 @@ impl Store {
     }
 
     /// The names of all hosts that a run has seen, sorted, without repetition.
-    pub async fn hosts(&self, connector: &ConnectorName, run: &RunId) -> Result<std::collections::BTreeSet<String>, StoreError> {
+    pub async fn hosts(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+    ) -> Result<std::collections::BTreeSet<String>, StoreError> {
         self.hosts_with(connector, run, "HOSTS#").await
     }
 
     /// The names of the hosts that one unit has seen.
-    pub async fn hosts_of_unit(&self, connector: &ConnectorName, run: &RunId, unit: &str) -> Result<std::collections::BTreeSet<String>, StoreError> {
+    pub async fn hosts_of_unit(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        unit: &str,
+    ) -> Result<std::collections::BTreeSet<String>, StoreError> {
         self.hosts_with(connector, run, &format!("HOSTS#{unit}#")).await
     }
 
-    async fn hosts_with(&self, connector: &ConnectorName, run: &RunId, prefix: &str) -> Result<std::collections::BTreeSet<String>, StoreError> {
+    async fn hosts_with(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        prefix: &str,
+    ) -> Result<std::collections::BTreeSet<String>, StoreError> {
         let pk = keys::run_partition(connector, run);
         let mut range = Range::all(&pk);
         range.prefix = Some(prefix);
         range.consistent = true;
         let mut names = std::collections::BTreeSet::new();
         for item in self.query_all(range).await? {
-            let packed = item.get("h").and_then(|v| v.as_b().ok()).ok_or_else(|| codec::malformed(&item, "no hosts"))?;
+            let packed = item
+                .get("h")
+                .and_then(|v| v.as_b().ok())
+                .ok_or_else(|| codec::malformed(&item, "no hosts"))?;
             let joined = inflate(packed.as_ref()).map_err(|e| codec::malformed(&item, e))?;
             names.extend(String::from_utf8_lossy(&joined).lines().map(str::to_owned));
         }
@@ -618,8 +702,11 @@ fn connector_item(state: &ConnectorState, rev: Option<u64>) -> Item {
 }
 
 fn unit_item(work: &serde_json::Value, rev: u64, not_before: Option<Timestamp>) -> Item {
-    let mut item =
-        Item::from([("work".to_owned(), s(work.to_string())), ("state".into(), s("pending")), ("rev".into(), n(rev))]);
+    let mut item = Item::from([
+        ("work".to_owned(), s(work.to_string())),
+        ("state".into(), s("pending")),
+        ("rev".into(), n(rev)),
+    ]);
     if let Some(at) = not_before {
         item.insert("not_before".into(), s(at.to_string()));
     }

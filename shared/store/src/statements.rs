@@ -74,7 +74,11 @@ struct Described {
 impl Store {
     /// The sighting, its manifest and its link, in one query that does not touch findings. A conflict means that the
     /// manifest was written meanwhile: read again.
-    pub async fn sighting_state(&self, id: &SightingId, consistent: bool) -> Result<SightingState, StoreError> {
+    pub async fn sighting_state(
+        &self,
+        id: &SightingId,
+        consistent: bool,
+    ) -> Result<SightingState, StoreError> {
         let pk = keys::sighting_partition(id);
         let mut range = Range::all(&pk);
         range.between = Some((keys::LINK, keys::SIGHTING));
@@ -113,7 +117,11 @@ impl Store {
     }
 
     /// Writes what changed of a host's findings. Repeating it has the same result.
-    pub async fn write_statements(&self, id: &SightingId, statements: &[Statement]) -> Result<(), StoreError> {
+    pub async fn write_statements(
+        &self,
+        id: &SightingId,
+        statements: &[Statement],
+    ) -> Result<(), StoreError> {
         let puts = statements
             .iter()
             .map(|statement| {
@@ -129,7 +137,12 @@ impl Store {
     }
 
     /// Notes evidence against findings that a whole report no longer contains. What is not stored is left alone.
-    pub async fn close_statements(&self, id: &SightingId, hashes: &[u64], closing: &Closing) -> Result<(), StoreError> {
+    pub async fn close_statements(
+        &self,
+        id: &SightingId,
+        hashes: &[u64],
+        closing: &Closing,
+    ) -> Result<(), StoreError> {
         let keys: Vec<_> = hashes.iter().map(|hash| keys::finding(id, *hash)).collect();
         let items = self.batch_get(&keys, true).await?;
         let mut statements = Vec::with_capacity(items.len());
@@ -196,15 +209,28 @@ impl Store {
 
     /// Marks a sighting as covered by a run that is proven complete. `false` if there is no such sighting.
     pub async fn prove_sighting(&self, id: &SightingId, run: &RunId) -> Result<bool, StoreError> {
-        self.mark_sighting(id, "proven_run", run, "attribute_exists(pk) AND (attribute_not_exists(#f) OR #f < :r)").await
+        self.mark_sighting(
+            id,
+            "proven_run",
+            run,
+            "attribute_exists(pk) AND (attribute_not_exists(#f) OR #f < :r)",
+        )
+        .await
     }
 
     /// Marks a sighting as missing from a complete full run. `false` if it is marked already.
     pub async fn miss_sighting(&self, id: &SightingId, run: &RunId) -> Result<bool, StoreError> {
-        self.mark_sighting(id, "missing_since", run, "attribute_exists(pk) AND attribute_not_exists(#f)").await
+        self.mark_sighting(id, "missing_since", run, "attribute_exists(pk) AND attribute_not_exists(#f)")
+            .await
     }
 
-    async fn mark_sighting(&self, id: &SightingId, field: &str, run: &RunId, condition: &str) -> Result<bool, StoreError> {
+    async fn mark_sighting(
+        &self,
+        id: &SightingId,
+        field: &str,
+        run: &RunId,
+        condition: &str,
+    ) -> Result<bool, StoreError> {
         let done = self
             .update(
                 &keys::sighting(id),
@@ -246,7 +272,11 @@ impl Store {
     }
 
     /// One statement of a sighting, by its finding's key.
-    pub async fn statement(&self, id: &SightingId, finding: &domain::FindingKey) -> Result<Option<Statement>, StoreError> {
+    pub async fn statement(
+        &self,
+        id: &SightingId,
+        finding: &domain::FindingKey,
+    ) -> Result<Option<Statement>, StoreError> {
         let item = self.get(&keys::finding(id, finding.hash()), false).await?;
         item.as_ref().map(codec::parse).transpose()
     }

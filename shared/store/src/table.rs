@@ -54,9 +54,10 @@ impl Condition {
     pub fn revision(rev: Option<u64>) -> Self {
         match rev {
             None => Self::absent(),
-            Some(rev) => {
-                Self { expression: "rev = :rev".into(), values: vec![(":rev", AttributeValue::N(rev.to_string()))] }
-            }
+            Some(rev) => Self {
+                expression: "rev = :rev".into(),
+                values: vec![(":rev", AttributeValue::N(rev.to_string()))],
+            },
         }
     }
 }
@@ -77,7 +78,16 @@ pub(crate) struct Range<'a> {
 
 impl<'a> Range<'a> {
     pub fn all(pk: &'a str) -> Self {
-        Self { index: None, pk, between: None, prefix: None, after: None, limit: None, descending: false, consistent: false }
+        Self {
+            index: None,
+            pk,
+            between: None,
+            prefix: None,
+            after: None,
+            limit: None,
+            descending: false,
+            consistent: false,
+        }
     }
 }
 
@@ -108,7 +118,12 @@ impl Store {
         Ok(answer.item)
     }
 
-    pub(crate) async fn put(&self, key: &Key, mut item: Item, condition: Option<Condition>) -> Result<(), StoreError> {
+    pub(crate) async fn put(
+        &self,
+        key: &Key,
+        mut item: Item,
+        condition: Option<Condition>,
+    ) -> Result<(), StoreError> {
         item.insert("pk".into(), s(&key.pk));
         item.insert("sk".into(), s(&key.sk));
         let mut request = self
@@ -204,7 +219,8 @@ impl Store {
         }
         if let Some((low, high)) = range.between {
             condition.push_str(" AND #s BETWEEN :a AND :b");
-            request = request.expression_attribute_values(":a", s(low)).expression_attribute_values(":b", s(high));
+            request =
+                request.expression_attribute_values(":a", s(low)).expression_attribute_values(":b", s(high));
         } else if let Some(prefix) = range.prefix {
             condition.push_str(" AND begins_with(#s, :a)");
             request = request.expression_attribute_values(":a", s(prefix));
@@ -276,8 +292,15 @@ impl Store {
 
     /// Puts and deletes without conditions; of several on one key the last one counts, deletes after puts. Repeating it
     /// has the same result.
-    pub(crate) async fn batch_write(&self, puts: Vec<(Key, Item)>, deletes: Vec<Key>) -> Result<(), StoreError> {
-        let failed = |e: aws_sdk_dynamodb::error::BuildError| StoreError::Aws { operation: "BatchWriteItem", cause: e.to_string() };
+    pub(crate) async fn batch_write(
+        &self,
+        puts: Vec<(Key, Item)>,
+        deletes: Vec<Key>,
+    ) -> Result<(), StoreError> {
+        let failed = |e: aws_sdk_dynamodb::error::BuildError| StoreError::Aws {
+            operation: "BatchWriteItem",
+            cause: e.to_string(),
+        };
         // DynamoDB refuses a batch that names a key twice.
         let puts = puts.into_iter().map(|(key, item)| (key, Some(item)));
         let wanted: BTreeMap<_, _> = puts.chain(deletes.into_iter().map(|key| (key, None))).collect();
@@ -288,7 +311,9 @@ impl Store {
                 Some(mut item) => {
                     item.insert("pk".into(), s(key.pk));
                     item.insert("sk".into(), s(key.sk));
-                    request.put_request(PutRequest::builder().set_item(Some(item)).build().map_err(failed)?).build()
+                    request
+                        .put_request(PutRequest::builder().set_item(Some(item)).build().map_err(failed)?)
+                        .build()
                 }
                 None => {
                     let delete = DeleteRequest::builder().key("pk", s(key.pk)).key("sk", s(key.sk));
@@ -364,7 +389,12 @@ fn met_transaction(error: &impl ProvideErrorMetadata) -> bool {
 /// Why a transaction was cancelled, item by item.
 fn reasons(error: &TransactWriteItemsError) -> Vec<&str> {
     let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { return Vec::new() };
-    cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).filter(|code| *code != "None").collect()
+    cancelled
+        .cancellation_reasons()
+        .iter()
+        .filter_map(|reason| reason.code())
+        .filter(|code| *code != "None")
+        .collect()
 }
 
 /// Whether nothing but collisions and throttling stood against a transaction.

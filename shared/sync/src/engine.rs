@@ -87,7 +87,8 @@ impl Engine {
 
     /// Works one message.
     pub async fn handle(&self, message: SyncMessage) -> Result<(), SyncError> {
-        let Some(connector) = self.config.connector(&message.connector).filter(|c| c.scanner == self.kind) else {
+        let Some(connector) = self.config.connector(&message.connector).filter(|c| c.scanner == self.kind)
+        else {
             tracing::warn!(connector = %message.connector, "no such connector any more, message dropped");
             return Ok(());
         };

@@ -14,7 +14,9 @@ pub enum SyncError {
         until: Timestamp,
     },
     /// The credentials are wrong, expired, or lack a right. Trying again does not help.
-    #[error("{system} refused the credentials ({detail}): check the secret of this connector and the rights of its user")]
+    #[error(
+        "{system} refused the credentials ({detail}): check the secret of this connector and the rights of its user"
+    )]
     Unauthorized {
         /// Who refused.
         system: String,
@@ -88,7 +90,9 @@ impl SyncError {
     /// Whether the same request may work later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Throttled { .. } | Self::Unreachable { .. } | Self::OutOfTime | Self::Malformed { .. } => true,
+            Self::Throttled { .. } | Self::Unreachable { .. } | Self::OutOfTime | Self::Malformed { .. } => {
+                true
+            }
             Self::Refused { status, .. } => *status >= 500 || *status == 408 || *status == 409,
             Self::Unauthorized { .. } | Self::NotFound { .. } | Self::Config { .. } => false,
             Self::Store(_) | Self::Queue(_) => true,

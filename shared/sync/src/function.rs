@@ -53,7 +53,9 @@ impl Credentials {
     /// A client that logs in with HTTP Basic; other credentials are an error of the configuration.
     pub fn basic(&self, http: HttpClient) -> Result<HttpClient, SyncError> {
         match self {
-            Self::Basic { username, password } => http.with_basic(username.expose_secret(), password.expose_secret()),
+            Self::Basic { username, password } => {
+                http.with_basic(username.expose_secret(), password.expose_secret())
+            }
             Self::ApiKeys { .. } => Err(SyncError::Config {
                 field: format!("{}.auth.method", http.system()),
                 problem: "use basic".into(),
@@ -83,7 +85,8 @@ impl SyncFunction {
         let make = move |connector: Connector| -> Pin<Box<dyn Future<Output = _> + Send>> {
             let (secrets, http) = (secrets.clone(), http.clone());
             Box::pin(async move {
-                let credentials = Credentials::read(&secrets, connector.name.as_str(), &connector.auth).await?;
+                let credentials =
+                    Credentials::read(&secrets, connector.name.as_str(), &connector.auth).await?;
                 let allow = connector.allow_private_address;
                 let options = HttpOptions { allow_private_address: allow, ..http };
                 let client = HttpClient::new(connector.name.as_str(), &connector.base_url, &options)?;

@@ -46,7 +46,11 @@ pub struct HttpOptions {
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { allow_private_address: false, read_timeout: READ_TIMEOUT, retry_pause: Duration::from_millis(200) }
+        Self {
+            allow_private_address: false,
+            read_timeout: READ_TIMEOUT,
+            retry_pause: Duration::from_millis(200),
+        }
     }
 }
 
@@ -54,7 +58,8 @@ impl HttpClient {
     /// A client for `base_url` of the system called `system` in errors (usually the connector's name).
     pub fn new(system: &str, base_url: &str, options: &HttpOptions) -> Result<Self, SyncError> {
         let config = |problem: String| SyncError::Config { field: format!("{system}.base_url"), problem };
-        let mut base = Url::parse(base_url).map_err(|e| config(format!("{base_url:?} is not an address: {e}")))?;
+        let mut base =
+            Url::parse(base_url).map_err(|e| config(format!("{base_url:?} is not an address: {e}")))?;
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
@@ -64,17 +69,22 @@ impl HttpClient {
             )));
         }
         let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|e| config(format!("TLS cannot start: {e}")))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls =
+            rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|e| config(format!("TLS cannot start: {e}")))?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(options.read_timeout)
-            .user_agent(concat!("Integration/1.0 (vulnrelay; vulnrelay; Build/", env!("CARGO_PKG_VERSION"), ")"))
+            .user_agent(concat!(
+                "Integration/1.0 (vulnrelay; vulnrelay; Build/",
+                env!("CARGO_PKG_VERSION"),
+                ")"
+            ))
             .build()
             .map_err(|e| config(format!("the HTTP client cannot start: {e}")))?;
         Ok(Self {
@@ -91,7 +101,9 @@ impl HttpClient {
     pub fn with_secret_header(mut self, name: HeaderName, value: &str) -> Result<Self, SyncError> {
         let mut value = HeaderValue::from_str(value).map_err(|_| SyncError::Config {
             field: format!("{}.auth", self.system),
-            problem: "a secret holds characters that no HTTP header can carry: check for a line break at its end".into(),
+            problem:
+                "a secret holds characters that no HTTP header can carry: check for a line break at its end"
+                    .into(),
         })?;
         value.set_sensitive(true);
         self.headers.insert(name, value);
@@ -117,23 +129,41 @@ impl HttpClient {
 
     /// The query of a vendor-given address if it points to the configured host, otherwise an error.
     pub fn same_host(&self, address: &str) -> Result<Url, SyncError> {
-        let url = self.base.join(address).map_err(|e| self.malformed("a link", 0, &format!("{address:?}: {e}")))?;
+        let url =
+            self.base.join(address).map_err(|e| self.malformed("a link", 0, &format!("{address:?}: {e}")))?;
         if url.origin() == self.base.origin() {
             Ok(url)
         } else {
-            Err(self.malformed("a link", 0, &format!("it points to another host: {}", url.host_str().unwrap_or("?"))))
+            Err(self.malformed(
+                "a link",
+                0,
+                &format!("it points to another host: {}", url.host_str().unwrap_or("?")),
+            ))
         }
     }
 
     /// Begins a request to `path`, relative to the base address.
     pub fn request(&self, method: Method, path: &str) -> HttpRequest<'_> {
         let repeatable = method == Method::GET;
-        HttpRequest { client: self, method, path: path.trim_start_matches('/').to_owned(), query: Vec::new(), body: None, headers: self.headers.clone(), repeatable }
+        HttpRequest {
+            client: self,
+            method,
+            path: path.trim_start_matches('/').to_owned(),
+            query: Vec::new(),
+            body: None,
+            headers: self.headers.clone(),
+            repeatable,
+        }
     }
 
     /// An error about an answer of this system.
     pub fn malformed(&self, what: &str, offset: u64, detail: &str) -> SyncError {
-        SyncError::Malformed { system: self.system.to_string(), what: what.to_owned(), offset, detail: shorten(detail) }
+        SyncError::Malformed {
+            system: self.system.to_string(),
+            what: what.to_owned(),
+            offset,
+            detail: shorten(detail),
+        }
     }
 }
 
@@ -192,14 +222,16 @@ impl HttpRequest<'_> {
     pub async fn send(self) -> Result<HttpResponse, SyncError> {
         let client = self.client;
         let what = format!("{} {}", self.method, self.path);
-        let mut url = client.base.join(&self.path).map_err(|e| client.malformed("a path", 0, &e.to_string()))?;
+        let mut url =
+            client.base.join(&self.path).map_err(|e| client.malformed("a path", 0, &e.to_string()))?;
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
         let tries = if self.repeatable { TRIES } else { 1 };
         let mut attempt = 1;
         loop {
-            let mut request = client.client.request(self.method.clone(), url.clone()).headers(self.headers.clone());
+            let mut request =
+                client.client.request(self.method.clone(), url.clone()).headers(self.headers.clone());
             if let Some((content_type, body)) = &self.body {
                 request = request.header(reqwest::header::CONTENT_TYPE, *content_type).body(body.clone());
             }
@@ -277,7 +309,10 @@ impl HttpResponse {
             system,
             what,
             offset: error.column() as u64,
-            detail: shorten(&format!("{error}; it begins with {:?}", String::from_utf8_lossy(&body[..body.len().min(60)]))),
+            detail: shorten(&format!(
+                "{error}; it begins with {:?}",
+                String::from_utf8_lossy(&body[..body.len().min(60)])
+            )),
         })
     }
 
@@ -309,7 +344,13 @@ fn unreachable(system: &str, what: &str, error: &reqwest::Error) -> SyncError {
         cause = next.source();
     }
     let sent = !error.is_connect() && !error.is_builder();
-    let kind = if error.is_timeout() { "timed out" } else if sent { "connection lost" } else { "cannot connect" };
+    let kind = if error.is_timeout() {
+        "timed out"
+    } else if sent {
+        "connection lost"
+    } else {
+        "cannot connect"
+    };
     SyncError::Unreachable {
         system: system.to_owned(),
         what: what.to_owned(),
@@ -332,7 +373,11 @@ pub fn shorten(text: &str) -> String {
 fn is_private(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(ip)) => {
-            ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || ip.is_broadcast()
+            ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_unspecified()
+                || ip.is_broadcast()
         }
         Some(url::Host::Ipv6(ip)) => {
             ip.is_loopback()
@@ -352,7 +397,13 @@ mod tests {
 
     #[test]
     fn private_addresses_need_permission() {
-        for address in ["http://127.0.0.1:1", "http://10.0.0.5", "http://169.254.169.254/", "http://localhost", "http://[::1]"] {
+        for address in [
+            "http://127.0.0.1:1",
+            "http://10.0.0.5",
+            "http://169.254.169.254/",
+            "http://localhost",
+            "http://[::1]",
+        ] {
             let error = HttpClient::new("q", address, &HttpOptions::default()).err().map(|e| e.to_string());
             assert!(error.is_some_and(|e| e.contains("allow_private_address")), "{address}");
         }
@@ -364,6 +415,9 @@ mod tests {
         let client = HttpClient::new("q", "https://qualysapi.qualys.com", &HttpOptions::default()).unwrap();
         assert!(client.same_host("https://qualysapi.qualys.com/api/?id_min=5").is_ok());
         assert!(client.same_host("https://evil.example/api/?id_min=5").is_err());
-        assert!(client.same_host("http://qualysapi.qualys.com/api/").is_err(), "a weaker scheme is another origin");
+        assert!(
+            client.same_host("http://qualysapi.qualys.com/api/").is_err(),
+            "a weaker scheme is another origin"
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! A whole flow, from the first sync over the tickets to the fixes of the next day, with a fault at step k, for every
 //! k: the end is that of the run in which nothing went wrong.
 //!
-//! `FAULT_SIZE` is the number of hosts (default 1), `FAULT_STRIDE` strikes only every n-th step in each mode (defaults
-//! below), `FAULT_SEED` is the seed of the estate. With `FAULT_STEP=k` only step k is struck.
+//! `FAULT_SIZE` is the number of hosts (default 1), `FAULT_SEED` the seed of the estate. `FAULT_STRIDE=n` strikes every
+//! n-th step in each mode, 1 every single one; `FAULT_STEP=k` only step k. Without these, the steps in the middle of a
+//! long series of the same call are thinned out, and modes that take long strike a part of the steps.
 //!
 //! So that every step has its turn within a short time, one run is struck at several steps that are far apart. When
 //! such a run ends differently, each of its steps is tried alone, to name the one that is to blame.
@@ -18,16 +19,21 @@ use serde_json::Value;
 use crate::site::lines::reference;
 use crate::site::picture::Picture;
 use crate::site::{Setup, Site};
-use plan::{Delivery, Fault, Plan, Struck};
+use plan::{Fault, Plan, Struck};
 
 /// Steps of one run that are struck, evenly apart.
-const PER_RUN: usize = 6;
-/// Steps that a unit may take between two strikes at least: a message has ten deliveries.
+const PER_RUN: usize = 12;
+/// Strikes are at least this many chosen steps apart: a message has ten deliveries.
 const APART: usize = 40;
+/// Of a series of the same call, this many at each end are struck, and in between every tenth.
+const ENDS: usize = 3;
 
 fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect(name))
 }
+
+/// Every so many-th delivery is repeated in one run.
+const REPEATED: usize = 13;
 
 /// How a flow ended.
 struct Ended {
@@ -40,12 +46,13 @@ struct Ended {
 /// Two days: everything is found; some things are fixed, new ones appear.
 async fn flow(plan: Arc<Plan>, again: bool) -> Ended {
     let setup = Setup {
-        seed: setting("FAULT_SEED", 3) as u64,
+        seed: setting("FAULT_SEED", 5) as u64,
         plan: Some(plan.clone()),
         // More tickets, and messages for what is new: more that could go wrong.
-        ..Setup::new(setting("FAULT_SIZE", 1))
-            .edit("ticket_min_score: 700", "ticket_min_score: 0")
-            .edit("[first_sync, exploited, overdue, approaching]", "[first_sync, opened, exploited, overdue, approaching]")
+        ..Setup::new(setting("FAULT_SIZE", 1)).edit("ticket_min_score: 700", "ticket_min_score: 0").edit(
+            "[first_sync, exploited, overdue, approaching]",
+            "[first_sync, opened, exploited, overdue, approaching]",
+        )
     };
     let site = Site::start(setup).await;
     for day in DAYS {
@@ -79,7 +86,7 @@ async fn flow(plan: Arc<Plan>, again: bool) -> Ended {
 }
 
 /// Day 0 is the first sync; on the other, some findings are fixed, some are new, and some are back.
-const DAYS: [u32; 2] = [0, 9];
+const DAYS: [u32; 2] = [0, 20];
 
 /// Whether a fault left nobody knowing if a message had been posted: at the post itself, or before that was written.
 fn blinds_notify(struck: &Struck) -> bool {
@@ -134,7 +141,9 @@ fn attempt(clean: &Ended, faults: &[(usize, Fault)]) -> Result<Arc<Plan>, String
     let plan = Plan::new(faults.iter().copied());
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(plan.clone())));
     match ended {
-        Ok(ended) => compare(clean, &ended).map(|()| plan.clone()).map_err(|diff| format!("{diff}{}", plan.story())),
+        Ok(ended) => {
+            compare(clean, &ended).map(|()| plan.clone()).map_err(|diff| format!("{diff}{}", plan.story()))
+        }
         Err(panic) => {
             let words = panic.downcast_ref::<String>().cloned();
             Err(format!("{}{}", words.unwrap_or_else(|| "the flow panicked".into()), plan.story()))
@@ -142,18 +151,37 @@ fn attempt(clean: &Ended, faults: &[(usize, Fault)]) -> Result<Arc<Plan>, String
     }
 }
 
-/// Strikes every `stride`-th step.
+/// The steps to strike in a mode that takes every `stride`-th of those that matter.
+fn chosen(log: &[(String, String)], stride: usize) -> Vec<usize> {
+    if let Ok(step) = std::env::var("FAULT_STEP") {
+        return vec![step.parse().unwrap()];
+    }
+    if std::env::var("FAULT_STRIDE").is_ok() {
+        return (0..log.len()).step_by(setting("FAULT_STRIDE", 1)).collect();
+    }
+    let kind = |step: usize| (&log[step].0, log[step].1.split(' ').next());
+    let mut all = Vec::new();
+    let mut first = 0;
+    while first < log.len() {
+        let end = (first..log.len()).find(|step| kind(*step) != kind(first)).unwrap_or(log.len());
+        all.extend((first..end).filter(|step| {
+            let (before, after) = (step - first, end - 1 - step);
+            before < ENDS || after < ENDS || before % 10 == 0
+        }));
+        first = end;
+    }
+    all.into_iter().step_by(stride).collect()
+}
+
+/// Strikes every `stride`-th step of those that matter.
 fn strike_every(fault: Fault, stride: usize) {
     let clean = run(Plan::new([]));
     let steps = clean.plan.steps();
-    let stride = setting("FAULT_STRIDE", stride);
-    let chosen: Vec<usize> = match std::env::var("FAULT_STEP") {
-        Ok(step) => vec![step.parse().unwrap()],
-        Err(_) => (0..steps).step_by(stride).collect(),
-    };
-    let apart = (steps / PER_RUN).max(APART).div_ceil(stride);
-    let runs: Vec<Vec<usize>> =
-        (0..apart.min(chosen.len())).map(|first| chosen.iter().copied().skip(first).step_by(apart).collect()).collect();
+    let chosen = chosen(&clean.plan.log(), stride);
+    let apart = chosen.len().div_ceil(PER_RUN).max(APART);
+    let runs: Vec<Vec<usize>> = (0..apart.min(chosen.len()))
+        .map(|first| chosen.iter().copied().skip(first).step_by(apart).collect())
+        .collect();
     let began = std::time::Instant::now();
     let (mut struck, mut wrong) = (0, Vec::new());
     for steps in &runs {
@@ -163,14 +191,22 @@ fn strike_every(fault: Fault, stride: usize) {
             Err(diff) => {
                 let alone: Vec<String> =
                     faults.iter().filter_map(|one| attempt(&clean, &[*one]).err()).collect();
-                wrong.push(if alone.is_empty() { format!("only together: {diff}") } else { alone.join("\n") });
+                wrong.push(if alone.is_empty() {
+                    format!("only together: {diff}")
+                } else {
+                    alone.join("\n")
+                });
                 if wrong.len() >= 3 {
                     break;
                 }
             }
         }
     }
-    println!("{fault:?}: {struck} of {steps} steps struck in {} runs, {:.0} s", runs.len(), began.elapsed().as_secs_f64());
+    println!(
+        "{fault:?}: {struck} of {steps} steps struck in {} runs, {:.0} s",
+        runs.len(),
+        began.elapsed().as_secs_f64()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
@@ -186,28 +222,30 @@ fn a_function_that_dies_after_any_step_changes_nothing() {
 
 #[test]
 fn a_throttled_step_changes_nothing() {
-    strike_every(Fault::Throttle, 7);
+    strike_every(Fault::Throttle, 4);
 }
 
 #[test]
 fn a_step_whose_answer_is_lost_changes_nothing() {
-    strike_every(Fault::Lost, 5);
+    strike_every(Fault::Lost, 3);
 }
 
 #[test]
 fn a_step_whose_connection_breaks_changes_nothing() {
-    strike_every(Fault::Broken, 41);
+    strike_every(Fault::Broken, 31);
 }
 
 #[test]
 fn messages_that_come_twice_change_nothing() {
     let clean = run(Plan::new([]));
-    let ended = run(Plan::delivering(Delivery::Twice(None)));
-    assert_eq!(clean.picture.difference(&ended.picture), None, "all of them");
-    let stride = setting("FAULT_STRIDE", 29);
-    for only in (0..clean.plan.deliveries()).step_by(stride) {
-        let ended = run(Plan::delivering(Delivery::Twice(Some(only))));
-        assert_eq!(clean.picture.difference(&ended.picture), None, "delivery {only}");
+    let deliveries = clean.plan.deliveries();
+    for first in 0..REPEATED {
+        let twice = || (first..deliveries).step_by(REPEATED);
+        let ended = run(Plan::repeating(twice()));
+        let difference = clean.picture.difference(&ended.picture);
+        let function = |nth: usize| ended.plan.functions().get(nth).cloned().unwrap_or_default();
+        let named: Vec<_> = twice().map(|nth| format!("{nth} {}", function(nth))).collect();
+        assert_eq!(difference, None, "deliveries {named:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What goes wrong at which step. A step is a call that a function makes to the outside: a request of the AWS SDK, or
 //! an HTTP request to a simulated system. Steps are counted while a function runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lambda_events::sqs::SqsEvent;
@@ -51,21 +51,11 @@ pub struct Struck {
     pub fault: Fault,
 }
 
-/// How often the messages of a queue are delivered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Delivery {
-    /// Once.
-    #[default]
-    Once,
-    /// Twice in a row, for these deliveries in the order of the run; `None`: all of them.
-    Twice(Option<usize>),
-}
-
 /// The plan, and how far it has come.
 #[derive(Debug, Default)]
 pub struct Plan {
     faults: BTreeMap<usize, Fault>,
-    delivery: Delivery,
+    twice: BTreeSet<usize>,
     state: Mutex<State>,
 }
 
@@ -74,7 +64,7 @@ struct State {
     function: Option<String>,
     kill: Option<oneshot::Sender<()>>,
     steps: usize,
-    deliveries: usize,
+    deliveries: Vec<String>,
     before: String,
     /// Calls of the SDK all of whose attempts meet the same.
     calls: HashMap<String, Fault>,
@@ -89,9 +79,9 @@ impl Plan {
         Arc::new(Self { faults: faults.into_iter().collect(), ..Self::default() })
     }
 
-    /// Messages that come more than once.
-    pub fn delivering(delivery: Delivery) -> Arc<Self> {
-        Arc::new(Self { delivery, ..Self::default() })
+    /// These deliveries happen twice in a row, in the order of the run.
+    pub fn repeating(deliveries: impl IntoIterator<Item = usize>) -> Arc<Self> {
+        Arc::new(Self { twice: deliveries.into_iter().collect(), ..Self::default() })
     }
 
     /// Steps so far.
@@ -101,7 +91,12 @@ impl Plan {
 
     /// Deliveries so far.
     pub fn deliveries(&self) -> usize {
-        self.lock().deliveries
+        self.lock().deliveries.len()
+    }
+
+    /// The function of each delivery.
+    pub fn functions(&self) -> Vec<String> {
+        self.lock().deliveries.clone()
     }
 
     /// What was struck.
@@ -123,7 +118,12 @@ impl Plan {
     pub fn story(&self) -> String {
         self.struck()
             .iter()
-            .map(|s| format!("\n  step {} {:?} in {}: {} (after {})", s.step, s.fault, s.function, s.what, s.before))
+            .map(|s| {
+                format!(
+                    "\n  step {} {:?} in {}: {} (after {})",
+                    s.step, s.fault, s.function, s.what, s.before
+                )
+            })
             .collect()
     }
 
@@ -167,15 +167,12 @@ impl Plan {
         state.function = Some(queue.to_owned());
         state.kill = Some(kill);
         state.before.clear();
-        let delivery = state.deliveries;
-        state.deliveries += 1;
+        let delivery = state.deliveries.len();
+        state.deliveries.push(queue.to_owned());
         for record in &event.records {
             state.bodies.push((queue.to_owned(), record.body.clone().unwrap_or_default()));
         }
-        let twice = match self.delivery {
-            Delivery::Once => false,
-            Delivery::Twice(only) => only.is_none_or(|only| only == delivery),
-        };
+        let twice = self.twice.contains(&delivery);
         (killed, twice)
     }
 
@@ -260,8 +257,10 @@ impl HttpConnector for Connector {
 /// An error as AWS words it; the SDK repeats the request at once.
 fn refusal(target: &str, status: u16, code: &str) -> HttpResponse {
     let service = target.split('.').next().unwrap_or_default();
-    let body = serde_json::json!({ "__type": format!("com.amazonaws.{service}#{code}"), "message": "simulated" });
-    let mut answer = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body.to_string()));
+    let body =
+        serde_json::json!({ "__type": format!("com.amazonaws.{service}#{code}"), "message": "simulated" });
+    let mut answer =
+        HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body.to_string()));
     answer.headers_mut().insert("content-type", "application/x-amz-json-1.0");
     answer.headers_mut().insert("x-amz-retry-after", "1");
     answer
@@ -281,7 +280,11 @@ fn key(body: &SdkBody) -> String {
     }
 }
 
-async fn outside(Shared((plan, world)): Shared<(Arc<Plan>, Arc<World>)>, request: Request, next: Next) -> Response {
+async fn outside(
+    Shared((plan, world)): Shared<(Arc<Plan>, Arc<World>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path().to_owned();
     if path.contains("/control") {
         return next.run(request).await;

@@ -49,7 +49,10 @@ fn dates(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('T') {
-        let time = rest.as_bytes()[at + 1..].iter().take_while(|b| b.is_ascii_digit() || **b == b':' || **b == b'.').count();
+        let time = rest.as_bytes()[at + 1..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit() || **b == b':' || **b == b'.')
+            .count();
         let after_date = rest[..at].bytes().next_back().is_some_and(|b| b.is_ascii_digit());
         if after_date && time >= 5 && rest.as_bytes().get(at + 1 + time) == Some(&b'Z') {
             out.push_str(&rest[..at]);

@@ -93,7 +93,8 @@ pub fn score(path: &Path) -> Result<(), Failure> {
 pub fn sla(path: &Path) -> Result<(), Failure> {
     let document: domain::sla::Document = serde_json::from_reader(open(path)?)
         .map_err(|e| Failure::Input(format!("{}:{}: {e}", path.display(), e.line())))?;
-    let answer = domain::sla::run(&document).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
+    let answer =
+        domain::sla::run(&document).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
     println!("{}", serde_json::to_string(&answer).unwrap_or_default());
     Ok(())
 }

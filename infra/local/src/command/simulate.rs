@@ -16,7 +16,10 @@ pub async fn simulate(args: SimulateArgs) -> Result<(), Failure> {
     let world = World::new(Options { day: args.day, ..Options::new(args.seed, args.size, start) });
     world.faults.set(&args.faults).map_err(|problem| Failure::Input(format!("--faults: {problem}")))?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await.map_err(|error| {
-        Failure::Input(format!("127.0.0.1:{}: {error}: choose another --port, or 0 for a free one", args.port))
+        Failure::Input(format!(
+            "127.0.0.1:{}: {error}: choose another --port, or 0 for a free one",
+            args.port
+        ))
     })?;
     let port = listener.local_addr().map_err(Failure::failed)?.port();
     println!("{}", demo::config(port));
@@ -31,7 +34,9 @@ pub async fn simulate(args: SimulateArgs) -> Result<(), Failure> {
         args.day,
         terminal::link(&format!("http://127.0.0.1:{port}"))
     ));
-    terminal::notice("what it received: GET /received; levers: POST /control/day?day=N, POST /control/faults");
+    terminal::notice(
+        "what it received: GET /received; levers: POST /control/day?day=N, POST /control/faults",
+    );
     tokio::select! {
         served = simulators::serve(world, listener) => served.map_err(Failure::failed),
         _ = tokio::signal::ctrl_c() => Ok(()),

@@ -43,7 +43,8 @@ pub async fn sync(args: SyncArgs) -> Result<(), Failure> {
     let summary = before.summarise(&stack, dead).await.map_err(Failure::failed)?;
     stack.shutdown().await;
     report(&summary, args.json);
-    let failed: Vec<_> = summary.connectors.iter().filter(|c| matches!(c.verdict, "failed" | "none" | "running")).collect();
+    let failed: Vec<_> =
+        summary.connectors.iter().filter(|c| matches!(c.verdict, "failed" | "none" | "running")).collect();
     match failed.first() {
         Some(connector) => Err(Failure::Failed(format!(
             "{}: {}",
@@ -59,7 +60,9 @@ pub async fn sync(args: SyncArgs) -> Result<(), Failure> {
 async fn refusals(stack: &Stack) -> Vec<String> {
     let mut refused = Vec::new();
     for connector in &stack.services().config.connectors {
-        if let Err(error @ (SyncError::Unauthorized { .. } | SyncError::Config { .. })) = stack.check(connector).await {
+        if let Err(error @ (SyncError::Unauthorized { .. } | SyncError::Config { .. })) =
+            stack.check(connector).await
+        {
             refused.push(error.to_string());
         }
     }

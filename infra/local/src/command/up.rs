@@ -49,7 +49,10 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
     let port = listener.local_addr().map_err(Failure::failed)?.port();
     tokio::spawn(front::serve(Arc::new(pages), listener));
     terminal::title("vulnrelay");
-    terminal::done(&format!("open {}", terminal::link(&format!("http://127.0.0.1:{port}/login?token={token}"))));
+    terminal::done(&format!(
+        "open {}",
+        terminal::link(&format!("http://127.0.0.1:{port}/login?token={token}"))
+    ));
     if let Some(world) = &world {
         terminal::notice(&format!(
             "demo: {} hosts on simulated scanners; your own: vulnrelay up --config connectors.yaml",

@@ -9,7 +9,7 @@ use crate::support::*;
 fn manifest(findings: std::ops::Range<u64>) -> Manifest {
     let entry = |i: u64| {
         let hash = domain::digest(&i.to_be_bytes());
-        let state = if i % 3 == 0 { EntryState::Closing } else { EntryState::Open };
+        let state = if i.is_multiple_of(3) { EntryState::Closing } else { EntryState::Open };
         (hash, Entry { digest: hash.rotate_left(7), state })
     };
     Manifest { entries: findings.map(entry).collect() }

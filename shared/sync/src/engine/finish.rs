@@ -30,7 +30,8 @@ impl Engine {
             return Ok(());
         }
         let run = run_of(connector, &record);
-        let record = if record.verdict.is_some() { record } else { self.judge(connector, &run, record).await? };
+        let record =
+            if record.verdict.is_some() { record } else { self.judge(connector, &run, record).await? };
         if record.status == RunStatus::Held {
             tracing::warn!(connector = %connector.name, run = %run.id, reason = record.reason, "run is held");
             return Ok(());
@@ -40,13 +41,20 @@ impl Engine {
             let released = self.release(connector, &run, deadline).await?;
             let marked = released && self.mark_missing(connector, &run, &record, deadline).await?;
             if !marked {
-                return self.send(&SyncMessage::finish(run.connector.clone(), run.id), SignedDuration::ZERO).await;
+                return self
+                    .send(&SyncMessage::finish(run.connector.clone(), run.id), SignedDuration::ZERO)
+                    .await;
             }
         }
         self.end(connector, &run, &record).await
     }
 
-    async fn judge(&self, connector: &Connector, run: &Run, record: RunRecord) -> Result<RunRecord, SyncError> {
+    async fn judge(
+        &self,
+        connector: &Connector,
+        run: &Run,
+        record: RunRecord,
+    ) -> Result<RunRecord, SyncError> {
         let (state, _) = self.store.connector_state(&connector.name).await?;
         let reason = self.first_reason(connector, &record).await?;
         let (verdict, reason) = verdict(run, &record, &state, reason);
@@ -54,14 +62,17 @@ impl Engine {
         let closed: u64 = closings.iter().map(|(_, count)| u64::from(*count)).sum();
         let limit = close_limit(connector.close_limit_percent, state.open);
         let (status, reason) = if verdict == Verdict::Complete && closed > limit {
-            let reason = format!("would close {closed} findings, the limit is {limit}: approve it, or look at the scanner");
+            let reason = format!(
+                "would close {closed} findings, the limit is {limit}: approve it, or look at the scanner"
+            );
             (RunStatus::Held, Some(reason))
         } else {
             (RunStatus::Running, reason)
         };
         let closed = if verdict == Verdict::Complete { closed } else { 0 };
         tracing::info!(connector = %connector.name, run = %run.id, verdict = verdict.as_str(), closed, "run judged");
-        match self.store.judge_run(&connector.name, &run.id, verdict, status, reason.as_deref(), closed).await {
+        match self.store.judge_run(&connector.name, &run.id, verdict, status, reason.as_deref(), closed).await
+        {
             Ok(()) => {}
             // Judged by another delivery of the message: its verdict stands.
             Err(error) if error.is_conflict() => {}
@@ -72,12 +83,19 @@ impl Engine {
     }
 
     /// Why the first incomplete unit is incomplete.
-    async fn first_reason(&self, connector: &Connector, record: &RunRecord) -> Result<Option<String>, SyncError> {
+    async fn first_reason(
+        &self,
+        connector: &Connector,
+        record: &RunRecord,
+    ) -> Result<Option<String>, SyncError> {
         if record.failed == 0 && record.missing == 0 {
             return Ok(None);
         }
         let units = self.store.units(&connector.name, &record.id, None).await?;
-        let first = units.iter().find(|u| u.state == UnitState::Failed).or(units.iter().find(|u| u.missing.is_some()));
+        let first = units
+            .iter()
+            .find(|u| u.state == UnitState::Failed)
+            .or(units.iter().find(|u| u.missing.is_some()));
         Ok(first.and_then(|unit| Some(format!("{}: {}", unit.id, unit.missing.as_ref()?))))
     }
 
@@ -113,13 +131,17 @@ impl Engine {
             return Ok(true);
         }
         let (state, _) = self.store.connector_state(&connector.name).await?;
-        let Some((previous, _)) = state.last_full.filter(|(previous, _)| *previous != run.id) else { return Ok(true) };
+        let Some((previous, _)) = state.last_full.filter(|(previous, _)| *previous != run.id) else {
+            return Ok(true);
+        };
         let before = self.store.hosts(&connector.name, &previous).await?;
         let now = self.store.hosts(&connector.name, &run.id).await?;
         let missing: Vec<_> = before.difference(&now).collect();
         for batch in missing.chunks(SIGHTINGS_PER_MESSAGE) {
-            let sightings: Vec<_> =
-                batch.iter().map(|native| domain::SightingId::new(run.connector.clone(), native.as_str())).collect();
+            let sightings: Vec<_> = batch
+                .iter()
+                .map(|native| domain::SightingId::new(run.connector.clone(), native.as_str()))
+                .collect();
             for sighting in &sightings {
                 self.store.miss_sighting(sighting, &run.id).await?;
             }
@@ -146,7 +168,11 @@ impl Engine {
             state.watermark = Some(run.started_at);
             if run.mode == Mode::Full {
                 state.last_full = Some((run.id.clone(), run.started_at));
-                state.remember(HistoryEntry { run: run.id.clone(), hosts: counts.hosts, received: counts.received });
+                state.remember(HistoryEntry {
+                    run: run.id.clone(),
+                    hosts: counts.hosts,
+                    received: counts.received,
+                });
             }
             if state.introduced_at.is_none() {
                 state.introduced_at = Some(self.clock.now());
@@ -190,7 +216,12 @@ fn close_limit(percent: u8, open: i64) -> u64 {
 }
 
 /// Whether a run can be believed, and why not.
-fn verdict(run: &Run, record: &RunRecord, state: &ConnectorState, reason: Option<String>) -> (Verdict, Option<String>) {
+fn verdict(
+    run: &Run,
+    record: &RunRecord,
+    state: &ConnectorState,
+    reason: Option<String>,
+) -> (Verdict, Option<String>) {
     let counts = &record.counts;
     if record.failed > 0 && record.failed >= record.units && counts.received == 0 && counts.hosts == 0 {
         return (Verdict::Failed, reason);
@@ -270,7 +301,9 @@ mod tests {
 
     #[test]
     fn a_sharp_drop_is_suspicious_and_a_small_one_is_not() {
-        let judge = |hosts, received| verdict(&run(Mode::Full), &record(2, 0, hosts, received), &history(100, 4_000), None).0;
+        let judge = |hosts, received| {
+            verdict(&run(Mode::Full), &record(2, 0, hosts, received), &history(100, 4_000), None).0
+        };
         assert_eq!(judge(100, 1_900), Verdict::Suspicious);
         assert_eq!(judge(49, 4_000), Verdict::Suspicious);
         assert_eq!(judge(60, 2_400), Verdict::Complete);
@@ -284,7 +317,9 @@ mod tests {
 
     #[test]
     fn one_failed_unit_makes_it_partial_all_make_it_failed() {
-        let judge = |failed, hosts| verdict(&run(Mode::Full), &record(4, failed, hosts, hosts), &history(1, 1), None).0;
+        let judge = |failed, hosts| {
+            verdict(&run(Mode::Full), &record(4, failed, hosts, hosts), &history(1, 1), None).0
+        };
         assert_eq!(judge(1, 30), Verdict::Partial);
         assert_eq!(judge(4, 0), Verdict::Failed);
     }

@@ -210,7 +210,12 @@ struct HostOutcome {
     rules: BTreeSet<RuleId>,
 }
 
-async fn write_host(engine: &Engine, run: &Run, native: String, buffered: Buffered) -> Result<HostOutcome, SyncError> {
+async fn write_host(
+    engine: &Engine,
+    run: &Run,
+    native: String,
+    buffered: Buffered,
+) -> Result<HostOutcome, SyncError> {
     let sighting = SightingId::new(run.connector.clone(), native);
     for attempt in 0..TRIES {
         // The first look may be stale: every write is conditional, so that a stale look is noticed and repeated.

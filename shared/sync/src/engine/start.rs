@@ -19,7 +19,9 @@ impl Engine {
         let now = self.clock.now();
         if let Some(active) = state.active.clone() {
             match self.store.run(&connector.name, &active).await? {
-                Some((record, _)) if record.status == RunStatus::Held && record.started_at + HELD_FOR < now => {
+                Some((record, _))
+                    if record.status == RunStatus::Held && record.started_at + HELD_FOR < now =>
+                {
                     // Nobody approved. Its closings stay pending, and a later run proposes them again.
                     state.active = None;
                 }
@@ -98,7 +100,9 @@ impl Engine {
         {
             let counts = store::RunCounts::default();
             let reason = error.to_string();
-            self.store.end_unit(&connector.name, &run.id, &unit, UnitState::Failed, Some(&reason), &counts).await?;
+            self.store
+                .end_unit(&connector.name, &run.id, &unit, UnitState::Failed, Some(&reason), &counts)
+                .await?;
         }
         Ok(self.store.mark_planned(&connector.name, &run.id).await?)
     }

@@ -65,7 +65,9 @@ impl Engine {
                 self.finish_if_last(connector, &run, planned).await
             }
             Ok(Next::Later(at, unit)) => {
-                self.store.postpone_unit(&connector.name, &run.id, &stored, &unit.work, at, stored.failures).await?;
+                self.store
+                    .postpone_unit(&connector.name, &run.id, &stored, &unit.work, at, stored.failures)
+                    .await?;
                 let delay = at.duration_since(self.clock.now());
                 self.send(&message(&run, &unit.id), delay).await
             }
@@ -123,20 +125,26 @@ impl Engine {
         }
         let now = self.clock.now();
         if let SyncError::Throttled { until, .. } = &error {
-            self.store.postpone_unit(&connector.name, &run.id, unit, &unit.work, *until, unit.failures).await?;
+            self.store
+                .postpone_unit(&connector.name, &run.id, unit, &unit.work, *until, unit.failures)
+                .await?;
             return self.send(&message(run, &unit.id), until.duration_since(now)).await;
         }
         let failures = unit.failures + 1;
         tracing::warn!(connector = %connector.name, run = %run.id, unit = %unit.id, failures, %error, "unit failed");
         if error.is_transient() && failures < self.options.max_failures {
             let pause = self.options.retry_pause * 2_i32.pow(failures - 1);
-            self.store.postpone_unit(&connector.name, &run.id, unit, &unit.work, now + pause, failures).await?;
+            self.store
+                .postpone_unit(&connector.name, &run.id, unit, &unit.work, now + pause, failures)
+                .await?;
             return self.send(&message(run, &unit.id), pause).await;
         }
         let reason = error.to_string();
         let counts = store::RunCounts::default();
-        let ended =
-            self.store.end_unit(&connector.name, &run.id, unit, UnitState::Failed, Some(&reason), &counts).await;
+        let ended = self
+            .store
+            .end_unit(&connector.name, &run.id, unit, UnitState::Failed, Some(&reason), &counts)
+            .await;
         match ended {
             Ok(()) => self.finish_if_last(connector, run, true).await,
             Err(error) => Err(error.into()),
@@ -150,7 +158,8 @@ impl Engine {
             record.pending == 0 && (planned || whole) && record.status == RunStatus::Running
         });
         if over {
-            self.send(&SyncMessage::finish(connector.name.clone(), run.id.clone()), SignedDuration::ZERO).await?;
+            self.send(&SyncMessage::finish(connector.name.clone(), run.id.clone()), SignedDuration::ZERO)
+                .await?;
         }
         Ok(())
     }
