@@ -220,11 +220,11 @@ fn rules_of(said: &BTreeMap<SightingId, Said>) -> BTreeSet<(Scanner, RuleId)> {
         .collect()
 }
 
+/// Uses of CVEs by vulnerabilities.
+type Uses = Vec<(CveId, VulnId)>;
+
 /// Which CVEs open vulnerabilities use from now on, and which no longer.
-fn cve_uses(
-    known: &BTreeMap<VulnId, Vulnerability>,
-    changed: &[Vulnerability],
-) -> (Vec<(CveId, VulnId)>, Vec<(CveId, VulnId)>) {
+fn cve_uses(known: &BTreeMap<VulnId, Vulnerability>, changed: &[Vulnerability]) -> (Uses, Uses) {
     use domain::Status::{Fixed, Gone};
     let uses = |v: &Vulnerability| -> BTreeSet<CveId> {
         if matches!(v.status, Fixed | Gone) { BTreeSet::new() } else { v.cves.iter().cloned().collect() }

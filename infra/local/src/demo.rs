@@ -98,9 +98,7 @@ pub async fn live(
         world.clock.set_day(day);
         let morning = world.clock.at(day) + HOUR;
         clock.hold(if day == today { Timestamp::now() } else { morning });
-        for entry in [(queue::QueueName::Intel.as_str(), INTEL_START.to_owned())] {
-            stack.send(entry.0, &entry.1)?;
-        }
+        stack.send(queue::QueueName::Intel.as_str(), INTEL_START)?;
         drain(&sources, clock, world).await?;
         for connector in &stack.services().config.connectors {
             stack
