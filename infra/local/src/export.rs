@@ -67,11 +67,9 @@ pub async fn export(store: &Store, stable: bool, out: &mut impl Write) -> Result
                     }
                 }
                 ExportItem::Delivery(delivery) => {
-                    add(
-                        3,
-                        format!("{} {}", delivery.receiver, delivery.key),
-                        &delivery_line(&delivery, stable),
-                    );
+                    let key = if stable && is_summary(&delivery) { &delivery.subject } else { &delivery.key };
+                    let key = format!("{} {key}", delivery.receiver);
+                    add(3, key, &delivery_line(&delivery, stable));
                 }
             }
         }
@@ -138,14 +136,22 @@ async fn findings(store: &Store, vulnerability: &Vulnerability, stable: bool) ->
     Ok(Value::Array(lines))
 }
 
+/// The key of a first run's summary names the run, and with it the time it began.
+fn is_summary(delivery: &Delivery) -> bool {
+    delivery.subject.starts_with("First sync")
+}
+
 fn delivery_line(delivery: &Delivery, stable: bool) -> Value {
     let mut value = tagged("delivery", delivery);
     if stable {
         remove(&mut value, &VOLATILE);
         remove(&mut value, &["answer", "reference"]);
-        // The key of a run's summary names the run, and with it the time it began.
-        if delivery.subject.starts_with("First sync") {
+        if is_summary(delivery) {
             remove(&mut value, &["key"]);
+        }
+        // What is closed is named by the id that the tracker gave.
+        if let Some(reference) = &delivery.reference {
+            value["subject"] = json!(delivery.subject.replace(reference.as_str(), "the ticket"));
         }
     }
     value

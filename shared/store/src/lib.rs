@@ -38,5 +38,5 @@ pub use runs::{
     ConnectorState, HistoryEntry, RunCounts, RunRecord, RunStatus, UnitRecord, UnitState, Verdict,
 };
 pub use schema::create_table;
-pub use statements::{Link, SightingState, Stated};
+pub use statements::{Link, SightingState, Stated, Tally};
 pub use table::Store;

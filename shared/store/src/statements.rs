@@ -29,6 +29,8 @@ pub struct SightingState {
     pub manifest: Manifest,
     /// Revision of the manifest; `None`: none yet.
     pub manifest_rev: Option<u64>,
+    /// What the unit that last wrote the manifest has counted.
+    pub tally: Option<Tally>,
     /// Its asset, once `score` has found it.
     pub link: Option<Link>,
 }
@@ -38,6 +40,26 @@ impl SightingState {
     pub fn is_unscored(&self) -> bool {
         self.rev.is_some() && self.link.as_ref().is_none_or(|link| link.scored < self.seq)
     }
+}
+
+/// What a unit has counted on one host, in all its attempts: an attempt that died has written, and the next one finds
+/// that unchanged. Kept with the manifest, so that it is true whenever the manifest is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// The run.
+    pub run: RunId,
+    /// The unit of it.
+    pub unit: String,
+    /// Findings written.
+    pub written: u64,
+    /// Findings seen open for the first time.
+    pub opened: u64,
+    /// Of those, critical ones.
+    pub critical: u64,
+    /// Of those, high ones.
+    pub high: u64,
+    /// Findings seen again.
+    pub reopened: u64,
 }
 
 /// The asset that a sighting belongs to.
@@ -99,6 +121,7 @@ impl Store {
         let first = keys::manifest(id, 0).sk;
         if let Some(head) = pieces.iter().find(|item| sort_key(item) == first) {
             state.manifest_rev = number(head, "rev");
+            state.tally = text(head, "tally").and_then(|json| serde_json::from_str(json).ok());
             let count = number(head, "pieces").unwrap_or(1);
             for piece in 0..count {
                 let sk = keys::manifest(id, piece).sk;
@@ -194,6 +217,9 @@ impl Store {
         let item = |packed| Item::from([("m".to_owned(), bytes(packed)), ("rev".into(), n(rev))]);
         let mut rest = pieces.into_iter();
         let mut first = item(rest.next().unwrap_or_default());
+        if let Some(tally) = &state.tally {
+            first.insert("tally".into(), s(serde_json::to_string(tally).unwrap_or_default()));
+        }
         let condition = Condition::revision(state.manifest_rev);
         if count == 1 {
             return self.put(&keys::manifest(id, 0), first, Some(condition)).await;

@@ -2,17 +2,22 @@
 
 use serde_json::{Value, json};
 
-/// Tickets as sorted lines.
+/// Tickets as sorted lines, without the ids that the tracker gave and without times. The description tells what was
+/// known when the ticket was created, which is later when the first try was lost.
 pub fn tickets(tickets: &[Value]) -> Vec<String> {
     let mut lines: Vec<String> = tickets
         .iter()
         .map(|ticket| {
-            let comments: Vec<&str> =
-                ticket["comments"].as_array().into_iter().flatten().filter_map(|c| c["text"].as_str()).collect();
+            let comments: Vec<&str> = ticket["comments"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|c| c["text"].as_str())
+                .collect();
             let line = json!({
                 "summary": ticket["summary"], "labels": ticket["labels"], "status": ticket["status"],
                 "project": ticket["project"], "issuetype": ticket["issuetype"],
-                "description": ticket["description"], "properties": ticket["properties"], "comments": comments,
+                "properties": ticket["properties"], "comments": comments,
             });
             dates(&line.to_string())
         })

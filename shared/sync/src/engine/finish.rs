@@ -26,6 +26,10 @@ const HISTORY_MIN: u64 = 10;
 impl Engine {
     pub(super) async fn finish(&self, connector: &Connector, run: &RunId) -> Result<(), SyncError> {
         let Some((record, planned)) = self.store.run(&connector.name, run).await? else { return Ok(()) };
+        if record.status == RunStatus::Done {
+            // Ended before; what was to be sent then may have been lost.
+            return self.tell_end(connector, run, &record.intents).await;
+        }
         if record.status != RunStatus::Running || record.pending > 0 || !planned {
             return Ok(());
         }
@@ -158,7 +162,6 @@ impl Engine {
         if state.active.as_ref() != Some(&run.id) {
             return Ok(());
         }
-        let again = std::mem::take(&mut state.again);
         state.active = None;
         let counts = &record.counts;
         let grown = counts.opened + counts.reopened;
@@ -180,15 +183,27 @@ impl Engine {
             }
         }
         self.store.end_run(&connector.name, (&state, rev), &run.id, self.clock.now(), &intents).await?;
+        self.tell_end(connector, &run.id, &intents).await
+    }
+
+    /// Sends what the end of a run brings. Until it is done, the intents stay with the run, and the wish for another
+    /// run with the connector.
+    async fn tell_end(
+        &self,
+        connector: &Connector,
+        run: &RunId,
+        intents: &BTreeMap<String, String>,
+    ) -> Result<(), SyncError> {
         let messages = intents
             .keys()
             .map(|key| {
-                let target = EffectTarget::Run { connector: connector.name.clone(), run: run.id.clone() };
+                let target = EffectTarget::Run { connector: connector.name.clone(), run: run.clone() };
                 Outgoing::now(&EffectMessage { target, intent: key.clone() })
             })
             .collect::<Result<Vec<_>, _>>()?;
         self.queue.send_all(QueueName::Notify, messages).await?;
-        if again {
+        let (state, _) = self.store.connector_state(&connector.name).await?;
+        if state.again && state.active.is_none() {
             let start = SyncMessage::start(connector.name.clone(), Trigger::Webhook);
             self.send(&start, SignedDuration::ZERO).await?;
         }

@@ -7,7 +7,7 @@ use domain::vulnerability::{Closing, Evidence, Statement};
 use domain::{Finding, FindingState, Host, Rule, RuleId, Severity, SightingId};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use store::{Entry, EntryState, RuleBook, RunCounts, SightingState, StoreError};
+use store::{Entry, EntryState, RuleBook, RunCounts, SightingState, StoreError, Tally};
 
 use super::{Deadline, Engine};
 use crate::error::SyncError;
@@ -46,6 +46,8 @@ pub(super) struct EngineSink<'a> {
     seen_rules: BTreeSet<(RuleId, u64)>,
     book: RuleBook,
     seen_hosts: BTreeSet<String>,
+    /// Hosts that this attempt has compared.
+    compared: BTreeSet<SightingId>,
     counts: RunCounts,
 }
 
@@ -62,6 +64,7 @@ impl<'a> EngineSink<'a> {
             seen_rules: BTreeSet::new(),
             book: RuleBook::new(engine.kind),
             seen_hosts: BTreeSet::new(),
+            compared: BTreeSet::new(),
             counts: RunCounts::default(),
         }
     }
@@ -85,9 +88,9 @@ impl<'a> EngineSink<'a> {
         self.flush_rules().await?;
         let hosts = std::mem::take(&mut self.hosts);
         self.buffered_findings = 0;
-        let (engine, run) = (self.engine, self.run);
+        let (engine, run, unit) = (self.engine, self.run, self.unit);
         let outcomes: Vec<HostOutcome> = stream::iter(hosts)
-            .map(|(native, buffered)| write_host(engine, run, native, buffered))
+            .map(|(native, buffered)| write_host(engine, (run, unit), native, buffered))
             .buffer_unordered(PARALLEL_HOSTS)
             .try_collect()
             .await?;
@@ -95,6 +98,13 @@ impl<'a> EngineSink<'a> {
         let mut waiting = BTreeMap::new();
         for outcome in outcomes {
             self.counts = add(self.counts, outcome.counts);
+            // What an attempt that died has written is unchanged by now, and counts all the same.
+            if self.compared.insert(outcome.sighting.clone())
+                && let Some(earlier) = &outcome.earlier
+            {
+                self.counts = add(self.counts, counted_before(earlier));
+                self.counts.unchanged = self.counts.unchanged.saturating_sub(earlier.written);
+            }
             if outcome.unscored {
                 if outcome.rules.is_empty() {
                     unscored.push(outcome.sighting);
@@ -204,6 +214,8 @@ impl Sink for EngineSink<'_> {
 struct HostOutcome {
     sighting: SightingId,
     counts: RunCounts,
+    /// What this unit had counted on it before.
+    earlier: Option<Tally>,
     /// `score` has not seen the latest state.
     unscored: bool,
     /// Rules of its new and changed findings.
@@ -212,14 +224,14 @@ struct HostOutcome {
 
 async fn write_host(
     engine: &Engine,
-    run: &Run,
+    work: (&Run, &str),
     native: String,
     buffered: Buffered,
 ) -> Result<HostOutcome, SyncError> {
-    let sighting = SightingId::new(run.connector.clone(), native);
+    let sighting = SightingId::new(work.0.connector.clone(), native);
     for attempt in 0..TRIES {
         // The first look may be stale: every write is conditional, so that a stale look is noticed and repeated.
-        match compare_and_write(engine, run, &sighting, &buffered, attempt > 0).await {
+        match compare_and_write(engine, work, &sighting, &buffered, attempt > 0).await {
             Err(SyncError::Store(StoreError::Conflict { .. })) if attempt + 1 < TRIES => {
                 let pause = std::time::Duration::from_millis(10 << attempt);
                 tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
@@ -235,7 +247,7 @@ async fn write_host(
 /// sighting sees that it is not scored.
 async fn compare_and_write(
     engine: &Engine,
-    run: &Run,
+    (run, unit): (&Run, &str),
     sighting: &SightingId,
     buffered: &Buffered,
     consistent: bool,
@@ -263,15 +275,44 @@ async fn compare_and_write(
     } else if found.had_pending {
         engine.store.forget_closings(&run.connector, &run.id, &sighting.native).await?;
     }
+    let earlier = state.tally.take().filter(|tally| tally.run == run.id && tally.unit == unit);
     if found.manifest_changed {
+        state.tally = Some(tally(run, unit, earlier.as_ref(), &found.counts));
         engine.store.put_manifest(sighting, &state).await?;
     }
     Ok(HostOutcome {
         sighting: sighting.clone(),
         counts: found.counts,
+        earlier,
         unscored: state.is_unscored(),
         rules: found.rules,
     })
+}
+
+/// What a unit has counted on a host, after this time.
+fn tally(run: &Run, unit: &str, earlier: Option<&Tally>, counts: &RunCounts) -> Tally {
+    let before = earlier.map(counted_before).unwrap_or_default();
+    let sum = add(before, *counts);
+    Tally {
+        run: run.id.clone(),
+        unit: unit.to_owned(),
+        written: sum.written,
+        opened: sum.opened,
+        critical: sum.opened_critical,
+        high: sum.opened_high,
+        reopened: sum.reopened,
+    }
+}
+
+fn counted_before(tally: &Tally) -> RunCounts {
+    RunCounts {
+        written: tally.written,
+        opened: tally.opened,
+        opened_critical: tally.critical,
+        opened_high: tally.high,
+        reopened: tally.reopened,
+        ..RunCounts::default()
+    }
 }
 
 /// The difference between a report and what is known.
