@@ -282,7 +282,11 @@ async fn what_exceeds_the_budget_is_held_and_listed_and_created_in_the_next_hour
     .await;
     work(&ticket, &message(&first, &key)).await;
     assert_eq!(issues(&bench)[0]["status_category"], "done");
-    assert!(drain(&bench, &ticket).await >= 3, "several delays of the queue until the hour is over");
+    // The sweep asks again; before the hour is over it is still held.
+    work(&ticket, &over).await;
+    assert_eq!(issues(&bench).len(), 1);
+    bench.pass(3_600);
+    work(&ticket, &over).await;
     assert_eq!(issues(&bench).len(), 2);
     assert_eq!(linked(&bench, &second).await.unwrap().key, "SEC-2");
 }
