@@ -54,7 +54,7 @@ async fn pytenable_sees_what_our_client_sees() {
     .unwrap();
     let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
     let findings: u64 = seen["vulns"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
-    assert!(seen["vulns"]["open"].as_u64() > Some(0) && seen["vulns"]["fixed"].as_u64() > Some(0), "{seen}");
+    assert!(seen["vulns"]["OPEN"].as_u64() > Some(0) && seen["vulns"]["FIXED"].as_u64() > Some(0), "{seen}");
     assert_eq!(findings, run.counts.received, "{seen}");
     assert_eq!(seen["assets"].as_u64(), Some(run.counts.hosts), "{seen}");
     assert_eq!(run.counts.refused, 0);

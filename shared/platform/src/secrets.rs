@@ -12,6 +12,10 @@ use crate::clock::Clock;
 /// A rotated secret is noticed after this time, or at once when a system refuses the old one.
 const KEPT: SignedDuration = SignedDuration::from_mins(5);
 
+/// Answers of Secrets Manager that stay the same until a person changes something.
+const REFUSALS: [&str; 4] =
+    ["AccessDeniedException", "DecryptionFailure", "InvalidParameterException", "InvalidRequestException"];
+
 /// A secret that could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
@@ -21,6 +25,14 @@ pub enum SecretError {
         /// Name in Secrets Manager.
         secret: String,
         /// What it said.
+        problem: String,
+    },
+    /// Secrets Manager was out of reach or too busy: the same request may work later.
+    #[error("secret {secret} cannot be read now: {problem}")]
+    Unreachable {
+        /// Name in Secrets Manager.
+        secret: String,
+        /// What happened.
         problem: String,
     },
     /// The secret has no such key.
@@ -96,12 +108,19 @@ impl Secrets {
         }
         let secret = format!("{}{owner}", self.prefix);
         let answer = self.client.get_secret_value().secret_id(&secret).send().await.map_err(|error| {
-            let problem = match error.as_service_error() {
-                Some(e) if e.is_resource_not_found_exception() => "it does not exist: create it".to_owned(),
-                Some(e) => e.to_string(),
-                None => aws_sdk_secretsmanager::error::DisplayErrorContext(&error).to_string(),
-            };
-            SecretError::Unavailable { secret: secret.clone(), problem }
+            let secret = secret.clone();
+            match error.as_service_error() {
+                Some(e) if e.is_resource_not_found_exception() => {
+                    SecretError::Unavailable { secret, problem: "it does not exist: create it".to_owned() }
+                }
+                Some(e) if REFUSALS.contains(&e.meta().code().unwrap_or_default()) => {
+                    SecretError::Unavailable { secret, problem: e.to_string() }
+                }
+                _ => {
+                    let problem = aws_sdk_secretsmanager::error::DisplayErrorContext(&error).to_string();
+                    SecretError::Unreachable { secret, problem }
+                }
+            }
         })?;
         let object: BTreeMap<String, String> =
             serde_json::from_str(answer.secret_string().unwrap_or_default())

@@ -469,6 +469,18 @@ impl Store {
         self.update(&keys::run(connector, run), &update, condition, &[("#state", "state")], values).await
     }
 
+    /// Sets the number of hosts of a run: its units have each counted those they saw, some more than once.
+    pub async fn count_hosts(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        hosts: u64,
+    ) -> Result<(), StoreError> {
+        let values = vec![(":h", n(hosts))];
+        self.update(&keys::run(connector, run), "SET hosts = :h", Some("attribute_exists(pk)"), &[], values)
+            .await
+    }
+
     /// Lets a held run go on. A conflict means that it is not held.
     pub async fn approve_run(
         &self,

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::policy::{Auth, Connector};
-use platform::{Secrets, Services};
+use platform::{SecretError, Secrets, Services};
 use queue::{SyncMessage, handle_batch};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -35,9 +35,14 @@ impl Credentials {
     /// Reads what `auth` names from the secret of `owner`.
     pub async fn read(secrets: &Secrets, owner: &str, auth: &Auth) -> Result<Self, SyncError> {
         let secret = async |text: &str| {
-            secrets.resolve(owner, text).await.map_err(|error| SyncError::Config {
-                field: format!("{owner}.auth"),
-                problem: error.to_string(),
+            secrets.resolve(owner, text).await.map_err(|error| match error {
+                SecretError::Unreachable { secret, problem } => SyncError::Unreachable {
+                    system: owner.to_owned(),
+                    what: format!("secret {secret}"),
+                    detail: problem,
+                    sent: false,
+                },
+                error => SyncError::Config { field: format!("{owner}.auth"), problem: error.to_string() },
             })
         };
         Ok(match auth {

@@ -57,8 +57,10 @@ impl Engine {
         &self,
         connector: &Connector,
         run: &Run,
-        record: RunRecord,
+        mut record: RunRecord,
     ) -> Result<RunRecord, SyncError> {
+        record.counts.hosts = self.store.hosts(&connector.name, &run.id).await?.len() as u64;
+        self.store.count_hosts(&connector.name, &run.id, record.counts.hosts).await?;
         let (state, _) = self.store.connector_state(&connector.name).await?;
         let reason = self.first_reason(connector, &record).await?;
         let (verdict, reason) = verdict(run, &record, &state, reason);

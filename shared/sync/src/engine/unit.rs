@@ -89,6 +89,8 @@ impl Engine {
         let units: Vec<_> = more.into_iter().map(|unit| (unit.id, unit.work)).collect();
         // New units before the end of this one: the run is never without pending units too early.
         self.store.add_units(&connector.name, &run.id, &units).await?;
+        // Their messages too: an ended unit is not worked again, so nobody would miss them.
+        self.send_units(run, ids).await?;
         if let Some(announced) = proof.announced {
             counts.announced = announced;
             counts.arrived = proof.received;
@@ -108,7 +110,7 @@ impl Engine {
             }
             Err(error) => return Err(error.into()),
         }
-        self.send_units(run, ids).await
+        Ok(())
     }
 
     /// A failed unit is tried again after a pause, and given up after too many failures: then the run is partial.
