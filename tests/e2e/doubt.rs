@@ -15,10 +15,10 @@ use webhook::{SIGNATURE_HEADER, TIMESTAMP_HEADER, Webhook, sign};
 use crate::site::lines::difference;
 use crate::site::{Setup, Site};
 
-/// Small pages, so that an estate has several.
 /// What the demo's channel is told.
 pub const TOLD: &str = "[first_sync, exploited, overdue, approaching]";
 
+/// Small pages, so that an estate has several.
 fn pages(size: usize) -> Setup {
     Setup::new(size).edit("page_size: 20", "page_size: 2").edit("page_size: 100", "page_size: 50")
 }
