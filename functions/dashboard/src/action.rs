@@ -54,7 +54,7 @@ impl Dashboard {
         let page = match route {
             Route::Decide => self.decide(name(0), name(1), request.body()?, caller).await?,
             Route::Approve => self.approve(name(0), name(1), caller).await?,
-            Route::Sync => self.sync(name(0)).await?,
+            Route::Sync => self.sync(name(0), caller).await?,
             _ => return Err(Problem::NotFound),
         };
         Ok(if request.is_form() {
@@ -109,9 +109,11 @@ impl Dashboard {
         Ok(format!("/runs?connector={connector}"))
     }
 
-    async fn sync(&self, connector: &str) -> Result<String, Problem> {
+    async fn sync(&self, connector: &str, caller: &Caller) -> Result<String, Problem> {
         let (connector, queue) = self.known_connector(connector)?;
-        self.tell(queue, &SyncMessage::start(connector.clone(), Trigger::Full)).await?;
+        // Two wishes of one person are at different times.
+        let request = format!("{} at {}", caller.name, self.now());
+        self.tell(queue, &SyncMessage::start(connector.clone(), Trigger::Full, request)).await?;
         Ok(format!("/runs?connector={connector}"))
     }
 

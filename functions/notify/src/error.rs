@@ -6,9 +6,9 @@ pub enum NotifyError {
     /// The table failed.
     #[error(transparent)]
     Store(#[from] store::StoreError),
-    /// The queue failed.
+    /// The delivery could not be reserved or come back to.
     #[error(transparent)]
-    Queue(#[from] queue::QueueError),
+    Effect(#[from] platform::EffectError),
     /// The intent names a channel that cannot be one.
     #[error("an intent names an impossible channel: {0}")]
     Channel(#[from] domain::InvalidId),

@@ -25,9 +25,9 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::ConnectorName;
 use domain::policy::{Channel, Config};
 use domain::vulnerability::{Announced, Asset, Effect, NotifyEvent};
-use jiff::{SignedDuration, Timestamp};
-use platform::{Clock, Secrets, Services};
-use queue::{EffectMessage, EffectTarget, Outgoing, Queue, QueueName};
+use jiff::SignedDuration;
+use platform::{Clock, Effects, Secrets, Services};
+use queue::{EffectMessage, EffectTarget, QueueName};
 use store::{Delivery, DeliveryState, Reservation, RunRecord, Store};
 
 pub use error::NotifyError;
@@ -42,13 +42,11 @@ const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 const LEASE: SignedDuration = SignedDuration::from_mins(2);
 /// Longest time without a byte of an answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Tries of a reservation that met another one.
-const RESERVE_TRIES: u32 = 5;
 
 /// The function.
 pub struct Notify {
     store: Store,
-    queue: Queue,
+    effects: Effects,
     secrets: Secrets,
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
@@ -81,8 +79,9 @@ impl Wish {
 impl Notify {
     /// The function on these services. The queue needs the address of [`QueueName::Notify`].
     pub fn new(services: &Services) -> Self {
-        let Services { store, queue, secrets, clock, config, .. } = services.clone();
-        Self { store, queue, secrets, clock, config, timeout: TIMEOUT }
+        let effects = Effects::new(services, QueueName::Notify);
+        let Services { store, secrets, clock, config, .. } = services.clone();
+        Self { store, effects, secrets, clock, config, timeout: TIMEOUT }
     }
 
     /// The same with another longest time without a byte of an answer. A whole post may take twice that.
@@ -105,9 +104,11 @@ impl Notify {
         let receiver: ConnectorName = wish.channel().parse()?;
         let channel = self.config.channels.iter().find(|channel| channel.name == receiver);
         let budget = channel.map_or(u32::MAX, |channel| channel.messages_per_hour);
-        match self.reserve(&receiver, &message.intent, &wish.subject(), budget).await? {
+        match self.effects.reserve(&receiver, &message.intent, &wish.subject(), LEASE, budget).await? {
             Reservation::Ended(_) => self.confirm(message).await,
-            Reservation::Busy(until) => self.later(message, until).await,
+            Reservation::Busy { until, asked } => {
+                Ok(self.effects.come_back(message, &receiver, until, asked).await?)
+            }
             // The intent stays, and the sweep of unconfirmed intents asks again: a message that kept itself going
             // beside the sweep would only multiply.
             Reservation::Held(_) => Ok(()),
@@ -146,27 +147,6 @@ impl Notify {
             }
             EffectTarget::Vulnerability { .. } => {
                 Err(NotifyError::NotOurs { intent: message.intent.clone() })
-            }
-        }
-    }
-
-    /// Two messages of one intent, or of one channel, can meet in the reservation: whoever loses looks again.
-    async fn reserve(
-        &self,
-        receiver: &ConnectorName,
-        key: &str,
-        subject: &str,
-        budget: u32,
-    ) -> Result<Reservation, NotifyError> {
-        let mut tries = 1;
-        loop {
-            let now = self.clock.now();
-            match self.store.reserve_delivery(receiver, key, subject, now, LEASE, budget).await {
-                Err(error) if error.is_conflict() && tries < RESERVE_TRIES => {
-                    tokio::time::sleep(Duration::from_millis(20) * tries).await;
-                    tries += 1;
-                }
-                other => return Ok(other?),
             }
         }
     }
@@ -250,7 +230,7 @@ impl Notify {
         }
         self.store.end_delivery(&delivery, rev).await?;
         match delivery.lease_until {
-            Some(until) => self.later(message, until).await,
+            Some(until) => Ok(self.effects.come_back(message, &delivery.receiver, until, None).await?),
             None => self.confirm(message).await,
         }
     }
@@ -265,12 +245,5 @@ impl Notify {
             EffectTarget::Vulnerability { .. } => {}
         }
         Ok(())
-    }
-
-    /// Sends the same message again for a later time. The queue's longest delay is shorter than some waits: who comes
-    /// early is sent on.
-    async fn later(&self, message: &EffectMessage, until: Timestamp) -> Result<(), NotifyError> {
-        let delay = until.duration_since(self.clock.now()).max(SignedDuration::from_secs(1));
-        Ok(self.queue.send(QueueName::Notify, Outgoing::after(message, delay)?).await?)
     }
 }

@@ -8,13 +8,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::AssetId;
+use domain::{AssetId, ConnectorName, RunId};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use platform::{Clock, Services};
-use queue::{Outgoing, Queue, QueueError, QueueName, ScoreMessage};
+use queue::{EffectMessage, Outgoing, Queue, QueueError, QueueName, ScoreMessage};
 use serde::Serialize;
-use store::{Store, StoreError};
+use store::{Due, Store, StoreError};
 
 /// Assets in one message to `score`.
 const ASSETS_PER_MESSAGE: usize = 25;
@@ -41,6 +41,8 @@ pub struct Pass {
     pub days: u32,
     /// Assets with something due.
     pub assets: usize,
+    /// Runs with notifications that nobody has confirmed.
+    pub runs: usize,
 }
 
 /// The function.
@@ -66,13 +68,17 @@ impl Sla {
         let mut pass = Pass::default();
         let mut begin = None;
         while day <= today {
-            let assets = self.store.due_assets(day, now).await?;
-            if !assets.is_empty() && begin.is_none() {
+            let due = self.store.due(day, now).await?;
+            if due != Due::default() && begin.is_none() {
                 begin = Some(day);
             }
             pass.days += 1;
-            pass.assets += assets.len();
-            self.send(&assets).await?;
+            pass.assets += due.assets.len();
+            pass.runs += due.runs.len();
+            self.send(&due.assets).await?;
+            for (connector, run) in &due.runs {
+                self.ask_again(connector, run).await?;
+            }
             let Ok(next) = day.tomorrow() else { break };
             day = next;
         }
@@ -80,7 +86,7 @@ impl Sla {
         if noted.as_deref() != Some(begin.as_str()) {
             self.store.put_note(NOTE, &begin).await?;
         }
-        tracing::info!(days = pass.days, assets = pass.assets, "timers looked at");
+        tracing::info!(days = pass.days, assets = pass.assets, runs = pass.runs, "timers looked at");
         Ok(pass)
     }
 
@@ -91,6 +97,17 @@ impl Sla {
             .map(|part| Outgoing::now(&ScoreMessage { sightings: vec![], assets: part.to_vec() }))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(self.queue.send_all(QueueName::Score, messages).await?)
+    }
+
+    /// The notifications of a run are decided on by nobody but the run itself: they are asked for again as they are.
+    async fn ask_again(&self, connector: &ConnectorName, run: &RunId) -> Result<(), SlaError> {
+        let Some((record, _)) = self.store.run(connector, run).await? else { return Ok(()) };
+        let messages = record
+            .intents
+            .into_keys()
+            .map(|intent| Outgoing::now(&EffectMessage::of_run(connector, run, intent)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(self.queue.send_all(QueueName::Notify, messages).await?)
     }
 }
 

@@ -11,6 +11,9 @@ pub enum TicketError {
     /// The queue failed.
     #[error(transparent)]
     Queue(#[from] queue::QueueError),
+    /// The delivery could not be reserved or come back to.
+    #[error(transparent)]
+    Effect(#[from] platform::EffectError),
     /// An effect that was done before could not be looked at.
     #[error("the tracker failed: {0}")]
     Tracker(#[from] JiraError),

@@ -27,7 +27,7 @@ use domain::policy::{Config, Tracker};
 use domain::vulnerability::{Effect, Intent, TicketRef, TicketState};
 use domain::{ConnectorName, VulnId, Vulnerability};
 use jiff::{SignedDuration, Timestamp};
-use platform::{Clock, Secrets, Services};
+use platform::{Clock, Effects, Secrets, Services};
 use queue::{EffectMessage, EffectTarget, Outgoing, Queue, QueueError, QueueName, ScoreMessage};
 use store::{Delivery, DeliveryState, Reservation, Store};
 
@@ -46,13 +46,12 @@ const UNAUTHORIZED_PAUSE: SignedDuration = SignedDuration::from_mins(15);
 const CALLS: i32 = 4;
 /// Longest time without a byte of an answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Tries of a reservation that met another one.
-const RESERVE_TRIES: u32 = 5;
 
 /// The function.
 pub struct Ticket {
     store: Store,
     queue: Queue,
+    effects: Effects,
     secrets: Secrets,
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
@@ -63,8 +62,9 @@ impl Ticket {
     /// The function on these services. The queue needs the addresses of [`QueueName::Ticket`] and, to have a ticket
     /// closed at once that was created although it is no longer wanted, [`QueueName::Score`].
     pub fn new(services: &Services) -> Self {
+        let effects = Effects::new(services, QueueName::Ticket);
         let Services { store, queue, secrets, clock, config, .. } = services.clone();
-        Self { store, queue, secrets, clock, config, timeout: TIMEOUT }
+        Self { store, queue, effects, secrets, clock, config, timeout: TIMEOUT }
     }
 
     /// The same with another longest time without a byte of an answer. A whole call may take twice that.
@@ -117,7 +117,7 @@ impl Ticket {
         };
         let job = Job::new(message, id, vulnerability, wish, Some(intent));
         let lease = self.lease(tracker);
-        match self.reserve(&receiver, &job, lease, budget).await? {
+        match self.effects.reserve(&receiver, job.key(), &job.subject(), lease, budget).await? {
             Reservation::Ended(delivery) if delivery.state == DeliveryState::Sent => {
                 self.sent_before(&job, &delivery, tracker).await
             }
@@ -126,7 +126,9 @@ impl Ticket {
                 tracing::debug!(intent = %intent.key, state, "the delivery has ended, a person may replay it");
                 Ok(())
             }
-            Reservation::Busy(until) => self.later(message, until).await,
+            Reservation::Busy { until, asked } => {
+                Ok(self.effects.come_back(message, &receiver, until, asked).await?)
+            }
             // The intent stays, and the sweep of unconfirmed intents asks again: a message that kept itself going
             // beside the sweep would only multiply.
             Reservation::Held(_) => Ok(()),
@@ -198,9 +200,15 @@ impl Ticket {
                 DeliveryState::Held if delivery.lease_until.is_none() => continue,
                 DeliveryState::Sending | DeliveryState::Held => {}
             }
-            match self.reserve(&tracker.name, &job, self.lease(Some(tracker)), u32::MAX).await? {
+            let lease = self.lease(Some(tracker));
+            match self.effects.reserve(&tracker.name, job.key(), &job.subject(), lease, u32::MAX).await? {
                 Reservation::Ended(_) => {}
-                Reservation::Busy(until) | Reservation::Held(until) => self.later(message, until).await?,
+                Reservation::Busy { until, asked } => {
+                    self.effects.come_back(message, &tracker.name, until, asked).await?;
+                }
+                Reservation::Held(until) => {
+                    self.effects.come_back(message, &tracker.name, until, None).await?;
+                }
                 Reservation::Yours(delivery, rev) => {
                     let outcome = self.attempt(&job, tracker, &delivery).await;
                     self.end(&job, delivery, rev, outcome).await?;
@@ -219,28 +227,6 @@ impl Ticket {
     fn lease(&self, tracker: Option<&Tracker>) -> SignedDuration {
         let lag = tracker.map_or(SignedDuration::ZERO, |tracker| tracker.search_lag.duration());
         self.call().saturating_mul(CALLS).saturating_add(lag)
-    }
-
-    /// Two messages of one intent, or of one tracker, can meet in the reservation: whoever loses looks again.
-    async fn reserve(
-        &self,
-        receiver: &ConnectorName,
-        job: &Job<'_>,
-        lease: SignedDuration,
-        budget: u32,
-    ) -> Result<Reservation, TicketError> {
-        let subject = job.subject();
-        let mut tries = 1;
-        loop {
-            let now = self.clock.now();
-            match self.store.reserve_delivery(receiver, job.key(), &subject, now, lease, budget).await {
-                Err(error) if error.is_conflict() && tries < RESERVE_TRIES => {
-                    tokio::time::sleep(Duration::from_millis(20) * tries).await;
-                    tries += 1;
-                }
-                other => return Ok(other?),
-            }
-        }
     }
 
     /// Works the job; once more at once with fresh credentials if they were refused, because they may have been
@@ -320,7 +306,7 @@ impl Ticket {
             return if job.wish == Wish::Settle { self.decide_again(job).await } else { Ok(()) };
         }
         match lease_until {
-            Some(until) => self.later(job.message, until).await,
+            Some(until) => Ok(self.effects.come_back(job.message, &delivery.receiver, until, None).await?),
             None => Ok(()),
         }
     }
@@ -342,13 +328,6 @@ impl Ticket {
             }
             other => Ok(other?),
         }
-    }
-
-    /// Sends the same message again for a later time. The queue's longest delay is shorter than some waits: who comes
-    /// early is sent on.
-    async fn later(&self, message: &EffectMessage, until: Timestamp) -> Result<(), TicketError> {
-        let delay = until.duration_since(self.clock.now()).max(SignedDuration::from_secs(1));
-        Ok(self.queue.send(QueueName::Ticket, Outgoing::after(message, delay)?).await?)
     }
 }
 

@@ -187,7 +187,8 @@ impl Webhook {
             tracing::error!(source = %source.name, connector = %source.connector, "a push names no connector");
             return Err(Refusal::TryAgain);
         };
-        let start = SyncMessage::start(connector.name.clone(), Trigger::Webhook);
+        let request = format!("{} {digest}", source.name);
+        let start = SyncMessage::start(connector.name.clone(), Trigger::Webhook, request);
         let message = Outgoing::now(&start).map_err(|e| failed("cannot write a message")(&e))?;
         let sent = self.queue.send(QueueName::Sync(connector.scanner), message).await;
         sent.map_err(|e| failed("cannot start a pull for a push")(&e))?;

@@ -101,8 +101,11 @@ async fn a_signed_push_starts_an_incremental_pull() {
     let response = setting.webhook.handle(push("fresh", NOW, BODY)).await;
     assert_eq!(response.status_code, 202);
     assert_eq!(text(&response), r#"{"accepted":true}"#);
-    let expected = json!({ "connector": "qualys-prod", "start": "webhook" });
-    assert_eq!(setting.doubles.sent(), [("sync-qualys".to_owned(), expected)]);
+    let sent = setting.doubles.sent();
+    assert_eq!((sent.len(), sent[0].0.as_str()), (1, "sync-qualys"));
+    assert_eq!((&sent[0].1["connector"], &sent[0].1["start"]), (&json!("qualys-prod"), &json!("webhook")));
+    let request = sent[0].1["request"].as_str().unwrap();
+    assert!(request.starts_with("scans ") && request.len() > 20, "it names this push: {request}");
 }
 
 #[tokio::test]

@@ -101,8 +101,8 @@ pub async fn live(
         stack.send(queue::QueueName::Intel.as_str(), INTEL_START)?;
         drain(&sources, clock, world).await?;
         for connector in &stack.services().config.connectors {
-            stack
-                .send(queue::QueueName::Sync(connector.scanner).as_str(), &start_message(&connector.name))?;
+            let start = start_message(&connector.name, queue::Trigger::Scheduled, &format!("demo day {day}"));
+            stack.send(queue::QueueName::Sync(connector.scanner).as_str(), &start)?;
         }
         drain(&sources, clock, world).await?;
         stack.send(SLA_QUEUE, "{}")?;

@@ -10,13 +10,13 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpC
 use futures::future::BoxFuture;
 use platform::services::CONFIG_DOCUMENT;
 use platform::{ConfigError, Services, Settings, StartError};
-use queue::QueueName;
+use queue::{QueueName, SyncMessage, Trigger};
 use store::{Store, StoreError, create_table};
 use sync::{EngineOptions, HttpOptions};
 
 use crate::aws::{
-    EventSource, EventSources, Handler, LocalAws, LocalAwsConfig, LocalAwsError, QueueConfig, QueueError,
-    ScheduleEntry, Scheduler, SecretSource, When,
+    EXECUTION_ID, EventSource, EventSources, Handler, LocalAws, LocalAwsConfig, LocalAwsError, QueueConfig,
+    QueueError, ScheduleEntry, Scheduler, SecretSource, When,
 };
 use crate::clock::StackClock;
 
@@ -207,7 +207,7 @@ impl Stack {
                     format!("sync-{}", connector.name),
                     connector.sync_interval.0,
                     queue,
-                    start_message(&connector.name),
+                    start_message(&connector.name, Trigger::Scheduled, EXECUTION_ID),
                 )
             })
             .collect();
@@ -244,10 +244,9 @@ impl Stack {
 /// Starts all feeds.
 pub const INTEL_START: &str = r#"{"start":"scheduled"}"#;
 
-/// What a schedule sends for a connector.
-pub fn start_message(connector: &domain::ConnectorName) -> String {
-    let message = queue::SyncMessage::start(connector.clone(), queue::Trigger::Scheduled);
-    serde_json::to_string(&message).unwrap_or_default()
+/// What starts a connector. `request` names the wish: the same one twice starts one run.
+pub fn start_message(connector: &domain::ConnectorName, trigger: Trigger, request: &str) -> String {
+    serde_json::to_string(&SyncMessage::start(connector.clone(), trigger, request)).unwrap_or_default()
 }
 
 /// The handler of one function.

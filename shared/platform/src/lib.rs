@@ -3,11 +3,13 @@
 pub mod aws;
 pub mod clock;
 pub mod config;
+pub mod effects;
 pub mod secrets;
 pub mod services;
 pub mod telemetry;
 
 pub use clock::{Clock, SystemClock};
 pub use config::{ConfigError, parse_config};
+pub use effects::{EffectError, Effects};
 pub use secrets::{SecretError, Secrets};
 pub use services::{Services, Settings, StartError};

@@ -6,4 +6,4 @@ mod send;
 
 pub use batch::{Outcome, handle_batch};
 pub use message::{EffectMessage, EffectTarget, IntelMessage, ScoreMessage, SyncMessage, Trigger};
-pub use send::{Outgoing, Queue, QueueError, QueueName};
+pub use send::{MAX_DELAY, Outgoing, Queue, QueueError, QueueName};

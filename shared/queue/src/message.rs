@@ -12,12 +12,19 @@ pub struct SyncMessage {
     /// Starts a run, or resumes the one that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Trigger>,
+    /// Who asked for the start, in a way that tells two wishes apart: a wish that comes twice starts one run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
     /// The run to go on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
     /// The unit of that run to work; without it, the run is to be judged and finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// The turn of that unit. Each time a unit goes on it takes another turn, so that a message which comes twice does
+    /// not keep itself going beside the one that followed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<u64>,
 }
 
 /// Why a run starts.
@@ -33,19 +40,21 @@ pub enum Trigger {
 }
 
 impl SyncMessage {
-    /// Starts a run.
-    pub fn start(connector: ConnectorName, trigger: Trigger) -> Self {
-        Self { connector, start: Some(trigger), run: None, unit: None }
+    /// Starts a run. `request` names the wish: see [`SyncMessage::request`].
+    pub fn start(connector: ConnectorName, trigger: Trigger, request: impl Into<String>) -> Self {
+        let request = Some(request.into());
+        Self { connector, start: Some(trigger), request, run: None, unit: None, turn: None }
     }
 
-    /// Goes on with a unit.
-    pub fn unit(connector: ConnectorName, run: RunId, unit: impl Into<String>) -> Self {
-        Self { connector, start: None, run: Some(run), unit: Some(unit.into()) }
+    /// Goes on with a unit, whose turn it is.
+    pub fn unit(connector: ConnectorName, run: RunId, unit: impl Into<String>, turn: u64) -> Self {
+        let unit = Some(unit.into());
+        Self { connector, start: None, request: None, run: Some(run), unit, turn: Some(turn) }
     }
 
     /// Judges and finishes a run.
     pub fn finish(connector: ConnectorName, run: RunId) -> Self {
-        Self { connector, start: None, run: Some(run), unit: None }
+        Self { connector, start: None, request: None, run: Some(run), unit: None, turn: None }
     }
 }
 
@@ -98,6 +107,14 @@ pub struct EffectMessage {
     pub intent: String,
 }
 
+impl EffectMessage {
+    /// A notification of a run.
+    pub fn of_run(connector: &ConnectorName, run: &RunId, intent: String) -> Self {
+        let target = EffectTarget::Run { connector: connector.clone(), run: run.clone() };
+        Self { target, intent }
+    }
+}
+
 /// Where an intent is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "snake_case")]
@@ -129,9 +146,14 @@ mod tests {
 
     #[test]
     fn a_schedule_is_the_documented_message() {
+        let connector: ConnectorName = "qualys-prod".parse().unwrap();
         let message: SyncMessage =
+            serde_json::from_str(r#"{"connector":"qualys-prod","start":"scheduled","request":"7f3"}"#)
+                .unwrap();
+        assert_eq!(message, SyncMessage::start(connector.clone(), Trigger::Scheduled, "7f3"));
+        let unnamed: SyncMessage =
             serde_json::from_str(r#"{"connector":"qualys-prod","start":"scheduled"}"#).unwrap();
-        assert_eq!(message, SyncMessage::start("qualys-prod".parse().unwrap(), Trigger::Scheduled));
+        assert_eq!((unnamed.start, unnamed.request), (Some(Trigger::Scheduled), None));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 /// Longest delay that SQS takes.
-const MAX_DELAY: SignedDuration = SignedDuration::from_mins(15);
+pub const MAX_DELAY: SignedDuration = SignedDuration::from_mins(15);
 /// Most messages in one batch.
 const BATCH: usize = 10;
 /// Tries of the refused part of a batch.

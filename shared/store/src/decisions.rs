@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::decide::SWEEP_AFTER;
 use domain::identity::Identifier;
 use domain::vulnerability::{Decision, Intent, TicketRef};
-use domain::{Asset, AssetId, CveId, SightingId, Status, VulnId, Vulnerability};
+use domain::{Asset, AssetId, ConnectorName, CveId, RunId, SightingId, Status, VulnId, Vulnerability};
 use jiff::Timestamp;
 
 use crate::codec::{self, Item, document, n, number, s, text};
@@ -341,13 +341,9 @@ impl Store {
         Ok(assets)
     }
 
-    /// Assets with something to do on `day` at or before `now`, and whether there may be more.
-    pub async fn due_assets(
-        &self,
-        day: jiff::civil::Date,
-        now: Timestamp,
-    ) -> Result<BTreeSet<AssetId>, StoreError> {
-        let mut assets = BTreeSet::new();
+    /// Where there is something to do on `day` at or before `now`.
+    pub async fn due(&self, day: jiff::civil::Date, now: Timestamp) -> Result<Due, StoreError> {
+        let mut due = Due::default();
         let high = format!("{}~", now.strftime("%Y-%m-%dT%H:%M:%SZ"));
         for shard in 0..keys::TIMER_SHARDS {
             let pk = keys::timer_partition(day, shard);
@@ -355,13 +351,24 @@ impl Store {
             range.index = Some(keys::TIMERS);
             range.between = Some(("0", &high));
             for item in self.query_all(range).await? {
-                let asset =
-                    text(&item, "pk").and_then(|pk| pk.strip_prefix("A#")).and_then(|id| id.parse().ok());
-                assets.extend(asset);
+                let pk = text(&item, "pk").unwrap_or_default();
+                due.assets.extend(pk.strip_prefix("A#").and_then(|id| id.parse().ok()));
+                let connector = pk.strip_prefix("U#").and_then(|name| name.parse().ok());
+                let run = sort_key(&item).strip_prefix("RUN#").map(RunId::stored);
+                due.runs.extend(connector.zip(run));
             }
         }
-        Ok(assets)
+        Ok(due)
     }
+}
+
+/// Where there is something to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Assets to decide on again.
+    pub assets: BTreeSet<AssetId>,
+    /// Runs whose notifications nobody has confirmed.
+    pub runs: BTreeSet<(ConnectorName, RunId)>,
 }
 
 fn intents_value(intents: &BTreeMap<String, Intent>) -> AttributeValue {

@@ -10,6 +10,10 @@ use crate::error::StoreError;
 use crate::keys;
 use crate::table::{Condition, Range, Store};
 
+/// Attribute with the time at which a message on its way will ask for the delivery. It is beside the document, because
+/// it says nothing about the delivery itself and must not meet its revision.
+const ASKED: &str = "asked";
+
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,8 +79,13 @@ pub enum Reservation {
     Yours(Delivery, u64),
     /// It has ended already.
     Ended(Delivery),
-    /// Somebody else is at it until then.
-    Busy(Timestamp),
+    /// Not before a time: somebody else is at it, or it has to wait.
+    Busy {
+        /// That time.
+        until: Timestamp,
+        /// When a message that is on its way will ask again, as far as that was noted.
+        asked: Option<Timestamp>,
+    },
     /// The budget is used up until then.
     Held(Timestamp),
 }
@@ -116,7 +125,8 @@ impl Store {
                 DeliveryState::Sending | DeliveryState::Held
                     if delivery.lease_until.is_some_and(|until| until > now) =>
                 {
-                    return Ok(Reservation::Busy(delivery.lease_until.unwrap_or(now)));
+                    let asked = item.as_ref().and_then(|i| codec::text(i, ASKED)?.parse().ok());
+                    return Ok(Reservation::Busy { until: delivery.lease_until.unwrap_or(now), asked });
                 }
                 DeliveryState::Sending | DeliveryState::Held => delivery,
             },
@@ -165,6 +175,19 @@ impl Store {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Notes that a message is on its way which will ask for a delivery at `at`. Whoever reserves or ends the delivery
+    /// takes the note away.
+    pub async fn note_asked(
+        &self,
+        receiver: &ConnectorName,
+        key: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let values = vec![(":at", s(at.to_string()))];
+        let (key, names) = (keys::delivery(receiver, key), [("#asked", ASKED)]);
+        self.update(&key, "SET #asked = :at", Some("attribute_exists(pk)"), &names, values).await
     }
 
     /// Writes what became of a reserved delivery. `rev` is the revision that the reservation gave.

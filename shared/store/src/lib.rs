@@ -25,7 +25,7 @@ mod table;
 
 pub use capacity::{Capacity, Units};
 pub use counters::{CounterDelta, DayCounts, FIX_DAYS, OpenCounts};
-pub use decisions::{AssetState, Claim, Versioned};
+pub use decisions::{AssetState, Claim, Due, Versioned};
 pub use deliveries::{Delivery, DeliveryState, Reservation};
 pub use documents::Document;
 pub use error::StoreError;
@@ -35,7 +35,7 @@ pub use lists::{Listed, Page, VulnerabilityFilter};
 pub use manifest::{Entry, EntryState, Manifest};
 pub use rules::RuleBook;
 pub use runs::{
-    ConnectorState, HistoryEntry, RunCounts, RunRecord, RunStatus, UnitRecord, UnitState, Verdict,
+    ConnectorState, GoesOn, HistoryEntry, RunCounts, RunRecord, RunStatus, UnitRecord, UnitState, Verdict,
 };
 pub use schema::create_table;
 pub use statements::{Link, SightingState, Stated, Tally};

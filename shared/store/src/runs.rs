@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use domain::decide::SWEEP_AFTER;
 use domain::{ConnectorName, RunId, SightingId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,13 @@ use crate::table::{Condition, Range, Store, sort_key};
 const UNITS_PER_TRANSACTION: usize = 40;
 /// Host names in one item; 250 KB before compression.
 const HOSTS_PER_ITEM: usize = 5_000;
+/// Tries of a confirmation that meets others.
+const CONFIRM_TRIES: u32 = 5;
 /// Runs in a connector's history.
 const HISTORY: usize = 10;
+/// Wishes for a run that a connector remembers. A message comes again within its queue's retention, while the
+/// connector hears of few others.
+const REQUESTS: usize = 32;
 /// What belongs to one run is kept this long after it began.
 const KEPT_DAYS: i64 = 90;
 
@@ -29,6 +35,8 @@ pub struct ConnectorState {
     pub active: Option<RunId>,
     /// Somebody asked for another run while one was under way.
     pub again: bool,
+    /// Wishes for a run that were taken up, newest last.
+    pub requests: Vec<String>,
     /// The last full run that was proven complete, and when it began.
     pub last_full: Option<(RunId, Timestamp)>,
     /// The next incremental run asks for changes since here (before overlap).
@@ -53,6 +61,17 @@ pub struct HistoryEntry {
 }
 
 impl ConnectorState {
+    /// Whether this wish for a run was taken up before.
+    pub fn has_taken(&self, request: &str) -> bool {
+        self.requests.iter().any(|taken| taken == request)
+    }
+
+    /// Remembers that a wish for a run was taken up.
+    pub fn take(&mut self, request: Option<&str>) {
+        self.requests.extend(request.map(str::to_owned));
+        self.requests.drain(..self.requests.len().saturating_sub(REQUESTS));
+    }
+
     /// Adds a complete full run to the history.
     pub fn remember(&mut self, entry: HistoryEntry) {
         self.history.insert(0, entry);
@@ -231,8 +250,26 @@ pub struct UnitRecord {
     pub not_before: Option<Timestamp>,
     /// Why it was given up, or what it misses although it ended.
     pub missing: Option<String>,
-    /// Revision for conditional writes.
+    /// Revision for conditional writes; also the turn that the unit is at.
     pub rev: u64,
+}
+
+impl UnitRecord {
+    /// The turn of a unit that was just planned.
+    pub const FIRST_TURN: u64 = 1;
+}
+
+/// How a unit goes on.
+#[derive(Debug, Clone, Copy)]
+pub struct GoesOn<'a> {
+    /// The scanner's description of the work, with what it has to know next time.
+    pub work: &'a serde_json::Value,
+    /// Not to be worked before.
+    pub not_before: Timestamp,
+    /// Failures so far.
+    pub failures: u32,
+    /// The turn that it takes.
+    pub turn: u64,
 }
 
 impl Store {
@@ -305,7 +342,7 @@ impl Store {
                 }
                 let mut items = Vec::with_capacity(wanted.len() + 1);
                 for (unit, work) in &wanted {
-                    let item = unit_item(work, 1, None);
+                    let item = unit_item(work, UnitRecord::FIRST_TURN, None);
                     items.push(self.transact_put(
                         &keys::unit(connector, run, unit),
                         item,
@@ -394,18 +431,16 @@ impl Store {
         Ok(units?.into_iter().filter(|u| state.is_none_or(|s| u.state == s)).collect())
     }
 
-    /// Remembers what a unit has to know next time, and when that is.
+    /// Remembers how a unit goes on. A conflict means that it has gone on, or ended, since it was read.
     pub async fn postpone_unit(
         &self,
         connector: &ConnectorName,
         run: &RunId,
         unit: &UnitRecord,
-        work: &serde_json::Value,
-        not_before: Timestamp,
-        failures: u32,
+        next: GoesOn<'_>,
     ) -> Result<(), StoreError> {
-        let mut item = unit_item(work, unit.rev + 1, Some(not_before));
-        item.insert("failures".into(), n(failures));
+        let mut item = unit_item(next.work, next.turn, Some(next.not_before));
+        item.insert("failures".into(), n(next.failures));
         self.put(&keys::unit(connector, run, &unit.id), item, Some(Condition::revision(Some(unit.rev)))).await
     }
 
@@ -510,9 +545,12 @@ impl Store {
         let mut update = "SET #state = :done, ended_at = :e".to_owned();
         let mut values = vec![(":done", s("done")), (":e", s(ended_at.to_string()))];
         if !intents.is_empty() {
-            update.push_str(", intents = :i");
+            update.push_str(", intents = :i, w = :w, ws = :ws");
             let map = intents.iter().map(|(key, channel)| (key.clone(), s(channel))).collect();
             values.push((":i", AttributeValue::M(map)));
+            let (sweep, id) = (ended_at + SWEEP_AFTER, run.to_string());
+            values.push((":w", s(keys::timer_of(sweep, &id))));
+            values.push((":ws", s(keys::timer_sort(sweep, &id))));
         }
         let items = vec![
             self.transact_put(
@@ -538,18 +576,33 @@ impl Store {
         run: &RunId,
         key: &str,
     ) -> Result<(), StoreError> {
-        let done = self
-            .update(
-                &keys::run(connector, run),
-                "REMOVE intents.#k",
-                Some("attribute_exists(intents.#k)"),
-                &[("#k", key)],
-                vec![],
-            )
-            .await;
-        match done {
-            Err(error) if error.is_conflict() => Ok(()),
-            other => other,
+        let (run, names) = (keys::run(connector, run), [("#k", key)]);
+        let mut tries = 0;
+        loop {
+            // The last one takes the timer of the sweep with it.
+            let last = "attribute_exists(intents.#k) AND size(intents) = :one";
+            let values = vec![(":one", n(1))];
+            match self.update(&run, "REMOVE intents.#k, w, ws", Some(last), &names, values).await {
+                Err(error) if error.is_conflict() => {}
+                other => return other,
+            }
+            let one_of_several = "attribute_exists(intents.#k) AND size(intents) > :one";
+            let values = vec![(":one", n(1))];
+            match self.update(&run, "REMOVE intents.#k", Some(one_of_several), &names, values).await {
+                Err(error) if error.is_conflict() => {}
+                other => return other,
+            }
+            // It is gone, unless another one went between the two.
+            let item = self.get(&run, true).await?;
+            let is_there =
+                item.as_ref().map(read_run).transpose()?.is_some_and(|r| r.intents.contains_key(key));
+            tries += 1;
+            if !is_there {
+                return Ok(());
+            }
+            if tries == CONFIRM_TRIES {
+                return Err(StoreError::Conflict { what: format!("notification {key}") });
+            }
         }
     }
 

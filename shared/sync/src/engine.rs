@@ -93,8 +93,8 @@ impl Engine {
             return Ok(());
         };
         match (message.start, message.run, message.unit) {
-            (Some(trigger), ..) => self.start(connector, trigger).await,
-            (None, Some(run), Some(unit)) => self.work(connector, &run, &unit).await,
+            (Some(trigger), ..) => self.start(connector, trigger, message.request.as_deref()).await,
+            (None, Some(run), Some(unit)) => self.work(connector, &run, &unit, message.turn).await,
             (None, Some(run), None) => self.finish(connector, &run).await,
             (None, None, _) => {
                 tracing::error!(connector = %connector.name, "message names neither a start nor a run, dropped");
@@ -112,10 +112,17 @@ impl Engine {
         Ok(self.queue.send(QueueName::Sync(self.kind), Outgoing::after(message, delay)?).await?)
     }
 
-    async fn send_units(&self, run: &Run, units: impl IntoIterator<Item = String>) -> Result<(), SyncError> {
+    /// Asks for units, each with the turn that it is at.
+    async fn send_units(
+        &self,
+        run: &Run,
+        units: impl IntoIterator<Item = (String, u64)>,
+    ) -> Result<(), SyncError> {
         let messages = units
             .into_iter()
-            .map(|unit| Outgoing::now(&SyncMessage::unit(run.connector.clone(), run.id.clone(), unit)))
+            .map(|(unit, turn)| {
+                Outgoing::now(&SyncMessage::unit(run.connector.clone(), run.id.clone(), unit, turn))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(self.queue.send_all(QueueName::Sync(self.kind), messages).await?)
     }

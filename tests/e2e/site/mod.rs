@@ -3,12 +3,13 @@
 pub mod lines;
 pub mod picture;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::Vulnerability;
 use jiff::{SignedDuration, Timestamp};
-use queue::{QueueName, SyncMessage, Trigger};
+use queue::{QueueName, Trigger};
 use simulators::{Options, World};
 use store::{ExportItem, RunRecord};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use vulnrelay::aws::{EventSources, Idle, SecretSource};
 use vulnrelay::clock::StackClock;
 use vulnrelay::secrets::LocalSecrets;
-use vulnrelay::stack::{INTEL_START, SECRET_PREFIX, SLA_QUEUE, Stack, StackConfig};
+use vulnrelay::stack::{INTEL_START, SECRET_PREFIX, SLA_QUEUE, Stack, StackConfig, start_message};
 use vulnrelay::summary::{Before, Summary};
 
 use crate::faults::plan::Plan;
@@ -79,6 +80,7 @@ pub struct Site {
     pub port: u16,
     rotated: Arc<Mutex<Option<(String, String)>>>,
     plan: Option<Arc<Plan>>,
+    pulls: AtomicUsize,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -129,7 +131,16 @@ impl Site {
         .await
         .unwrap();
         let sources = stack.sources().unwrap();
-        let site = Self { world, stack, sources, port, rotated, plan: setup.plan, server };
+        let site = Self {
+            world,
+            stack,
+            sources,
+            port,
+            rotated,
+            plan: setup.plan,
+            pulls: AtomicUsize::new(0),
+            server,
+        };
         // The lag is real time, and time is held here.
         site.post("/jira/control/lag?ms=0", &[], "").await;
         site
@@ -189,7 +200,11 @@ impl Site {
     pub async fn pull(&self, connector: &str, trigger: Trigger) {
         let connector = connector.parse().unwrap();
         let scanner = self.stack.services().config.connector(&connector).unwrap().scanner;
-        let message = serde_json::to_string(&SyncMessage::start(connector, trigger)).unwrap();
+        let message = start_message(
+            &connector,
+            trigger,
+            &format!("test {}", self.pulls.fetch_add(1, Ordering::Relaxed)),
+        );
         self.stack.send(QueueName::Sync(scanner).as_str(), &message).unwrap();
         self.drain().await;
     }

@@ -38,7 +38,7 @@ pub use clock::{ManualClock, QueueClock, SystemClock};
 pub use dynamo::LocalDynamo;
 pub use events::{DrainStats, EventSource, EventSources, Handler, Idle, Running, Tally};
 pub use queues::{Message, NewMessage, QueueConfig, QueueError, QueueStats, Queues, Received};
-pub use schedule::{ScheduleEntry, ScheduleStatus, Scheduler, When};
+pub use schedule::{EXECUTION_ID, ScheduleEntry, ScheduleStatus, Scheduler, When};
 pub use secrets::{NoSecrets, SecretSource};
 
 /// The region the endpoints claim to be in; signatures are not checked, so a client may use any other.

@@ -15,6 +15,9 @@ use super::queues::{QueueError, Queues};
 /// The clock may jump and a machine may sleep: look at least this often.
 const LONGEST_NAP: Duration = Duration::from_secs(15);
 
+/// Stands in a body for what tells one firing from every other, as with EventBridge Scheduler.
+pub const EXECUTION_ID: &str = "<aws.scheduler.execution-id>";
+
 /// When an entry fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -33,8 +36,14 @@ pub struct ScheduleEntry {
     pub when: When,
     /// Queue to send to.
     pub queue: String,
-    /// What to send.
+    /// What to send; [`EXECUTION_ID`] in it is replaced.
     pub body: String,
+}
+
+impl ScheduleEntry {
+    fn body_at(&self, at: Timestamp) -> String {
+        self.body.replace(EXECUTION_ID, &format!("{} at {at}", self.name))
+    }
 }
 
 /// State of an entry, for a status page.
@@ -88,7 +97,8 @@ impl Scheduler {
         for entry in &self.entries {
             let last = self.queues.last_fired(&entry.name)?;
             if next(entry.when, last, now).is_some_and(|due| due <= now) {
-                self.queues.fire(&entry.name, on_grid(entry.when, last, now), &entry.queue, &entry.body)?;
+                let at = on_grid(entry.when, last, now);
+                self.queues.fire(&entry.name, at, &entry.queue, &entry.body_at(at))?;
                 fired.push(entry.name.as_str());
             }
         }
@@ -103,7 +113,7 @@ impl Scheduler {
         let now = self.queues.clock().now();
         self.entries
             .iter()
-            .try_for_each(|entry| self.queues.fire(&entry.name, now, &entry.queue, &entry.body))
+            .try_for_each(|entry| self.queues.fire(&entry.name, now, &entry.queue, &entry.body_at(now)))
     }
 
     /// When the next entry is due.
@@ -196,6 +206,14 @@ mod tests {
         assert_eq!(on_grid(every, Some(at(1000)), at(1070)), at(1060));
         // away for hours: one firing, and the next one on the grid
         assert_eq!(on_grid(every, Some(at(1000)), at(8210)), at(8200));
+    }
+
+    #[test]
+    fn each_firing_is_told_apart() {
+        let body = format!(r#"{{"request":"{EXECUTION_ID}"}}"#);
+        let entry = ScheduleEntry { name: "sync".into(), when: When::At(at(0)), queue: "q".into(), body };
+        assert_eq!(entry.body_at(at(0)), r#"{"request":"sync at 1970-01-01T00:00:00Z"}"#);
+        assert_ne!(entry.body_at(at(0)), entry.body_at(at(1)));
     }
 
     #[test]

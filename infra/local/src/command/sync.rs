@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use queue::{QueueName, SyncMessage, Trigger};
+use queue::{QueueName, Trigger};
 use sync::SyncError;
 
 use super::{Failure, StateArgs, SyncArgs, load, start};
@@ -30,8 +30,8 @@ pub async fn sync(args: SyncArgs) -> Result<(), Failure> {
     for connector in &stack.services().config.connectors {
         let work = async {
             let trigger = if args.full { Trigger::Full } else { Trigger::Scheduled };
-            let message = serde_json::to_string(&SyncMessage::start(connector.name.clone(), trigger));
-            let message = message.unwrap_or_else(|_| start_message(&connector.name));
+            let request = format!("command at {}", stack.clock().now());
+            let message = start_message(&connector.name, trigger, &request);
             stack.send(QueueName::Sync(connector.scanner).as_str(), &message)?;
             drain(&sources).await
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::vulnerability::{Decision, TicketRef, TicketState};
 use domain::{Asset, AssetId, CveId, Status, VulnId, Vulnerability};
 use jiff::civil::date;
-use store::{CounterDelta, Store, Versioned, VulnerabilityFilter};
+use store::{CounterDelta, Due, Store, Versioned, VulnerabilityFilter};
 
 use crate::support::*;
 
@@ -210,7 +210,7 @@ async fn an_asset_is_due_when_the_first_of_its_timers_is() {
     let day = date(2026, 11, 22);
     let due = |now: &str| {
         let (store, now) = (&store, at(now));
-        async move { store.due_assets(day, now).await.unwrap().len() }
+        async move { store.due(day, now).await.unwrap().assets.len() }
     };
     let with_timer = asset("timer");
     let mut v = vulnerability(&with_timer, "1", 500);
@@ -233,11 +233,11 @@ async fn an_asset_is_due_when_the_first_of_its_timers_is() {
     );
     assert_eq!(due("2026-11-22T12:15:00Z").await, 3);
     store.confirm_notification(&with_intent.id, "n-1").await.unwrap();
-    let next_day = store.due_assets(date(2026, 11, 23), at("2026-11-23T10:00:00Z")).await.unwrap();
-    assert!(next_day.is_empty(), "each is in one timer only, that of the next thing to do");
+    let next_day = store.due(date(2026, 11, 23), at("2026-11-23T10:00:00Z")).await.unwrap();
+    assert_eq!(next_day, Due::default(), "each is in one timer only, that of the next thing to do");
     v.next_at = None;
     store.put_vulnerability(&with_timer, &v, Some(1), HIGH).await.unwrap();
-    assert!(!store.due_assets(day, at("2026-11-23T00:00:00Z")).await.unwrap().contains(&with_timer.id));
+    assert!(!store.due(day, at("2026-11-23T00:00:00Z")).await.unwrap().assets.contains(&with_timer.id));
 }
 
 #[tokio::test]
@@ -249,6 +249,6 @@ async fn many_timers_of_one_day_are_all_found() {
         v.next_at = Some(noon());
         store.put_vulnerability(asset, &v, None, HIGH).await.unwrap();
     }
-    let due = store.due_assets(date(2026, 11, 22), noon()).await.unwrap();
-    assert_eq!(due, assets.into_iter().map(|a| a.id).collect());
+    let due = store.due(date(2026, 11, 22), noon()).await.unwrap();
+    assert_eq!(due.assets, assets.into_iter().map(|a| a.id).collect());
 }

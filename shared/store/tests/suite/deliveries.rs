@@ -29,7 +29,7 @@ async fn one_holder_at_a_time_and_the_end_is_final() {
     let (delivery, rev) = yours(reserve(&store, "k", noon(), 10).await);
     assert_eq!((delivery.state, delivery.tries, rev), (DeliveryState::Sending, 1, 1));
     assert_eq!(delivery.lease_until, Some(noon() + LEASE));
-    assert_eq!(reserve(&store, "k", noon(), 10).await, Reservation::Busy(noon() + LEASE));
+    assert_eq!(reserve(&store, "k", noon(), 10).await, busy(noon() + LEASE, None));
 
     for state in [DeliveryState::Sent, DeliveryState::Failed, DeliveryState::Unconfirmed] {
         let key = state.as_str();
@@ -43,6 +43,23 @@ async fn one_holder_at_a_time_and_the_end_is_final() {
         assert_eq!(store.delivery(&slack(), key).await.unwrap(), Some(delivery));
     }
     assert_eq!(store.delivery(&slack(), "none").await.unwrap(), None);
+}
+
+fn busy(until: Timestamp, asked: Option<Timestamp>) -> Reservation {
+    Reservation::Busy { until, asked }
+}
+
+#[tokio::test]
+async fn whoever_waits_sees_that_another_will_ask() {
+    let store = store().await;
+    let (mut delivery, rev) = yours(reserve(&store, "k", noon(), 10).await);
+    let (soon, until) = (noon() + LEASE / 2, noon() + LEASE);
+    store.note_asked(&slack(), "k", soon).await.unwrap();
+    assert_eq!(reserve(&store, "k", noon(), 10).await, busy(until, Some(soon)));
+    delivery.state = DeliveryState::Held;
+    store.end_delivery(&delivery, rev).await.expect("a note does not touch the revision");
+    assert_eq!(reserve(&store, "k", noon(), 10).await, busy(until, None), "a new wait has its own note");
+    assert_conflict(store.note_asked(&slack(), "none", soon).await);
 }
 
 #[tokio::test]
@@ -59,7 +76,7 @@ async fn a_lease_that_is_over_lets_the_next_try() {
     assert_conflict(store.end_delivery(&first, rev).await);
     let held = Delivery { state: DeliveryState::Held, lease_until: Some(later + LEASE), ..second };
     store.end_delivery(&held, next).await.unwrap();
-    assert_eq!(reserve(&store, "k", later, 1).await, Reservation::Busy(later + LEASE));
+    assert_eq!(reserve(&store, "k", later, 1).await, busy(later + LEASE, None));
     let (third, _) = yours(reserve(&store, "k", later + LEASE, 1).await);
     assert_eq!((third.tries, third.state), (3, DeliveryState::Sending));
 }
@@ -74,7 +91,7 @@ async fn of_racing_reservations_of_one_key_one_is_yours() {
     assert_eq!(won, 1);
     for outcome in outcomes {
         match outcome {
-            Ok(Reservation::Yours(..) | Reservation::Busy(_)) => {}
+            Ok(Reservation::Yours(..) | Reservation::Busy { .. }) => {}
             other => assert_conflict(other),
         }
     }

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::RunId;
+use domain::decide::SWEEP_AFTER;
+use jiff::civil::date;
 use serde_json::{Value, json};
 use store::{
-    ConnectorState, HistoryEntry, RunCounts, RunRecord, RunStatus, Store, UnitRecord, UnitState, Verdict,
+    ConnectorState, GoesOn, HistoryEntry, RunCounts, RunRecord, RunStatus, Store, UnitRecord, UnitState,
+    Verdict,
 };
 
 use crate::support::*;
@@ -85,6 +88,16 @@ async fn what_a_connector_remembers_is_guarded() {
     assert_eq!(store.connector_state(&connector()).await.unwrap(), (state.clone(), Some(1)));
     store.put_connector_state(&connector(), &state, Some(1)).await.unwrap();
     assert_conflict(store.put_connector_state(&connector(), &state, Some(1)).await);
+}
+
+#[test]
+fn wishes_are_remembered_for_a_while() {
+    let mut state = ConnectorState::default();
+    for wish in 0..40 {
+        state.take(Some(&wish.to_string()));
+    }
+    state.take(None);
+    assert!(state.has_taken("39") && state.has_taken("8") && !state.has_taken("7"), "{:?}", state.requests);
 }
 
 #[tokio::test]
@@ -172,11 +185,12 @@ async fn a_postponed_unit_remembers_what_it_needs() {
     store.add_units(&connector(), &run, &units(0..1)).await.unwrap();
     let stale = unit(&store, &run, "page-0").await;
     let work = json!({"export": "e-1", "chunks": [1, 2]});
-    store.postpone_unit(&connector(), &run, &stale, &work, noon(), 2).await.unwrap();
+    let next = GoesOn { work: &work, not_before: noon(), failures: 2, turn: 3 };
+    store.postpone_unit(&connector(), &run, &stale, next).await.unwrap();
     let postponed = unit(&store, &run, "page-0").await;
     assert_eq!((&postponed.work, postponed.failures, postponed.not_before), (&work, 2, Some(noon())));
-    assert_eq!((postponed.state, postponed.rev), (UnitState::Pending, 2));
-    assert_conflict(store.postpone_unit(&connector(), &run, &stale, &work, noon(), 1).await);
+    assert_eq!((stale.rev, postponed.state, postponed.rev), (UnitRecord::FIRST_TURN, UnitState::Pending, 3));
+    assert_conflict(store.postpone_unit(&connector(), &run, &stale, next).await);
     assert_conflict(
         store.end_unit(&connector(), &run, &stale, UnitState::Done, None, &RunCounts::default()).await,
     );
@@ -241,10 +255,14 @@ async fn the_end_of_a_run_and_what_is_remembered_of_it_are_one() {
     assert_eq!((record.status, record.ended_at, &record.intents), (RunStatus::Done, Some(noon()), &intents));
     assert_eq!(store.connector_state(&connector()).await.unwrap(), (state, Some(2)));
 
+    let due = || async { store.due(date(2026, 11, 22), noon() + SWEEP_AFTER).await.unwrap().runs };
     for _ in 0..2 {
         store.confirm_run_intent(&connector(), &run, "n-1").await.unwrap();
         assert_eq!(read(&store, &run).await.intents.into_keys().collect::<Vec<_>>(), ["n-2"]);
+        assert_eq!(due().await, BTreeSet::from([(connector(), run.clone())]));
     }
+    store.confirm_run_intent(&connector(), &run, "n-2").await.unwrap();
+    assert!(read(&store, &run).await.intents.is_empty() && due().await.is_empty());
     let without = begin(&store, 5).await;
     store.confirm_run_intent(&connector(), &without, "n-1").await.expect("a run without intents");
     let (state, rev) = store.connector_state(&connector()).await.unwrap();

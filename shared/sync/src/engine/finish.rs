@@ -9,7 +9,7 @@ use domain::policy::Connector;
 use domain::vulnerability::NotifyEvent;
 use domain::{RunId, Severity};
 use jiff::SignedDuration;
-use queue::{EffectMessage, EffectTarget, Outgoing, QueueName, SyncMessage, Trigger};
+use queue::{EffectMessage, Outgoing, QueueName, SyncMessage, Trigger};
 use store::{ConnectorState, HistoryEntry, RunRecord, RunStatus, UnitState, Verdict};
 
 use super::{Deadline, Engine, SIGHTINGS_PER_MESSAGE, run_of};
@@ -198,15 +198,12 @@ impl Engine {
     ) -> Result<(), SyncError> {
         let messages = intents
             .keys()
-            .map(|key| {
-                let target = EffectTarget::Run { connector: connector.name.clone(), run: run.clone() };
-                Outgoing::now(&EffectMessage { target, intent: key.clone() })
-            })
+            .map(|key| Outgoing::now(&EffectMessage::of_run(&connector.name, run, key.clone())))
             .collect::<Result<Vec<_>, _>>()?;
         self.queue.send_all(QueueName::Notify, messages).await?;
         let (state, _) = self.store.connector_state(&connector.name).await?;
         if state.again && state.active.is_none() {
-            let start = SyncMessage::start(connector.name.clone(), Trigger::Webhook);
+            let start = SyncMessage::start(connector.name.clone(), Trigger::Webhook, format!("after {run}"));
             self.send(&start, SignedDuration::ZERO).await?;
         }
         Ok(())

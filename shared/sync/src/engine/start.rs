@@ -14,8 +14,15 @@ use crate::scanner::{Mode, Run};
 const HELD_FOR: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 impl Engine {
-    pub(super) async fn start(&self, connector: &Connector, trigger: Trigger) -> Result<(), SyncError> {
+    /// `request` names the wish. One that was taken up before only resumes the run that it may have begun.
+    pub(super) async fn start(
+        &self,
+        connector: &Connector,
+        trigger: Trigger,
+        request: Option<&str>,
+    ) -> Result<(), SyncError> {
         let (mut state, mut rev) = self.store.connector_state(&connector.name).await?;
+        let taken = request.is_some_and(|request| state.has_taken(request));
         let now = self.clock.now();
         if let Some(active) = state.active.clone() {
             match self.store.run(&connector.name, &active).await? {
@@ -26,9 +33,10 @@ impl Engine {
                     state.active = None;
                 }
                 Some((record, planned)) => {
-                    if trigger != Trigger::Scheduled && !state.again {
-                        let again = ConnectorState { again: true, ..state.clone() };
-                        self.store.put_connector_state(&connector.name, &again, rev).await?;
+                    if trigger != Trigger::Scheduled && !taken {
+                        state.again = true;
+                        state.take(request);
+                        self.store.put_connector_state(&connector.name, &state, rev).await?;
                     }
                     let run = run_of(connector, &record);
                     return self.resume(connector, &run, planned).await;
@@ -38,6 +46,11 @@ impl Engine {
             self.store.put_connector_state(&connector.name, &state, rev).await?;
             (state, rev) = self.store.connector_state(&connector.name).await?;
         }
+        if taken {
+            tracing::debug!(connector = %connector.name, request, "this wish had its run, message dropped");
+            return Ok(());
+        }
+        state.take(request);
         let mode = self.mode(connector, &state, trigger);
         let id = RunId::new(now, discriminator(&state));
         let run = Run { connector: connector.name.clone(), id, mode, started_at: now };
@@ -88,7 +101,7 @@ impl Engine {
             let finish = SyncMessage::finish(connector.name.clone(), run.id.clone());
             return self.send(&finish, SignedDuration::ZERO).await;
         }
-        self.send_units(run, pending.into_iter().map(|unit| unit.id)).await
+        self.send_units(run, pending.into_iter().map(|unit| (unit.id, unit.rev))).await
     }
 
     /// Keeps why a run cannot be planned as a failed unit, so that the verdict has its reason.

@@ -1,10 +1,14 @@
 //! Working one unit.
+//!
+//! A unit that goes on later takes another turn: first the message for that turn is sent, then the turn is written.
+//! A message for an earlier turn than the unit's is a repeat, and somebody else's message keeps the unit going: it does
+//! nothing. So a message may come as often as it likes without multiplying, and a unit never waits without a message.
 
 use domain::RunId;
 use domain::policy::Connector;
 use jiff::SignedDuration;
 use queue::SyncMessage;
-use store::{RunStatus, UnitRecord, UnitState};
+use store::{GoesOn, RunStatus, UnitRecord, UnitState};
 
 use super::sink::EngineSink;
 use super::{Deadline, Engine, run_of};
@@ -15,7 +19,13 @@ use crate::scanner::{Next, Proof, Run, Unit};
 const EARLY: SignedDuration = SignedDuration::from_secs(1);
 
 impl Engine {
-    pub(super) async fn work(&self, connector: &Connector, run: &RunId, unit: &str) -> Result<(), SyncError> {
+    pub(super) async fn work(
+        &self,
+        connector: &Connector,
+        run: &RunId,
+        unit: &str,
+        turn: Option<u64>,
+    ) -> Result<(), SyncError> {
         let Some((record, planned)) = self.store.run(&connector.name, run).await? else {
             tracing::warn!(connector = %connector.name, %run, "no such run any more, message dropped");
             return Ok(());
@@ -28,16 +38,27 @@ impl Engine {
         if stored.state != UnitState::Pending {
             return self.finish_if_last(connector, &run, planned).await;
         }
-        let now = self.clock.now();
+        if turn.is_some_and(|turn| turn < stored.rev) {
+            tracing::debug!(connector = %connector.name, run = %run.id, unit, turn, "unit has gone on, message dropped");
+            return Ok(());
+        }
+        // A later turn than the unit's: whoever sent it died before it could write it.
+        let next = turn.map_or(stored.rev, |turn| turn.max(stored.rev)) + 1;
+        let same = GoesOn {
+            work: &stored.work,
+            not_before: self.clock.now(),
+            failures: stored.failures,
+            turn: next,
+        };
         if let Some(at) = stored.not_before
-            && at > now + EARLY
+            && at > same.not_before + EARLY
         {
-            return self.send(&message(&run, unit), at.duration_since(now)).await;
+            return self.go_on(&run, &stored, GoesOn { not_before: at, ..same }).await;
         }
         let deadline = Deadline::after(self.options.time_budget);
         let built = match (self.make)(connector.clone()).await {
             Ok(built) => built,
-            Err(error) => return self.failed(connector, &run, &stored, error).await,
+            Err(error) => return self.failed(connector, &run, &stored, next, error).await,
         };
         let before = built.http.requests();
         let mut sink = EngineSink::new(self, &run, unit, deadline);
@@ -65,14 +86,21 @@ impl Engine {
                 self.finish_if_last(connector, &run, planned).await
             }
             Ok(Next::Later(at, unit)) => {
-                self.store
-                    .postpone_unit(&connector.name, &run.id, &stored, &unit.work, at, stored.failures)
-                    .await?;
-                let delay = at.duration_since(self.clock.now());
-                self.send(&message(&run, &unit.id), delay).await
+                self.go_on(&run, &stored, GoesOn { work: &unit.work, not_before: at, ..same }).await
             }
-            Err(SyncError::OutOfTime) => self.send(&message(&run, unit), SignedDuration::ZERO).await,
-            Err(error) => self.failed(connector, &run, &stored, error).await,
+            Err(SyncError::OutOfTime) => self.go_on(&run, &stored, same).await,
+            Err(error) => self.failed(connector, &run, &stored, next, error).await,
+        }
+    }
+
+    /// Sends the message for a unit's next turn, then writes that it is at that turn.
+    async fn go_on(&self, run: &Run, unit: &UnitRecord, next: GoesOn<'_>) -> Result<(), SyncError> {
+        let message = SyncMessage::unit(run.connector.clone(), run.id.clone(), unit.id.clone(), next.turn);
+        self.send(&message, next.not_before.duration_since(self.clock.now())).await?;
+        match self.store.postpone_unit(&run.connector, &run.id, unit, next).await {
+            // Somebody else took it on meanwhile, and sent a message of his own.
+            Err(error) if error.is_conflict() => Ok(()),
+            other => Ok(other?),
         }
     }
 
@@ -85,7 +113,7 @@ impl Engine {
         (more, proof): (Vec<Unit>, Proof),
         mut counts: store::RunCounts,
     ) -> Result<(), SyncError> {
-        let ids: Vec<_> = more.iter().map(|unit| unit.id.clone()).collect();
+        let ids: Vec<_> = more.iter().map(|unit| (unit.id.clone(), UnitRecord::FIRST_TURN)).collect();
         let units: Vec<_> = more.into_iter().map(|unit| (unit.id, unit.work)).collect();
         // New units before the end of this one: the run is never without pending units too early.
         self.store.add_units(&connector.name, &run.id, &units).await?;
@@ -119,6 +147,7 @@ impl Engine {
         connector: &Connector,
         run: &Run,
         unit: &UnitRecord,
+        turn: u64,
         error: SyncError,
     ) -> Result<(), SyncError> {
         // Our own table or queue failed: the message itself comes back.
@@ -126,20 +155,15 @@ impl Engine {
             return Err(error);
         }
         let now = self.clock.now();
+        let same = GoesOn { work: &unit.work, not_before: now, failures: unit.failures, turn };
         if let SyncError::Throttled { until, .. } = &error {
-            self.store
-                .postpone_unit(&connector.name, &run.id, unit, &unit.work, *until, unit.failures)
-                .await?;
-            return self.send(&message(run, &unit.id), until.duration_since(now)).await;
+            return self.go_on(run, unit, GoesOn { not_before: *until, ..same }).await;
         }
         let failures = unit.failures + 1;
         tracing::warn!(connector = %connector.name, run = %run.id, unit = %unit.id, failures, %error, "unit failed");
         if error.is_transient() && failures < self.options.max_failures {
             let pause = self.options.retry_pause * 2_i32.pow(failures - 1);
-            self.store
-                .postpone_unit(&connector.name, &run.id, unit, &unit.work, now + pause, failures)
-                .await?;
-            return self.send(&message(run, &unit.id), pause).await;
+            return self.go_on(run, unit, GoesOn { not_before: now + pause, failures, ..same }).await;
         }
         let reason = error.to_string();
         let counts = store::RunCounts::default();
@@ -165,8 +189,4 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-fn message(run: &Run, unit: &str) -> SyncMessage {
-    SyncMessage::unit(run.connector.clone(), run.id.clone(), unit)
 }
