@@ -1,0 +1,162 @@
+import { readFileSync } from 'node:fs';
+import { YamlDocument, type Path, type Problem } from './document.ts';
+import { SCANNERS } from './functions.ts';
+
+/** The JSON schema of connectors.yaml, the same one that the functions' own reader has. */
+const SCHEMA = new URL('../connectors.schema.json', import.meta.url);
+
+/** What the deployment needs to know of connectors.yaml. The rest is for the functions. */
+export interface Config {
+  readonly connectors: readonly Connector[];
+  readonly channels: readonly Named[];
+  readonly trackers: readonly Named[];
+  readonly webhooks: readonly WebhookSource[];
+  /** Seconds between two pulls of the feeds. */
+  readonly feedsInterval: number;
+  /** The file as it is: the functions read this. */
+  readonly document: { readonly name: string; readonly text: string };
+}
+
+/** Something with a name, and so with a secret. */
+export interface Named {
+  readonly name: string;
+}
+
+/** One account of a scanner. */
+export interface Connector extends Named {
+  /** The kind of scanner; a row of `SCANNERS`. */
+  readonly type: string;
+  /** Seconds between two pulls. */
+  readonly syncInterval: number;
+}
+
+/** Who may push. */
+export interface WebhookSource extends Named {
+  readonly connector: string;
+}
+
+interface Written {
+  readonly connectors?: readonly { name: string; type: string; sync_interval?: string }[];
+  readonly channels?: readonly { name: string }[];
+  readonly trackers?: readonly { name: string }[];
+  readonly webhooks?: readonly { name: string; connector?: string }[];
+  readonly feeds?: { interval?: string };
+}
+
+/** Fields that hold a secret and so may only name it. */
+const SECRET_FIELDS = new Set([
+  'password', 'secret_key', 'access_key', 'token', 'api_key', 'api_token', 'client_secret', 'webhook_url', 'routing_key',
+  'secrets', 'secret', 'private_key',
+]);
+const SECRET_NAME = /^\$\{[^}]+\}$/;
+/** The schedule service counts whole minutes. */
+const MINUTE = 60;
+const HOUR = 3_600;
+
+/** Reads and checks connectors.yaml. */
+export function readConfig(path: string): Config {
+  return configOf(YamlDocument.read(path, 'copy connectors.example.yaml and edit it, or name yours with -c config=FILE'));
+}
+
+/** The same from a document that was read already. */
+export function configOf(document: YamlDocument): Config {
+  const written = document.validate<Written>(JSON.parse(readFileSync(SCHEMA, 'utf8')) as object);
+  const connectors = written.connectors ?? [];
+  document.refuse([
+    ...duplicates(written),
+    ...connectors.flatMap((connector, i) => [
+      ...(SCANNERS.some((row) => row.type === connector.type)
+        ? []
+        : [{ path: ['connectors', i, 'type'], text: `no function pulls ${connector.type}: add its row to lib/functions.ts` }]),
+      ...interval(connector.sync_interval, ['connectors', i, 'sync_interval']),
+    ]),
+    ...(written.webhooks ?? []).flatMap((source, i) =>
+      source.connector === undefined || connectors.some((connector) => connector.name === source.connector)
+        ? []
+        : [{ path: ['webhooks', i, 'connector'], text: `there is no connector ${source.connector}: name one of connectors` }]),
+    ...interval(written.feeds?.interval, ['feeds', 'interval']),
+    ...clearSecrets(written, []),
+  ]);
+  return {
+    connectors: connectors.map(({ name, type, sync_interval }) => ({ name, type, syncInterval: seconds(sync_interval) ?? HOUR })),
+    channels: (written.channels ?? []).map(({ name }) => ({ name })),
+    trackers: (written.trackers ?? []).map(({ name }) => ({ name })),
+    webhooks: (written.webhooks ?? []).map(({ name, connector = '' }) => ({ name, connector })),
+    feedsInterval: seconds(written.feeds?.interval) ?? 6 * HOUR,
+    document: { name: document.file, text: document.text },
+  };
+}
+
+/** Names of connectors, channels and trackers must differ, because each names a secret; so must those of sources. */
+function duplicates(written: Written): Problem[] {
+  const problems: Problem[] = [];
+  const look = (lists: (keyof Written)[]) => {
+    const seen = new Map<string, string>();
+    for (const list of lists) {
+      const named = (written[list] ?? []) as readonly { name: string }[];
+      named.forEach(({ name }, i) => {
+        const first = seen.get(name);
+        if (first) {
+          problems.push({ path: [list, i, 'name'], text: `${name} is already the name of ${first}: choose another` });
+        } else {
+          seen.set(name, `${list}[${i}]`);
+        }
+        if (name === DASHBOARD_SECRET) {
+          problems.push({ path: [list, i, 'name'], text: `${name} is the name of the dashboard's own secret: choose another` });
+        }
+      });
+    }
+  };
+  look(['connectors', 'channels', 'trackers']);
+  look(['webhooks']);
+  return problems;
+}
+
+/** The secret that the dashboard itself has. */
+export const DASHBOARD_SECRET = 'dashboard';
+
+/** Secrets that are written in clear would end up in the template. They are not repeated in the message. */
+function clearSecrets(value: unknown, path: Path): Problem[] {
+  if (Array.isArray(value)) {
+    return value.flatMap((item, i) => clearSecrets(item, [...path, i]));
+  }
+  if (typeof value === 'string') {
+    return /^https?:\/\/[^/]*@/.test(value)
+      ? [{ path, text: 'an address must not hold user and password: write https://host' }]
+      : [];
+  }
+  if (typeof value !== 'object' || value === null) {
+    return [];
+  }
+  return Object.entries(value).flatMap(([field, inner]) => {
+    if (!SECRET_FIELDS.has(field)) {
+      return clearSecrets(inner, [...path, field]);
+    }
+    const places: [unknown, Path][] = Array.isArray(inner)
+      ? inner.map((item, i) => [item, [...path, field, i]])
+      : [[inner, [...path, field]]];
+    return places
+      .filter(([item]) => typeof item === 'string' && !SECRET_NAME.test(item))
+      .map(([, place]) => ({ path: place, text: 'a secret is written in clear: write ${NAME} and store the value in its secret' }));
+  });
+}
+
+/** `90s`, `15m`, `4h`, `1d` in seconds. */
+function seconds(text: string | undefined): number | undefined {
+  const found = text === undefined ? null : /^(\d+)\s*([smhd])$/.exec(text);
+  const factor = { s: 1, m: MINUTE, h: HOUR, d: 24 * HOUR }[found?.[2] ?? ''];
+  return found && factor ? Number(found[1]) * factor : undefined;
+}
+
+function interval(text: string | undefined, path: Path): Problem[] {
+  if (text === undefined) {
+    return [];
+  }
+  const length = seconds(text);
+  if (length === undefined) {
+    return [{ path, text: 'this is not a length of time: write 15m, 4h or 1d' }];
+  }
+  return length >= MINUTE && length % MINUTE === 0
+    ? []
+    : [{ path, text: `a schedule on AWS counts whole minutes: write ${Math.max(1, Math.ceil(length / MINUTE))}m` }];
+}

@@ -1,0 +1,215 @@
+/**
+ * What is deployed. Every function, queue, schedule, permission and alarm comes from these two tables.
+ *
+ * Adding a scanner is one row of `SCANNERS`: with a connector of that type in connectors.yaml it gets a function, a
+ * queue with dead letters, schedules, permissions, alarms and its place on the CloudWatch dashboard.
+ */
+
+/** Beginnings of partition keys. The table's items are in `shared/store/src/keys.rs`. */
+export const ITEMS = {
+  sightings: 'S#*',
+  rules: 'R#*',
+  runs: 'U#*',
+  assets: 'A#*',
+  identifiers: 'I#*',
+  cves: 'C#*',
+  configuration: 'P#config',
+  notes: 'P#note',
+  feeds: 'P#feed#*',
+  counters: 'T#*',
+  deliveries: 'D#*',
+  budgets: 'B#*',
+} as const;
+
+export type Item = keyof typeof ITEMS;
+export type Index = 'by-owner' | 'top-scores' | 'timers';
+
+/** What a function may do with the table. Everything else is denied. */
+export interface TableAccess {
+  /** Items that it reads; `all` for pages that show everything. */
+  readonly read: readonly Item[] | 'all';
+  /** Items that it puts and updates. */
+  readonly write?: readonly Item[];
+  /** Items that it deletes. */
+  readonly delete?: readonly Item[];
+  readonly indexes?: readonly Index[];
+}
+
+/** Whose secrets a function reads. */
+export type SecretOwner = 'connectors' | 'channels' | 'trackers' | 'webhooks' | 'dashboard';
+
+/** How a function is reached. */
+export type Trigger =
+  | { readonly by: 'queue'; readonly batch: number; readonly concurrency: number }
+  | { readonly by: 'schedule'; readonly minutes: number }
+  | { readonly by: 'api'; readonly route: string }
+  | { readonly by: 'deployment' };
+
+/** One Lambda function. Its name is that of its folder, its binary and its queue. */
+export interface FunctionRow {
+  readonly name: string;
+  readonly does: string;
+  readonly trigger: Trigger;
+  readonly memory: number;
+  /** Seconds; a queue's visibility timeout is six times that. */
+  readonly timeout: number;
+  /** Queues that it sends to; `sync` stands for those of all scanners. */
+  readonly sends: readonly string[];
+  readonly secrets?: SecretOwner;
+  readonly table: TableAccess;
+}
+
+/** One kind of scanner. */
+export interface ScannerRow {
+  /** The `type` of its connectors; its function is `sync-<type>`. */
+  readonly type: string;
+  readonly does: string;
+  /** Messages worked at the same time: what the scanner's limits allow for all its connectors together (2 to 1000). */
+  readonly concurrency: number;
+  readonly memory?: number;
+  /** What it is told by: its schedule, or findings that AWS services publish as events. */
+  readonly events?: readonly { readonly source: string; readonly detailType: string }[];
+}
+
+/** Every kind of scanner that has a function. */
+export const SCANNERS: readonly ScannerRow[] = [
+  // Two calls at a time are what the smallest subscription of the API allows.
+  { type: 'qualys', does: 'Pulls Qualys VMDR', concurrency: 2 },
+  { type: 'tenable', does: 'Pulls Tenable Vulnerability Management', concurrency: 2 },
+  { type: 'nessus', does: 'Pulls Nessus', concurrency: 2 },
+  { type: 'insightvm', does: 'Pulls InsightVM', concurrency: 2 },
+  { type: 'insightvm-console', does: 'Pulls an InsightVM console', concurrency: 2 },
+  {
+    type: 'aws',
+    does: 'Takes findings of Amazon Inspector and Security Hub',
+    concurrency: 10,
+    events: [
+      { source: 'aws.inspector2', detailType: 'Inspector2 Finding' },
+      { source: 'aws.securityhub', detailType: 'Security Hub Findings - Imported' },
+    ],
+  },
+];
+
+/** Time budget of one message is 240 s (`EngineOptions`); the rest is for writing what was read. */
+const LONG = 300;
+
+/** Every function but those of the scanners. */
+export const FUNCTIONS: readonly FunctionRow[] = [
+  {
+    name: 'configure',
+    does: 'Stores connectors.yaml as a new version when it is deployed',
+    trigger: { by: 'deployment' },
+    memory: 256,
+    timeout: 60,
+    sends: [],
+    table: { read: ['configuration'], write: ['configuration'] },
+  },
+  {
+    name: 'sync-intel',
+    does: 'Pulls what the world knows of CVEs',
+    trigger: { by: 'queue', batch: 1, concurrency: 2 },
+    memory: 1024,
+    timeout: LONG,
+    sends: ['sync-intel', 'score'],
+    table: {
+      read: ['configuration', 'feeds', 'notes', 'cves', 'counters'],
+      write: ['feeds', 'notes', 'cves'],
+      indexes: ['by-owner'],
+    },
+  },
+  {
+    name: 'score',
+    does: 'Finds assets, merges, classifies, scores, sets deadlines',
+    trigger: { by: 'queue', batch: 10, concurrency: 10 },
+    memory: 512,
+    timeout: LONG,
+    sends: ['notify', 'ticket'],
+    table: {
+      read: ['configuration', 'notes', 'feeds', 'sightings', 'rules', 'runs', 'assets', 'identifiers', 'cves'],
+      write: ['sightings', 'assets', 'identifiers', 'cves', 'counters'],
+      delete: ['cves'],
+    },
+  },
+  {
+    name: 'sla',
+    does: 'Looks for timers that are due',
+    trigger: { by: 'schedule', minutes: 5 },
+    memory: 256,
+    timeout: 240,
+    sends: ['score'],
+    table: { read: ['configuration', 'notes'], write: ['notes'], indexes: ['timers'] },
+  },
+  {
+    name: 'notify',
+    does: 'Sends messages to channels',
+    trigger: { by: 'queue', batch: 10, concurrency: 2 },
+    memory: 256,
+    timeout: LONG,
+    sends: ['notify'],
+    secrets: 'channels',
+    table: {
+      read: ['configuration', 'assets', 'runs', 'deliveries', 'budgets'],
+      write: ['assets', 'runs', 'deliveries', 'budgets'],
+    },
+  },
+  {
+    name: 'ticket',
+    does: 'Creates and closes tickets',
+    trigger: { by: 'queue', batch: 10, concurrency: 2 },
+    memory: 256,
+    timeout: LONG,
+    sends: ['ticket', 'score'],
+    secrets: 'trackers',
+    table: {
+      read: ['configuration', 'assets', 'rules', 'deliveries', 'budgets'],
+      write: ['assets', 'deliveries', 'budgets'],
+    },
+  },
+  {
+    name: 'webhook',
+    does: 'Verifies pushes and starts what they ask for',
+    trigger: { by: 'api', route: 'POST /webhooks/{source}' },
+    memory: 256,
+    timeout: 10,
+    sends: ['sync'],
+    secrets: 'webhooks',
+    table: { read: ['configuration', 'deliveries'], write: ['deliveries'] },
+  },
+  {
+    name: 'dashboard',
+    does: 'The pages and the JSON API',
+    trigger: { by: 'api', route: '$default' },
+    memory: 512,
+    // An HTTP API waits no longer than 30 s.
+    timeout: 29,
+    sends: ['sync', 'score'],
+    secrets: 'dashboard',
+    table: { read: 'all', write: ['assets', 'runs', 'notes'], indexes: ['by-owner', 'top-scores', 'timers'] },
+  },
+];
+
+/** The function of a kind of scanner. */
+export function scannerFunction(row: ScannerRow): FunctionRow {
+  const name = `sync-${row.type}`;
+  return {
+    name,
+    does: row.does,
+    // One unit at a time, so that a batch does not add up to a timeout.
+    trigger: { by: 'queue', batch: 1, concurrency: row.concurrency },
+    memory: row.memory ?? 512,
+    timeout: LONG,
+    // It goes on in its own queue, tells `score` what changed, and announces the end of a first pull.
+    sends: [name, 'score', 'notify'],
+    secrets: 'connectors',
+    table: {
+      read: ['configuration', 'sightings', 'rules', 'runs'],
+      write: ['sightings', 'rules', 'runs'],
+      delete: ['sightings', 'rules', 'runs'],
+    },
+  };
+}
+
+/** The variable that holds a queue's address: `QUEUE_SYNC_QUALYS`. */
+export function queueVariable(queue: string): string {
+  return `QUEUE_${queue.toUpperCase().replaceAll('-', '_')}`;
+}
