@@ -30,7 +30,8 @@ export function createApp(props: AppProps = {}): { app: App; stateful: StatefulS
     binaries,
     description: 'vulnrelay: functions, queues, schedules, API, alarms',
   });
-  Tags.of(app).add(DEPLOYMENT_TAG, settings.name);
+  // CloudFormation's published schema of dashboards knows no tags.
+  Tags.of(app).add(DEPLOYMENT_TAG, settings.name, { excludeResourceTypes: ['AWS::CloudWatch::Dashboard'] });
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app), new ServerlessChecks(app));
   return { app, stateful, functions };
 }
