@@ -33,6 +33,11 @@ export const TENABLE = `
     auth: { method: api_keys, access_key: "\${A}", secret_key: "\${S}" }
 `;
 
+export const AWS = `
+  - name: aws-org
+    type: aws
+`;
+
 /** One of everything. */
 export const WHOLE = `${QUALYS}${TENABLE}
 channels:

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FUNCTIONS, SCANNERS, scannerFunction } from '../lib/functions.ts';
 import {
-  complaint, functionOf, list, QUALYS, resources, statementsOf, stubBinaries, synthesise, TENABLE, WHOLE, type Resource, type Statement,
+  AWS, complaint, functionOf, list, QUALYS, resources, statementsOf, stubBinaries, synthesise, TENABLE, WHOLE, type Resource, type Statement,
 } from './support.ts';
 import { createApp } from '../lib/app.ts';
 import { file } from './support.ts';
@@ -377,6 +377,27 @@ describe('adding a scanner', () => {
     expect(resources(one).map(({ id }) => id).filter((id) => !resources(two).some((other) => other.id === id))).toEqual([]);
     const board = JSON.stringify(resources(two, 'AWS::CloudWatch::Dashboard')[0]!.Properties);
     expect(board).toContain('tenable-prod');
+  });
+
+  it('of AWS itself brings rules instead of a schedule', () => {
+    const { functions } = synthesise(`${QUALYS}${AWS}`);
+    const rules = resources(functions, 'AWS::Events::Rule');
+    expect(rules.map(({ Properties }) => Properties['EventPattern'])).toEqual([
+      { source: ['aws.inspector2'], 'detail-type': ['Inspector2 Finding'] },
+      { source: ['aws.securityhub'], 'detail-type': ['Security Hub Findings - Imported'] },
+    ]);
+    const named = (id: string | undefined) => resources(functions, 'AWS::SQS::Queue').find((queue) => queue.id === id)?.Properties['QueueName'];
+    for (const { id, Properties } of rules) {
+      expect(Properties['Targets']).toHaveLength(1);
+      expect(named(arnOf(Properties['Targets'][0].Arn))).toBe('vulnrelay-sync-aws');
+      expect(named(arnOf(Properties['Targets'][0].DeadLetterConfig.Arn))).toBe('vulnrelay-sync-aws-dead');
+      // Both queues let this rule in, and no other.
+      const policies = resources(functions, 'AWS::SQS::QueuePolicy').flatMap(({ Properties }) => Properties['PolicyDocument'].Statement as Statement[]);
+      const let_in = policies.filter(({ Effect, Condition }) => Effect === 'Allow' && arnOf(Condition?.['ArnEquals']?.['aws:SourceArn']) === id);
+      expect(let_in.map(({ Action }) => list(Action).includes('sqs:SendMessage'))).toEqual([true, true]);
+    }
+    expect(resources(functions, 'AWS::Scheduler::Schedule').map(({ Properties }) => Properties['Name'])).not.toContain('sync-aws-org');
+    expect(functionOf(functions, 'sync-aws')).toBeDefined();
   });
 
   it('does not deploy scanners without a connector', () => {
