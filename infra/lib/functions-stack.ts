@@ -16,7 +16,7 @@ import { Overview } from './constructs/overview.ts';
 import { RustFunction } from './constructs/rust-function.ts';
 import { EXECUTION_ID, Schedules } from './constructs/schedules.ts';
 import { DeadLetters, watchDeadLetters, WorkQueue } from './constructs/work-queue.ts';
-import { FUNCTIONS, queueVariable, SCANNERS, scannerFunction, type FunctionRow } from './functions.ts';
+import { queueVariable, rowsFor, SCANNERS, type FunctionRow } from './functions.ts';
 import { networkOf, type Settings } from './settings.ts';
 import type { StatefulStack } from './stateful-stack.ts';
 
@@ -40,8 +40,8 @@ export class FunctionsStack extends Stack {
     super(scope, id, props);
     this.#props = props;
     const { config, settings, stateful } = props;
-    const scanners = SCANNERS.filter((row) => config.connectors.some(({ type }) => type === row.type));
-    const rows = [...FUNCTIONS, ...scanners.map(scannerFunction)];
+    const types = new Set(config.connectors.map(({ type }) => type));
+    const rows = rowsFor(types);
 
     this.#alarms = new Alarms(this, 'Alarms', { prefix: settings.name, emails: settings.alarms.emails, key: stateful.key });
     this.#api = new Api(this, 'Http', { settings, alarms: this.#alarms });
@@ -62,7 +62,7 @@ export class FunctionsStack extends Stack {
       }
     }
     schedules.message('sync-intel', config.feedsInterval, { start: 'scheduled' }, this.#queue('sync-intel'));
-    for (const row of scanners) {
+    for (const row of SCANNERS.filter(({ type }) => types.has(type))) {
       row.events?.forEach(({ source, detailType }, i) => this.#events(`Events-${row.type}-${i}`, source, detailType, `sync-${row.type}`));
     }
     new Overview(this, 'Overview', {

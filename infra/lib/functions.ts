@@ -209,6 +209,11 @@ export function scannerFunction(row: ScannerRow): FunctionRow {
   };
 }
 
+/** The functions of a deployment: those that are always there, and those of the scanners that are used. */
+export function rowsFor(types: ReadonlySet<string>): FunctionRow[] {
+  return [...FUNCTIONS, ...SCANNERS.filter(({ type }) => types.has(type)).map(scannerFunction)];
+}
+
 /** The variable that holds a queue's address: `QUEUE_SYNC_QUALYS`. */
 export function queueVariable(queue: string): string {
   return `QUEUE_${queue.toUpperCase().replaceAll('-', '_')}`;

@@ -449,7 +449,7 @@ describe('packages', () => {
   it('have to be there', () => {
     const context = { config: file('connectors.yaml', WHOLE), deployment: file('deployment.yaml', '{}'), binaries: '/nowhere' };
     expect(complaint(() => createApp({ context }))).toBe(
-      '/nowhere/configure/bootstrap.zip does not exist: build the functions with infra/build.sh, or name their folder with -c binaries=DIR');
+      '/nowhere/configure/bootstrap.zip does not exist: build it with infra/build.sh configure, or leave out -c binaries=DIR');
   });
 
   it('have to be small', () => {

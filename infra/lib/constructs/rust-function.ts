@@ -120,7 +120,7 @@ export class RustFunction extends Construct {
 function zipOf(binaries: string, binary: string): string {
   const zip = join(binaries, binary, 'bootstrap.zip');
   if (!existsSync(zip)) {
-    throw new DocumentError(`${zip} does not exist: build the functions with infra/build.sh, or name their folder with -c binaries=DIR`);
+    throw new DocumentError(`${zip} does not exist: build it with infra/build.sh ${binary}, or leave out -c binaries=DIR`);
   }
   const { size } = statSync(zip);
   if (size > MAX_ZIP) {
