@@ -6,6 +6,14 @@ from pathlib import Path
 
 from emulator import ACCOUNT, REGION
 
+# On AWS the permission for one message or item is that for a batch or a transaction of them; the emulator asks for the
+# operation by its own name.
+SAME_PERMISSION = {
+    "sqs:SendMessage": ["sqs:SendMessageBatch"],
+    "dynamodb:PutItem": ["dynamodb:TransactWriteItems"],
+    "dynamodb:UpdateItem": ["dynamodb:TransactWriteItems"],
+}
+
 
 class Assembly:
     def __init__(self, folder: Path):
@@ -47,7 +55,12 @@ class Assembly:
         }
         known = [s["StackName"] for s in cloudformation.describe_stacks()["Stacks"] if s["StackStatus"] != "DELETE_COMPLETE"]
         operation = cloudformation.update_stack if stack in known else cloudformation.create_stack
-        operation(**arguments)
+        try:
+            operation(**arguments)
+        except cloudformation.exceptions.ClientError as error:
+            # Nothing to change is no failure, for the CDK command neither.
+            if "No updates are to be performed" not in str(error):
+                raise
         while True:
             found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
             if not found["StackStatus"].endswith("IN_PROGRESS"):
@@ -59,3 +72,21 @@ class Assembly:
             raise AssertionError(f"{stack} is {found['StackStatus']}: {'; '.join(reasons)} {found.get('StackStatusReason', '')}")
         return {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
 
+
+
+def name_permissions(emulator):
+    """Gives each function's role, under the emulator's names, what it has already: same resources, same conditions."""
+    iam = emulator.client("iam")
+    for function in emulator.client("lambda").list_functions()["Functions"]:
+        role = function["Role"].rsplit("/", 1)[1]
+        added = []
+        for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+            for statement in document["Statement"]:
+                actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+                more = sorted({name for action in actions for name in SAME_PERMISSION.get(action, [])})
+                if more:
+                    added.append({**statement, "Action": more})
+        if added:
+            iam.put_role_policy(RoleName=role, PolicyName="names-of-the-emulator",
+                                PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": added}))

@@ -12,6 +12,7 @@ import re
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
@@ -27,8 +28,10 @@ class Access:
 
 
 class Recorder:
-    def __init__(self, port: int, emulator_port: int):
+    def __init__(self, port: int, emulator_port: int, refusals: Path):
         self.calls: list[tuple[str, str, dict]] = []
+        self.denied: list[str] = []
+        refused = refusals.open("w", buffering=1)
         recorder = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,9 +49,15 @@ class Recorder:
                 for name, value in self.headers.items():
                     if name.lower() != "connection":
                         connection.putheader(name, value)
+                # The queues' policies take TLS only. Here TLS would end at this proxy.
+                connection.putheader("x-forwarded-proto", "https")
                 connection.endheaders(body)
                 answer = connection.getresponse()
                 content = answer.read()
+                if answer.status >= 400:
+                    print(self.command, self.path, target, answer.status, content[:1000], file=refused)
+                    if b"AccessDenied" in content:
+                        recorder.denied.append(f"{target}: {content[:600].decode(errors='replace')}")
                 self.send_response_only(answer.status)
                 for name, value in answer.getheaders():
                     if name.lower() not in HOP_HEADERS:
@@ -57,6 +66,13 @@ class Recorder:
                 self.end_headers()
                 self.wfile.write(content)
                 connection.close()
+
+            def handle(self):
+                try:
+                    super().handle()
+                except (BrokenPipeError, ConnectionResetError):
+                    # A function that was stopped does not wait for its answer.
+                    pass
 
             do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = forward
 
