@@ -49,6 +49,10 @@ class Simulator:
         wait_for("the simulators start", lambda: answers(f"{self.url}/received"), 60)
         self.config = printed.read_text()
 
+    def alive(self) -> bool:
+        assert self.process.poll() is None, f"the simulators ended with {self.process.returncode}"
+        return True
+
     def received(self) -> dict:
         with urllib.request.urlopen(f"{self.url}/received", timeout=10) as response:
             return json.load(response)
@@ -264,7 +268,7 @@ def main():
 
         step("the schedules fire; the scanners are pulled")
         connectors = {c["name"] for c in yaml.safe_load(config)["connectors"]}
-        wait_for("a complete run of each connector", lambda: connectors <= completed(api, recorder), PATIENCE, pause=3)
+        wait_for("a complete run of each connector", lambda: simulator.alive() and connectors <= completed(api, recorder), PATIENCE, pause=3)
 
         step("notification and ticket arrive")
         wait_for("a notification", lambda: simulator.received()["messages"], PATIENCE, pause=2)
