@@ -17,9 +17,16 @@ export interface Config {
   readonly document: { readonly name: string; readonly text: string };
 }
 
-/** Something with a name, and so with a secret. */
+/** Something with a name. */
 export interface Named {
   readonly name: string;
+  /** Whether it names a `${NAME}`, and so has a secret. */
+  readonly secret: boolean;
+}
+
+/** The names of those that have a secret. */
+export function owners(named: readonly Named[]): string[] {
+  return named.filter(({ secret }) => secret).map(({ name }) => name);
 }
 
 /** One account of a scanner. */
@@ -78,13 +85,17 @@ export function configOf(document: YamlDocument): Config {
     ...clearSecrets(written, []),
   ]);
   return {
-    connectors: connectors.map(({ name, type, sync_interval }) => ({ name, type, syncInterval: seconds(sync_interval) ?? HOUR })),
-    channels: (written.channels ?? []).map(({ name }) => ({ name })),
-    trackers: (written.trackers ?? []).map(({ name }) => ({ name })),
-    webhooks: (written.webhooks ?? []).map(({ name, connector = '' }) => ({ name, connector })),
+    connectors: connectors.map((one) => ({ ...named(one), type: one.type, syncInterval: seconds(one.sync_interval) ?? HOUR })),
+    channels: (written.channels ?? []).map(named),
+    trackers: (written.trackers ?? []).map(named),
+    webhooks: (written.webhooks ?? []).map((one) => ({ ...named(one), connector: one.connector ?? '' })),
     feedsInterval: seconds(written.feeds?.interval) ?? 6 * HOUR,
     document: { name: document.file, text: document.text },
   };
+}
+
+function named(written: { name: string }): Named {
+  return { name: written.name, secret: /\$\{[^}]+\}/.test(JSON.stringify(written)) };
 }
 
 /** Names of connectors, channels and trackers must differ, because each names a secret; so must those of sources. */

@@ -9,7 +9,7 @@ import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { secretStatements, tableKeyStatement, tableStatements } from './access.ts';
-import { DASHBOARD_SECRET, type Config } from './connectors.ts';
+import { DASHBOARD_SECRET, owners, type Config } from './connectors.ts';
 import { Alarms } from './constructs/alarms.ts';
 import { Api } from './constructs/http-api.ts';
 import { Overview } from './constructs/overview.ts';
@@ -104,9 +104,9 @@ export class FunctionsStack extends Stack {
         case 'dashboard':
           return [DASHBOARD_SECRET];
         case 'connectors':
-          return config.connectors.filter(({ type }) => row.name === `sync-${type}`).map(({ name }) => name);
+          return owners(config.connectors.filter(({ type }) => row.name === `sync-${type}`));
         default:
-          return config[row.secrets].map(({ name }) => name);
+          return owners(config[row.secrets]);
       }
     };
     return names().map((name) => `${stateful.secretPrefix}${name}`);
@@ -171,13 +171,19 @@ export class FunctionsStack extends Stack {
     const { provider } = settings.sign_in;
     const publicUrl = this.#api.publicUrl;
     if (provider) {
-      return { PUBLIC_URL: publicUrl, OIDC_ISSUER: provider.issuer, OIDC_CLIENT_ID: provider.client_id, OIDC_DOMAIN: provider.domain };
+      return {
+        PUBLIC_URL: publicUrl,
+        OIDC_ISSUER: provider.issuer,
+        OIDC_CLIENT_ID: provider.client_id,
+        ...(provider.roles_claim === undefined ? {} : { OIDC_ROLES_CLAIM: provider.roles_claim }),
+      };
     }
     if (!stateful.people) {
       throw new Error('neither a user pool nor a provider');
     }
-    const { pool, domain } = stateful.people;
-    // Here and not beside the pool, because it names the address of the API. A public client: the code is bound to
+    const pool = stateful.people;
+    // Here and not beside the pool, because it names the address of the API. Its endpoints are those that the
+    // pool's discovery document names. A public client: the code is bound to
     // the browser by PKCE, and there is no secret to keep.
     const client = new UserPoolClient(this, 'SignInClient', {
       userPool: pool,
@@ -200,7 +206,6 @@ export class FunctionsStack extends Stack {
       PUBLIC_URL: publicUrl,
       OIDC_ISSUER: `https://cognito-idp.${this.region}.${this.urlSuffix}/${pool.userPoolId}`,
       OIDC_CLIENT_ID: client.userPoolClientId,
-      OIDC_DOMAIN: domain.baseUrl(),
     };
   }
 

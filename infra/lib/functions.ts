@@ -19,6 +19,8 @@ export const ITEMS = {
   counters: 'T#*',
   deliveries: 'D#*',
   budgets: 'B#*',
+  audit: 'L#*',
+  tokens: 'K#*',
 } as const;
 
 export type Item = keyof typeof ITEMS;
@@ -184,7 +186,7 @@ export const FUNCTIONS: readonly FunctionRow[] = [
     timeout: 29,
     sends: ['sync', 'score'],
     secrets: 'dashboard',
-    table: { read: 'all', write: ['assets', 'runs', 'notes'], indexes: ['by-owner', 'top-scores', 'timers'] },
+    table: { read: 'all', write: ['assets', 'runs', 'notes', 'tokens', 'audit'], indexes: ['by-owner', 'top-scores', 'timers'] },
   },
 ];
 
@@ -194,12 +196,12 @@ export function scannerFunction(row: ScannerRow): FunctionRow {
   return {
     name,
     does: row.does,
-    // One unit at a time, so that a batch does not add up to a timeout.
-    trigger: { by: 'queue', batch: 1, concurrency: row.concurrency },
+    // A unit of a pull may take minutes: one at a time, so that a batch does not add up to a timeout. Events are short.
+    trigger: { by: 'queue', batch: row.events ? 10 : 1, concurrency: row.concurrency },
     memory: row.memory ?? 512,
     timeout: LONG,
-    // It goes on in its own queue, tells `score` what changed, and announces the end of a first pull.
-    sends: [name, 'score', 'notify'],
+    // A pull goes on in its own queue and announces its first end; both tell `score` what changed.
+    sends: row.events ? ['score'] : [name, 'score', 'notify'],
     secrets: 'connectors',
     table: {
       read: ['configuration', 'sightings', 'rules', 'runs'],

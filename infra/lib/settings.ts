@@ -42,7 +42,7 @@ export interface Settings {
     /** Beginning of the address of the sign-in page: unique in a region. */
     readonly domain_prefix?: string;
     /** Another OpenID Connect provider instead of a user pool. */
-    readonly provider?: { readonly issuer: string; readonly client_id: string; readonly domain: string };
+    readonly provider?: { readonly issuer: string; readonly client_id: string; readonly roles_claim?: string };
   };
   /** Networks that functions can be attached to. */
   readonly networks: Readonly<Record<string, Network>>;
@@ -96,7 +96,11 @@ const SCHEMA = fields({
     mfa: { enum: ['required', 'optional'] },
     threat_protection: { type: 'boolean' },
     domain_prefix: { type: 'string', description: 'lower-case letters, digits and dashes', pattern: '^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$' },
-    provider: fields({ issuer: HTTPS, client_id: { type: 'string', minLength: 1 }, domain: HTTPS }, ['issuer', 'client_id', 'domain']),
+    provider: fields({
+      issuer: HTTPS,
+      client_id: { type: 'string', minLength: 1 },
+      roles_claim: { type: 'string', minLength: 1 },
+    }, ['issuer', 'client_id']),
   }),
   networks: {
     type: 'object',

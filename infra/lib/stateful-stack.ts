@@ -1,13 +1,13 @@
 import { Duration, RemovalPolicy, SecretValue, Stack, type StackProps, Validations } from 'aws-cdk-lib';
 import {
-  AccountRecovery, CfnUserPoolGroup, FeaturePlan, Mfa, StandardThreatProtectionMode, UserPool, type UserPoolDomain,
+  AccountRecovery, CfnUserPoolGroup, FeaturePlan, Mfa, StandardThreatProtectionMode, UserPool,
 } from 'aws-cdk-lib/aws-cognito';
 import { AttributeType, BillingMode, ProjectionType, Table, TableEncryption, type ITable } from 'aws-cdk-lib/aws-dynamodb';
 import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
-import { DASHBOARD_SECRET, type Config } from './connectors.ts';
+import { DASHBOARD_SECRET, owners, type Config } from './connectors.ts';
 import type { Settings } from './settings.ts';
 
 /** Who may do what on the pages. */
@@ -38,7 +38,7 @@ export class StatefulStack extends Stack {
   /** Beginning of the names of secrets. */
   readonly secretPrefix: string;
   /** Who may sign in, unless another provider knows them. */
-  readonly people?: { readonly pool: UserPool; readonly domain: UserPoolDomain };
+  readonly people?: UserPool;
 
   constructor(scope: Construct, id: string, { config, settings, ...props }: StatefulStackProps) {
     super(scope, id, { ...props, terminationProtection: settings.table.deletion_protection });
@@ -138,7 +138,7 @@ export class StatefulStack extends Stack {
     });
   }
 
-  #people(settings: Settings): { pool: UserPool; domain: UserPoolDomain } {
+  #people(settings: Settings): UserPool {
     const { mfa, threat_protection, domain_prefix } = settings.sign_in;
     const pool = new UserPool(this, 'People', {
       userPoolName: settings.name,
@@ -180,13 +180,13 @@ export class StatefulStack extends Stack {
       new CfnUserPoolGroup(this, `Group-${name}`, { userPoolId: pool.userPoolId, groupName: name, description });
     }
     const prefix = domain_prefix ?? `${settings.name}-${this.account}`;
-    const domain = pool.addDomain('SignIn', { cognitoDomain: { domainPrefix: prefix } });
-    return { pool, domain };
+    pool.addDomain('SignIn', { cognitoDomain: { domainPrefix: prefix } });
+    return pool;
   }
 }
 
-/** Everything that has a secret of its own, once each. */
+/** Everything that has a secret, once each. */
 export function secretOwners(config: Config): string[] {
   const { connectors, channels, trackers, webhooks } = config;
-  return [...new Set([connectors, channels, trackers, webhooks].flat().map(({ name }) => name))];
+  return [...new Set(owners([connectors, channels, trackers, webhooks].flat()))];
 }

@@ -16,10 +16,10 @@ describe('connectors.yaml', () => {
   it('is read as the deployment needs it', () => {
     const read = config(WHOLE);
     expect(read.connectors).toEqual([
-      { name: 'qualys-prod', type: 'qualys', syncInterval: 14_400 },
-      { name: 'tenable-prod', type: 'tenable', syncInterval: 3_600 },
+      { name: 'qualys-prod', secret: true, type: 'qualys', syncInterval: 14_400 },
+      { name: 'tenable-prod', secret: true, type: 'tenable', syncInterval: 3_600 },
     ]);
-    expect(read.webhooks).toEqual([{ name: 'scan-finished', connector: 'tenable-prod' }]);
+    expect(read.webhooks).toEqual([{ name: 'scan-finished', secret: true, connector: 'tenable-prod' }]);
     expect(read.feedsInterval).toBe(21_600);
     expect(read.document.text).toBe(WHOLE);
   });

@@ -340,14 +340,14 @@ describe('doors', () => {
     const client = resources(functions, 'AWS::Cognito::UserPoolClient')[0]!;
     expect(client.Properties).toMatchObject({ GenerateSecret: false, AllowedOAuthFlows: ['code'], PreventUserExistenceErrors: 'ENABLED' });
     expect(Object.keys(functionOf(functions, 'dashboard').Properties['Environment'].Variables))
-      .toEqual(expect.arrayContaining(['OIDC_ISSUER', 'OIDC_CLIENT_ID', 'OIDC_DOMAIN', 'PUBLIC_URL']));
+      .toEqual(expect.arrayContaining(['OIDC_ISSUER', 'OIDC_CLIENT_ID', 'PUBLIC_URL']));
   });
 
   it('can be those of another provider', () => {
-    const other = synthesise(WHOLE, 'sign_in: { provider: { issuer: "https://id.example.com", client_id: abc, domain: "https://id.example.com" } }');
+    const other = synthesise(WHOLE, 'sign_in: { provider: { issuer: "https://id.example.com", client_id: abc, roles_claim: groups } }');
     expect(resources(other.stateful, 'AWS::Cognito::UserPool')).toEqual([]);
     expect(functionOf(other.functions, 'dashboard').Properties['Environment'].Variables)
-      .toMatchObject({ OIDC_ISSUER: 'https://id.example.com', OIDC_CLIENT_ID: 'abc' });
+      .toMatchObject({ OIDC_ISSUER: 'https://id.example.com', OIDC_CLIENT_ID: 'abc', OIDC_ROLES_CLAIM: 'groups' });
   });
 });
 
@@ -398,6 +398,9 @@ describe('adding a scanner', () => {
     }
     expect(resources(functions, 'AWS::Scheduler::Schedule').map(({ Properties }) => Properties['Name'])).not.toContain('sync-aws-org');
     expect(functionOf(functions, 'sync-aws')).toBeDefined();
+    // It logs in nowhere.
+    expect(statementsOf(functions, 'sync-aws').flatMap(({ Action }) => list(Action))).not.toContain('secretsmanager:GetSecretValue');
+    expect(JSON.stringify(synthesise(`${QUALYS}${AWS}`).stateful.toJSON())).not.toContain('vulnrelay/aws-org');
   });
 
   it('does not deploy scanners without a connector', () => {

@@ -105,9 +105,11 @@ def fill_secrets(emulator: Emulator, config: str) -> list[str]:
     document = yaml.safe_load(config)
     values = []
     for owner in [o for section in ("connectors", "channels", "trackers", "webhooks") for o in document.get(section, [])]:
+        names = re.findall(r"\$\{([^}]+)\}", json.dumps(owner))
+        if not names:
+            continue
         secret = f"vulnrelay/{owner['name']}"
         assert secrets.get_secret_value(SecretId=secret)["SecretString"] == "{}", f"{secret} was not created empty"
-        names = re.findall(r"\$\{([^}]+)\}", json.dumps(owner))
         found = {name: simulated_secret(name) for name in names}
         secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(found))
         values += [value for name, value in found.items() if not name.endswith(("USER", "EMAIL"))]

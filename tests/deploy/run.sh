@@ -23,6 +23,7 @@ command -v npm >/dev/null || fail "npm is missing; get it with: sudo apt-get ins
 if ! cmp --silent infra/package-lock.json infra/node_modules/.installed; then
     (cd infra && npm ci --no-audit --no-fund && cp package-lock.json node_modules/.installed)
 fi
+(cd tests/deploy && "../../$tools/bin/python" -m unittest --quiet)
 case " $* " in
 *" --binaries "*) ;;
 *) infra/build.sh x86_64 ;;
