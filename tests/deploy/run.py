@@ -203,6 +203,7 @@ def pushes(emulator: Emulator, table: str) -> int:
 
 
 def check_permissions(recorder: Recorder, emulator: Emulator, assembly: Assembly) -> int:
+    assert not recorder.denied, recorder.denied[0]
     functions = emulator.client("lambda").list_functions()["Functions"]
     template = assembly.template(FUNCTIONS)
     accesses = recorder.accesses(functions)
