@@ -3,6 +3,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | `pipeline` | what happens from the first sync over days to overdue |
+//! | `configure` | the configuration as a deployment stores it |
 //! | `doubt` | runs that cannot be believed, wrong secrets, garbage, pushes |
 //! | `faults` | kill, throttle, lose, repeat at every step; the end is that of the clean run |
 //! | `layers` | who may depend on whom |
@@ -11,6 +12,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests panic like tests
 
+mod configure;
 mod doubt;
 mod faults;
 mod layers;

@@ -1,6 +1,7 @@
 //! What happens with an estate: from the first sync over weeks to overdue.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 use domain::vulnerability::TicketState;
 use domain::{Severity, Status, Vulnerability};
@@ -9,6 +10,7 @@ use queue::Trigger;
 use serde_json::Value;
 use simulators::estate::{Estate, Scanner};
 use store::Units;
+use vulnrelay::stack::Around;
 
 use crate::site::lines::reference;
 use crate::site::{DAY_ZERO, HOUR, Setup, Site};
@@ -292,4 +294,49 @@ async fn warnings_and_deadlines_are_announced_once_each_and_an_outage_loses_none
     let after_outage = wait((1..20).chain(30..60)).await;
     assert_eq!(announced(&after_outage).await, told);
     assert_eq!(named(&after_outage, "Overdue"), named(&site, "Overdue"));
+}
+
+/// Has every asset decided on after each unit of a pull, as functions that work at the same time do.
+fn deciding_all_the_time(services: Arc<OnceLock<platform::Services>>) -> Around {
+    Arc::new(move |queue, handler| {
+        let (services, of_scanner) = (services.clone(), queue.starts_with("sync-qualys"));
+        Arc::new(move |event| {
+            let (services, handler) = (services.clone(), handler.clone());
+            Box::pin(async move {
+                let outcome = handler(event).await;
+                if let (true, Some(services)) = (of_scanner, services.get()) {
+                    let page = services.store.export_page(None).await.unwrap();
+                    let assets = page.items.into_iter().filter_map(|item| match item {
+                        store::ExportItem::Asset(asset) => Some(asset.id),
+                        _ => None,
+                    });
+                    let message = queue::ScoreMessage { assets: assets.collect(), sightings: vec![] };
+                    let message = queue::Outgoing::now(&message).unwrap();
+                    services.queue.send(queue::QueueName::Score, message).await.unwrap();
+                }
+                outcome
+            })
+        })
+    })
+}
+
+#[tokio::test]
+async fn findings_wait_for_their_definitions() {
+    let undisturbed = Site::start(Setup::new(6)).await;
+    undisturbed.sync().await;
+
+    let services = Arc::new(OnceLock::new());
+    let around = Some(deciding_all_the_time(services.clone()));
+    let site = Site::start(Setup { around, ..Setup::new(6) }).await;
+    assert!(services.set(site.stack.services().clone()).is_ok());
+    site.sync().await;
+
+    let picture = site.picture().await;
+    assert_eq!(undisturbed.picture().await.difference(&picture), None);
+    assert!(picture.messages.iter().all(|message| message.contains("First sync")), "{:?}", picture.messages);
+    let (once, often) = (used(&undisturbed).write_units, used(&site).write_units);
+    assert!(
+        often <= once * 1.02,
+        "decided on before their CVEs were known: {once} write units became {often}"
+    );
 }

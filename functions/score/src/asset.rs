@@ -5,13 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::decide::{Decided, Facts, Feeds, Said, decide};
 use domain::identity::{self, Identifier};
 use domain::vulnerability::{Effect, Intent};
-use domain::{Asset, AssetId, CveId, Intel, RuleId, Scanner, SightingId, VulnId, Vulnerability};
+use domain::{
+    Asset, AssetId, ConnectorName, CveId, FindingKey, Intel, RuleId, Scanner, SightingId, VulnId,
+    Vulnerability,
+};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use queue::{EffectMessage, EffectTarget, Outgoing, QueueName};
-use store::{AssetState, CounterDelta, StoreError};
+use store::{AssetState, ConnectorState, CounterDelta, StoreError};
 
 use crate::counting::delta;
+use crate::lookup::{Lookup, RuleKey, Rules};
 use crate::{Score, ScoreError};
 
 /// Vulnerabilities that are written at the same time.
@@ -32,16 +36,26 @@ struct Read {
 
 impl Score {
     /// Reads everything about an asset, decides, writes the difference, sends the effects.
-    pub(crate) async fn decide(&self, id: &AssetId) -> Result<(), ScoreError> {
-        let Some(read) = self.read(id).await? else {
+    pub(crate) async fn decide(&self, id: &AssetId, lookup: &Lookup<'_>) -> Result<(), ScoreError> {
+        let decided = self.try_decide(id, lookup).await;
+        if decided.is_err() {
+            lookup.forget();
+        }
+        decided
+    }
+
+    async fn try_decide(&self, id: &AssetId, lookup: &Lookup<'_>) -> Result<(), ScoreError> {
+        let Some(mut read) = self.read(id).await? else {
             tracing::warn!(asset = %id, "no such asset, message dropped");
             return Ok(());
         };
         let known: BTreeMap<VulnId, Vulnerability> =
             read.state.vulnerabilities.iter().map(|(id, v)| (id.clone(), v.value.clone())).collect();
-        let rules = self.store.rules(&rules_of(&read.said)).await?;
+        let Rules { defined: rules, unsettled } = lookup.rules(&rules_of(&read.said)).await?;
+        let connectors = self.connectors_of(&read.state.asset.value).await?;
+        hold_back(&mut read, &unsettled, &connectors);
         let cves: BTreeSet<CveId> = rules.values().flat_map(|rule| rule.cves.iter().cloned()).collect();
-        let intel = self.store.intel(&cves).await?;
+        let intel = lookup.intel(&cves).await?;
         let feeds = self.store.note(FEEDS_NOTE).await?;
         let now = self.clock.now();
         let mut asset = read.state.asset.value.clone();
@@ -55,7 +69,7 @@ impl Score {
             feeds: feeds.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or(Feeds::default()),
             config: &self.config,
             policy_version: self.config_version,
-            first_sync: self.is_first_sync(&asset, now).await?,
+            first_sync: is_first_sync(&connectors, now),
             now,
         });
         self.use_cves(&read.state, &known, &decided, &intel).await?;
@@ -98,15 +112,19 @@ impl Score {
         Ok(())
     }
 
-    async fn is_first_sync(&self, asset: &Asset, now: Timestamp) -> Result<bool, ScoreError> {
-        let connectors: BTreeSet<_> = asset.sightings.keys().map(|sighting| &sighting.connector).collect();
-        for connector in connectors {
-            let (state, _) = self.store.connector_state(connector).await?;
-            if state.introduced_at.is_none_or(|at| now < at + FIRST_SYNC_TAIL) {
-                return Ok(true);
+    /// The states of the connectors that see an asset.
+    async fn connectors_of(
+        &self,
+        asset: &Asset,
+    ) -> Result<BTreeMap<ConnectorName, ConnectorState>, ScoreError> {
+        let mut states = BTreeMap::new();
+        for sighting in asset.sightings.keys() {
+            if !states.contains_key(&sighting.connector) {
+                let (state, _) = self.store.connector_state(&sighting.connector).await?;
+                states.insert(sighting.connector.clone(), state);
             }
         }
-        Ok(false)
+        Ok(states)
     }
 
     /// Says which CVEs the asset uses before it is written. `sync-intel` writes what it learns and then asks for the
@@ -211,6 +229,44 @@ impl Score {
         self.queue.send_all(QueueName::Ticket, tickets).await?;
         self.queue.send_all(QueueName::Notify, notifications).await?;
         Ok(())
+    }
+}
+
+fn is_first_sync(connectors: &BTreeMap<ConnectorName, ConnectorState>, now: Timestamp) -> bool {
+    connectors.values().any(|state| state.introduced_at.is_none_or(|at| now < at + FIRST_SYNC_TAIL))
+}
+
+/// Leaves out new findings whose definition the run under way is still asking for: without its CVEs a finding would
+/// become a vulnerability of its own, and be news once more when they arrive. Its sighting stays marked as not scored;
+/// the definition, or the end of the run, brings it again.
+fn hold_back(
+    read: &mut Read,
+    unsettled: &BTreeSet<RuleKey>,
+    connectors: &BTreeMap<ConnectorName, ConnectorState>,
+) {
+    if unsettled.is_empty() {
+        return;
+    }
+    let known: BTreeSet<(SightingId, FindingKey)> = read
+        .state
+        .vulnerabilities
+        .values()
+        .flat_map(|v| v.value.findings.iter().map(|f| (f.sighting.clone(), f.finding.clone())))
+        .collect();
+    for (sighting, said) in &mut read.said {
+        if connectors.get(&sighting.connector).is_none_or(|state| state.active.is_none()) {
+            continue;
+        }
+        let before = said.statements.len();
+        let scanner = said.scanner;
+        said.statements.retain(|statement| {
+            let finding = &statement.finding;
+            !unsettled.contains(&(scanner, finding.rule.clone()))
+                || known.contains(&(sighting.clone(), finding.key.clone()))
+        });
+        if said.statements.len() < before {
+            read.seqs.remove(sighting);
+        }
     }
 }
 

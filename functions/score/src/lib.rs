@@ -7,6 +7,7 @@
 mod asset;
 mod correlate;
 mod counting;
+mod lookup;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use domain::{AssetId, SightingId};
 use platform::{Clock, Services};
 use queue::{Queue, QueueError, ScoreMessage, handle_batch};
 use store::{Store, StoreError};
+
+use lookup::Lookup;
 
 /// Tries of something that others change at the same time.
 const TRIES: u32 = 8;
@@ -71,8 +74,9 @@ impl Score {
         for sighting in &message.sightings {
             assets.extend(self.asset_of(sighting).await?);
         }
+        let lookup = Lookup::new(&self.store);
         for asset in &assets {
-            again_on_conflict(|| self.decide(asset)).await?;
+            again_on_conflict(|| self.decide(asset, &lookup)).await?;
         }
         Ok(())
     }

@@ -42,8 +42,9 @@ const DEFAULT_ASSETS_PER_CHUNK: u32 = 1_000;
 /// Assets a chunk of findings (`num_assets`): 50 to 5,000.
 const ASSETS_PER_FINDINGS_CHUNK: std::ops::RangeInclusive<u32> = 50..=5_000;
 /// Tenable's own default of 50 means 20,000 requests for a million assets; 5,000 means chunks of gigabytes, which no
-/// invocation finishes. 500 assets have some 50,000 findings, about 250 MB, which are read in well under a minute.
-const DEFAULT_ASSETS_PER_FINDINGS_CHUNK: u32 = 500;
+/// invocation finishes. 100 assets have some 10,000 findings, about 50 MB: the findings of one asset are spread over the
+/// chunk, and these are few enough to be kept until it has been read.
+const DEFAULT_ASSETS_PER_FINDINGS_CHUNK: u32 = 100;
 
 /// What can be set beside the connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -147,14 +147,41 @@ async fn read_bucket(store: &Store, scanner: Scanner, index: u64) -> Result<Buck
 }
 
 impl Store {
-    /// The definitions of rules; those without one are not in the answer.
+    /// The definitions of rules; those without one are not in the answer, and what was stored a moment ago may not be.
     pub async fn rules(
         &self,
         rules: &BTreeSet<(Scanner, RuleId)>,
     ) -> Result<BTreeMap<(Scanner, RuleId), Rule>, StoreError> {
+        self.read_rules(rules, false).await
+    }
+
+    /// Of rules without a definition in a first answer: the definitions that there are all the same, and the rules of
+    /// which nobody knows yet whether they have one.
+    pub async fn look_again_for_rules(
+        &self,
+        missing: &BTreeSet<(Scanner, RuleId)>,
+    ) -> Result<(BTreeMap<(Scanner, RuleId), Rule>, BTreeSet<(Scanner, RuleId)>), StoreError> {
+        let mut unsettled = BTreeSet::new();
+        for scanner in Scanner::ALL {
+            let asked: Vec<RuleId> =
+                missing.iter().filter(|(of, _)| *of == scanner).map(|(_, rule)| rule.clone()).collect();
+            if !asked.is_empty() {
+                let unknown = RuleBook::new(scanner).unknown(self, asked).await?;
+                unsettled.extend(unknown.into_iter().map(|rule| (scanner, rule)));
+            }
+        }
+        let found = self.read_rules(&missing.difference(&unsettled).cloned().collect(), true).await?;
+        Ok((found, unsettled))
+    }
+
+    async fn read_rules(
+        &self,
+        rules: &BTreeSet<(Scanner, RuleId)>,
+        consistent: bool,
+    ) -> Result<BTreeMap<(Scanner, RuleId), Rule>, StoreError> {
         let keys: Vec<_> = rules.iter().map(|(scanner, rule)| keys::rule(*scanner, rule)).collect();
         let mut found = BTreeMap::new();
-        for item in self.batch_get(&keys, false).await? {
+        for item in self.batch_get(&keys, consistent).await? {
             let rule: Rule = codec::parse(&item)?;
             found.insert((rule.scanner, rule.id.clone()), rule);
         }

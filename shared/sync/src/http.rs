@@ -202,6 +202,13 @@ impl HttpRequest<'_> {
         self
     }
 
+    /// Sends bytes of this type.
+    #[must_use]
+    pub fn body(mut self, content_type: &'static str, bytes: impl Into<Bytes>) -> Self {
+        self.body = Some((content_type, bytes.into()));
+        self
+    }
+
     /// Sends an HTML form.
     #[must_use]
     pub fn form(mut self, fields: &[(&str, String)]) -> Self {

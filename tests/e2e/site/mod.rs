@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use vulnrelay::aws::{EventSources, Idle, SecretSource};
 use vulnrelay::clock::StackClock;
 use vulnrelay::secrets::LocalSecrets;
-use vulnrelay::stack::{INTEL_START, SECRET_PREFIX, SLA_QUEUE, Stack, StackConfig, start_message};
+use vulnrelay::stack::{Around, INTEL_START, SECRET_PREFIX, SLA_QUEUE, Stack, StackConfig, start_message};
 use vulnrelay::summary::{Before, Summary};
 
 use crate::faults::plan::Plan;
@@ -37,12 +37,14 @@ pub struct Setup {
     pub edits: Vec<(&'static str, String)>,
     /// What goes wrong, and when.
     pub plan: Option<Arc<Plan>>,
+    /// Wraps each function.
+    pub around: Option<Around>,
 }
 
 impl Setup {
     /// An estate of `size` hosts with the demo's configuration, and nothing goes wrong.
     pub fn new(size: usize) -> Self {
-        Self { size, seed: 5, edits: Vec::new(), plan: None }
+        Self { size, seed: 5, edits: Vec::new(), plan: None, around: None }
     }
 
     /// The same with a change to the configuration.
@@ -126,7 +128,7 @@ impl Site {
             },
             retry_delay: Duration::from_secs(2),
             connector: setup.plan.as_ref().map(Plan::connector),
-            around: setup.plan.as_ref().map(Plan::around),
+            around: setup.around.or(setup.plan.as_ref().map(Plan::around)),
         })
         .await
         .unwrap();

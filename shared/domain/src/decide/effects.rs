@@ -115,7 +115,7 @@ fn told(facts: &Facts<'_>, vulnerability: &Vulnerability) -> Vec<NotifyEvent> {
         events.push(NotifyEvent::Opened);
     }
     let listed = |v: &Vulnerability| v.events.iter().any(|e| matches!(e.what, What::KevListed { .. }));
-    if before.is_some_and(|before| !listed(before)) && listed(vulnerability) {
+    if !facts.first_sync && before.is_some_and(|before| !listed(before)) && listed(vulnerability) {
         events.push(NotifyEvent::Exploited);
     }
     events

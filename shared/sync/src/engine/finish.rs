@@ -28,7 +28,7 @@ impl Engine {
         let Some((record, planned)) = self.store.run(&connector.name, run).await? else { return Ok(()) };
         if record.status == RunStatus::Done {
             // Ended before; what was to be sent then may have been lost.
-            return self.tell_end(connector, run, &record.intents).await;
+            return self.tell_end(connector, &record, &record.intents).await;
         }
         if record.status != RunStatus::Running || record.pending > 0 || !planned {
             return Ok(());
@@ -185,7 +185,7 @@ impl Engine {
             }
         }
         self.store.end_run(&connector.name, (&state, rev), &run.id, self.clock.now(), &intents).await?;
-        self.tell_end(connector, &run.id, &intents).await
+        self.tell_end(connector, record, &intents).await
     }
 
     /// Sends what the end of a run brings. Until it is done, the intents stay with the run, and the wish for another
@@ -193,14 +193,24 @@ impl Engine {
     async fn tell_end(
         &self,
         connector: &Connector,
-        run: &RunId,
+        record: &RunRecord,
         intents: &BTreeMap<String, String>,
     ) -> Result<(), SyncError> {
+        let run = &record.id;
         let messages = intents
             .keys()
             .map(|key| Outgoing::now(&EffectMessage::of_run(&connector.name, run, key.clone())))
             .collect::<Result<Vec<_>, _>>()?;
         self.queue.send_all(QueueName::Notify, messages).await?;
+        if record.failed > 0 {
+            // Definitions that did not come will not come any more: their findings count without them.
+            let hosts = self.store.hosts(&connector.name, run).await?;
+            let sightings: Vec<_> = hosts
+                .into_iter()
+                .map(|native| domain::SightingId::new(connector.name.clone(), native))
+                .collect();
+            self.send_to_score(&sightings).await?;
+        }
         let (state, _) = self.store.connector_state(&connector.name).await?;
         if state.again && state.active.is_none() {
             let start = SyncMessage::start(connector.name.clone(), Trigger::Webhook, format!("after {run}"));

@@ -13,10 +13,11 @@ use super::{Deadline, Engine};
 use crate::error::SyncError;
 use crate::scanner::{BadRecord, Coverage, HostReport, Run, Sink};
 
-/// Findings kept in memory before they are compared and written.
-const BUFFERED_FINDINGS: usize = 2_000;
+/// Bytes of findings kept in memory before they are compared and written. Scanners mix the findings of several hosts:
+/// a host that is written in two parts costs its manifest and its decisions twice.
+const BUFFERED_BYTES: usize = 24 << 20;
 /// Hosts kept in memory before they are compared and written.
-const BUFFERED_HOSTS: usize = 200;
+const BUFFERED_HOSTS: usize = 500;
 /// Rules kept in memory before they are compared and written.
 const BUFFERED_RULES: usize = 200;
 /// Hosts that are compared and written at the same time.
@@ -41,7 +42,7 @@ pub(super) struct EngineSink<'a> {
     unit: &'a str,
     deadline: Deadline,
     hosts: BTreeMap<String, Buffered>,
-    buffered_findings: usize,
+    buffered_bytes: usize,
     rules: Vec<Rule>,
     seen_rules: BTreeSet<(RuleId, u64)>,
     book: RuleBook,
@@ -59,7 +60,7 @@ impl<'a> EngineSink<'a> {
             unit,
             deadline,
             hosts: BTreeMap::new(),
-            buffered_findings: 0,
+            buffered_bytes: 0,
             rules: Vec::new(),
             seen_rules: BTreeSet::new(),
             book: RuleBook::new(engine.kind),
@@ -87,7 +88,7 @@ impl<'a> EngineSink<'a> {
     pub(super) async fn flush(&mut self) -> Result<(), SyncError> {
         self.flush_rules().await?;
         let hosts = std::mem::take(&mut self.hosts);
-        self.buffered_findings = 0;
+        self.buffered_bytes = 0;
         let (engine, run, unit) = (self.engine, self.run, self.unit);
         let outcomes: Vec<HostOutcome> = stream::iter(hosts)
             .map(|(native, buffered)| write_host(engine, (run, unit), native, buffered))
@@ -133,7 +134,7 @@ impl<'a> EngineSink<'a> {
     }
 
     async fn flush_if_full(&mut self) -> Result<(), SyncError> {
-        if self.buffered_findings >= BUFFERED_FINDINGS || self.hosts.len() >= BUFFERED_HOSTS {
+        if self.buffered_bytes >= BUFFERED_BYTES || self.hosts.len() >= BUFFERED_HOSTS {
             self.flush().await?;
         }
         Ok(())
@@ -151,7 +152,7 @@ impl Sink for EngineSink<'_> {
 
     async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {
         self.seen_hosts.insert(report.host.native.clone());
-        self.buffered_findings += report.findings.len();
+        self.buffered_bytes += report.findings.iter().map(weight).sum::<usize>();
         self.counts.received += report.findings.len() as u64;
         let buffered = self.hosts.entry(report.host.native.clone()).or_default();
         buffered.whole |= report.coverage == Coverage::Whole;
@@ -208,6 +209,13 @@ impl Sink for EngineSink<'_> {
     fn now(&self) -> Timestamp {
         self.engine.clock.now()
     }
+}
+
+/// Bytes that a finding holds in memory, as far as they differ much between findings.
+fn weight(finding: &Finding) -> usize {
+    /// The key, and the short texts beside it.
+    const SHORT: usize = 128;
+    size_of::<Finding>() + SHORT + finding.evidence.as_ref().map_or(0, String::len)
 }
 
 /// What became of one host.
