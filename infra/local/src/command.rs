@@ -1,6 +1,7 @@
 //! The `vulnrelay` command: output for programs is JSON Lines on stdout, words go to stderr; exit 0 done, 1 failed,
 //! 2 bad usage or bad input.
 
+mod cost;
 mod files;
 mod simulate;
 mod sync;
@@ -47,6 +48,8 @@ enum Command {
     Score(FileArg),
     /// Compute a deadline from a document of events and a policy, with the arithmetic
     Sla(FileArg),
+    /// What measured units cost: a file with the summaries of `sync --once --json`, one a line
+    Cost(FileArg),
     /// Print everything: assets, vulnerabilities with their findings, tickets, deliveries
     Export(ExportArgs),
 }
@@ -205,6 +208,7 @@ pub async fn main() -> ExitCode {
         Command::Normalize(args) => files::normalize(&args),
         Command::Score(args) => files::score(&args.file),
         Command::Sla(args) => files::sla(&args.file),
+        Command::Cost(args) => cost::print(&args.file),
         Command::Export(args) => files::export(args).await,
     };
     match outcome {

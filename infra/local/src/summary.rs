@@ -63,6 +63,8 @@ pub struct Summary {
     pub notifications: usize,
     /// Deliveries held because a budget is used up.
     pub held: usize,
+    /// Bytes in the table at the end, without its indexes.
+    pub stored_bytes: u64,
     /// Seconds from begin to end.
     pub seconds: f64,
 }
@@ -143,6 +145,7 @@ impl Before {
             tickets,
             notifications,
             held,
+            stored_bytes: stack.observer().stored_bytes().await?,
             seconds: (self.instant.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
         })
     }

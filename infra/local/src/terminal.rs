@@ -37,6 +37,11 @@ pub fn title(text: &str) {
     eprintln!("{}", paint(Style::new().bold(), text));
 }
 
+/// A line below a title.
+pub fn row(text: &str) {
+    eprintln!("{text}");
+}
+
 /// An address that a person opens.
 pub fn link(text: &str) -> String {
     paint(AnsiColor::Cyan.on_default().underline(), text)

@@ -7,7 +7,7 @@ use domain::policy::Config;
 use queue::{Queue, QueueName};
 use store::{Store, StoreError};
 
-use crate::aws::{MissingVariable, required_variable};
+use crate::aws::{MissingVariable, TlsError, required_variable};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigError, parse_config};
 use crate::secrets::Secrets;
@@ -38,6 +38,9 @@ pub enum StartError {
     /// The deployment lacks a variable.
     #[error(transparent)]
     Variable(#[from] MissingVariable),
+    /// AWS cannot be reached safely.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The table cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -51,12 +54,12 @@ pub enum StartError {
 
 impl Settings {
     /// From the function's environment: `TABLE`, `SECRET_PREFIX` and a `QUEUE_…` for each queue it may send to.
-    pub async fn from_environment() -> Result<Self, MissingVariable> {
+    pub async fn from_environment() -> Result<Self, StartError> {
         let queues = QueueName::all()
             .into_iter()
             .filter_map(|name| Some((name, std::env::var(name.variable()).ok()?)))
             .collect();
-        let aws = crate::aws::sdk_config().await;
+        let aws = crate::aws::sdk_config().await?;
         Ok(Self {
             dynamodb: aws_sdk_dynamodb::Client::new(&aws),
             sqs: aws_sdk_sqs::Client::new(&aws),

@@ -8,10 +8,20 @@ use aws_sdk_dynamodb::types::{
 
 use crate::error::StoreError;
 use crate::keys;
+use crate::table::Store;
 
 /// The sparse indexes: name, partition attribute, sort attribute.
 pub const INDEXES: [(&str, &str, &str); 3] =
     [(keys::BY_OWNER, "o", "os"), (keys::TOP, "t", "ts"), (keys::TIMERS, "w", "ws")];
+
+impl Store {
+    /// Bytes that the table holds, indexes not counted. AWS brings this number up to date every six hours.
+    pub async fn stored_bytes(&self) -> Result<u64, StoreError> {
+        let described = self.describe().await?;
+        let bytes = described.and_then(|table| table.table_size_bytes).unwrap_or(0);
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+}
 
 /// Creates the table unless it exists.
 pub async fn create_table(client: &Client, table: &str) -> Result<(), StoreError> {

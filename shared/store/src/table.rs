@@ -102,6 +102,13 @@ impl Store {
         &self.capacity
     }
 
+    pub(crate) async fn describe(
+        &self,
+    ) -> Result<Option<aws_sdk_dynamodb::types::TableDescription>, StoreError> {
+        let answer = self.client.describe_table().table_name(&*self.table).send().await;
+        Ok(answer.map_err(|e| StoreError::from_sdk("DescribeTable", &self.table, &e))?.table)
+    }
+
     pub(crate) async fn get(&self, key: &Key, consistent: bool) -> Result<Option<Item>, StoreError> {
         let answer = self
             .client

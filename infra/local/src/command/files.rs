@@ -21,6 +21,16 @@ fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
     Ok(Box::new(BufReader::new(file)))
 }
 
+/// The lines of a file that are not blank, with their numbers from 1.
+pub fn lines(path: &Path) -> Result<impl Iterator<Item = Result<(usize, String), Failure>>, Failure> {
+    let lines = BufReader::new(open(path)?).lines().enumerate();
+    let blank = |line: &std::io::Result<String>| line.as_ref().is_ok_and(|line| line.trim().is_empty());
+    Ok(lines.filter(move |(_, line)| !blank(line)).map(|(at, line)| match line {
+        Ok(line) => Ok((at + 1, line)),
+        Err(error) => Err(Failure::Input(format!("{}:{}: {error}", path.display(), at + 1))),
+    }))
+}
+
 pub fn normalize(args: &NormalizeArgs) -> Result<(), Failure> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     for path in &args.files {
@@ -77,13 +87,10 @@ fn line(scanner: domain::Scanner, record: Normalized) -> Option<Value> {
 pub fn score(path: &Path) -> Result<(), Failure> {
     let config = domain::score::ScoreConfig::default();
     let mut out = BufWriter::new(std::io::stdout().lock());
-    for (number, line) in BufReader::new(open(path)?).lines().enumerate() {
-        let line = line.map_err(|e| Failure::Input(format!("{}:{}: {e}", path.display(), number + 1)))?;
-        if line.trim().is_empty() {
-            continue;
-        }
+    for line in lines(path)? {
+        let (number, line) = line?;
         let parsed: domain::score::ScoreLine = serde_json::from_str(&line)
-            .map_err(|e| Failure::Input(format!("{}:{}: {e}", path.display(), number + 1)))?;
+            .map_err(|e| Failure::Input(format!("{}:{number}: {e}", path.display())))?;
         let answer = serde_json::to_string(&parsed.answer(&config)).unwrap_or_default();
         writeln!(out, "{answer}").map_err(Failure::failed)?;
     }
