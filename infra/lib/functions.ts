@@ -138,8 +138,8 @@ export const FUNCTIONS: readonly FunctionRow[] = [
     trigger: { by: 'schedule', minutes: 5 },
     memory: 256,
     timeout: 240,
-    sends: ['score'],
-    table: { read: ['configuration', 'notes'], write: ['notes'], indexes: ['timers'] },
+    sends: ['score', 'notify'],
+    table: { read: ['configuration', 'notes', 'runs'], write: ['notes'], indexes: ['timers'] },
   },
   {
     name: 'notify',
