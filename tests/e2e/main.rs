@@ -5,6 +5,7 @@
 //! | `pipeline` | what happens from the first sync over days to overdue |
 //! | `configure` | the configuration as a deployment stores it |
 //! | `doubt` | runs that cannot be believed, wrong secrets, garbage, pushes |
+//! | `events` | the samples in `events/` |
 //! | `faults` | kill, throttle, lose, repeat at every step; the end is that of the clean run |
 //! | `layers` | who may depend on whom |
 //! | `pytenable` | the vendor's own client against the simulated Tenable |
@@ -14,6 +15,7 @@
 
 mod configure;
 mod doubt;
+mod events;
 mod faults;
 mod layers;
 mod pipeline;
