@@ -7,7 +7,7 @@ use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use domain::{Status, VulnId};
 use jiff::SignedDuration;
 use queue::{QueueName, SyncMessage, Trigger};
-use store::{RunStatus, Verdict};
+use store::{AuditAction, AuditLine, RunStatus, Verdict};
 use sync::SyncError;
 use vulnrelay::stack::INTEL_START;
 use webhook::{SIGNATURE_HEADER, TIMESTAMP_HEADER, Webhook, sign};
@@ -21,6 +21,11 @@ pub const TOLD: &str = "[first_sync, exploited, overdue, approaching]";
 /// Small pages, so that an estate has several.
 fn pages(size: usize) -> Setup {
     Setup::new(size).edit("page_size: 20", "page_size: 2").edit("page_size: 100", "page_size: 50")
+}
+
+fn by_a_person(at: jiff::Timestamp) -> AuditLine {
+    let (by, action, target) = ("a person".into(), AuditAction::ApprovedRun, "a run".into());
+    AuditLine { at, by, subject: None, action, target, detail: String::new() }
 }
 
 async fn statuses(site: &Site) -> BTreeMap<VulnId, Status> {
@@ -187,7 +192,7 @@ async fn a_run_that_would_close_too_much_waits_for_one_approval() {
     assert_eq!(site.last_run("qualys-demo").await.id, run.id);
 
     let connector = "qualys-demo".parse().unwrap();
-    site.stack.services().store.approve_run(&connector, &run.id, "a person").await.unwrap();
+    site.stack.services().store.approve_run(&connector, &run.id, &by_a_person(site.now())).await.unwrap();
     let finish = serde_json::to_string(&SyncMessage::finish(connector, run.id.clone())).unwrap();
     site.stack.send(QueueName::Sync(domain::Scanner::Qualys).as_str(), &finish).unwrap();
     site.drain().await;

@@ -1,23 +1,32 @@
 //! What a person can change from here.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::vulnerability::Decision;
-use domain::{AssetId, ConnectorName, RunId, Status, VulnId};
-use jiff::Timestamp;
+use domain::{AssetId, ConnectorName, Role, RunId, Status, VulnId};
 use jiff::civil::{Date, time};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use queue::{Outgoing, QueueName, ScoreMessage, SyncMessage, Trigger};
-use serde::{Deserialize, Serialize};
-use store::RunStatus;
+use serde::{Deserialize, Deserializer, Serialize};
+use store::{ApiToken, AuditAction, AuditLine, RunStatus};
 
+use crate::data::TokenCreated;
 use crate::door::Caller;
 use crate::problem::Problem;
 use crate::request::Request;
 use crate::routes::Route;
-use crate::{Dashboard, answer};
+use crate::{API_TOKEN_PREFIX, Dashboard, answer, digest, pages};
 
 /// Longest reason.
 const MAX_REASON: usize = 1_000;
+/// Longest name of an API token.
+pub(crate) const MAX_NAME: usize = 100;
+/// Days after which an API token expires, unless told otherwise.
+pub(crate) const DEFAULT_DAYS: u16 = 90;
+/// Longest life of an API token, in days.
+pub(crate) const MAX_DAYS: u16 = 366;
 /// What is told when the table took a change and the queue did not.
 const NOT_TOLD: &str = "your wish is kept but could not be passed on: send it again";
 
@@ -34,6 +43,31 @@ struct Wanted {
     until: Option<String>,
 }
 
+/// An API token that somebody wants.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedToken {
+    name: String,
+    role: Role,
+    #[serde(default, deserialize_with = "number_or_text")]
+    expires_in_days: Option<u16>,
+}
+
+/// A number of JSON, or the text of a form.
+fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Number(u16),
+        Text(String),
+    }
+    match Option::<Either>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Either::Number(number)) => Ok(Some(number)),
+        Some(Either::Text(text)) => text.parse().map(Some).map_err(serde::de::Error::custom),
+    }
+}
+
 #[derive(Serialize)]
 struct Accepted {
     accepted: bool,
@@ -47,7 +81,7 @@ impl Dashboard {
         request: &Request,
         caller: &Caller,
     ) -> Result<ApiGatewayV2httpResponse, Problem> {
-        if !request.is_same_origin() {
+        if !self.is_same_origin(request) {
             return Err(Problem::OtherOrigin);
         }
         let name = |i: usize| names.get(i).map(String::as_str).unwrap_or_default();
@@ -55,6 +89,15 @@ impl Dashboard {
             Route::Decide => self.decide(name(0), name(1), request.body()?, caller).await?,
             Route::Approve => self.approve(name(0), name(1), caller).await?,
             Route::Sync => self.sync(name(0), caller).await?,
+            Route::RevokeToken => self.revoke_token(name(0), caller).await?,
+            Route::CreateToken => {
+                let created = self.create_token(request.body()?, caller).await?;
+                return Ok(if request.is_form() {
+                    answer::page(201, pages::tokens::created(&created, &self.view(caller)))
+                } else {
+                    answer::json(201, &created)
+                });
+            }
             _ => return Err(Problem::NotFound),
         };
         Ok(if request.is_form() {
@@ -62,6 +105,12 @@ impl Dashboard {
         } else {
             answer::json(202, &Accepted { accepted: true })
         })
+    }
+
+    /// The audit's line for what a caller does now.
+    fn line(&self, caller: &Caller, action: AuditAction, target: String, detail: String) -> AuditLine {
+        let (by, subject) = (caller.name.clone(), caller.subject.clone());
+        AuditLine { at: self.now(), by, subject, action, target, detail }
     }
 
     /// Keeps the decision, then has the asset decided anew. Repeating it has the same result.
@@ -76,7 +125,16 @@ impl Dashboard {
         let id: VulnId = id.parse().map_err(|_| Problem::NotFound)?;
         let decision = decision(wanted, &caller.name, self.now())?;
         let known = self.store.vulnerability(&asset, &id).await?.ok_or(Problem::NotFound)?.value;
-        self.store.put_decision(&asset, &known.id, decision.as_ref()).await?;
+        let (action, detail) = match &decision {
+            None => (AuditAction::TookBackDecision, String::new()),
+            Some(Decision { status, reason, until, .. }) => {
+                let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+                let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+                (AuditAction::Decided, format!("{status}{until}{reason}"))
+            }
+        };
+        let line = self.line(caller, action, format!("vulnerability {} of {asset}", known.id), detail);
+        self.store.put_decision(&asset, &known.id, decision.as_ref(), &line).await?;
         tracing::info!(
             asset = %asset, vulnerability = %known.id, by = %caller.name,
             status = decision.as_ref().map_or("none", |d| d.status.as_str()), "a person decided"
@@ -96,7 +154,10 @@ impl Dashboard {
         let (record, _) = self.store.run(&connector, &run).await?.ok_or(Problem::NotFound)?;
         let approved_before = record.approved_by.is_some() && record.status == RunStatus::Running;
         if record.status == RunStatus::Held {
-            match self.store.approve_run(&connector, &run, &caller.name).await {
+            let detail = format!("{} closings", record.counts.closed);
+            let line =
+                self.line(caller, AuditAction::ApprovedRun, format!("run {run} of {connector}"), detail);
+            match self.store.approve_run(&connector, &run, &line).await {
                 // Somebody else was quicker.
                 Err(error) if error.is_conflict() => {}
                 other => other?,
@@ -111,10 +172,65 @@ impl Dashboard {
 
     async fn sync(&self, connector: &str, caller: &Caller) -> Result<String, Problem> {
         let (connector, queue) = self.known_connector(connector)?;
+        let line =
+            self.line(caller, AuditAction::AskedForSync, format!("connector {connector}"), String::new());
+        self.store.put_audit(&line).await?;
         // Two wishes of one person are at different times.
         let request = format!("{} at {}", caller.name, self.now());
         self.tell(queue, &SyncMessage::start(connector.clone(), Trigger::Full, request)).await?;
         Ok(format!("/runs?connector={connector}"))
+    }
+
+    /// Creates a token. Whoever repeats it gets another one, and sees both in the list.
+    async fn create_token(&self, wanted: WantedToken, caller: &Caller) -> Result<TokenCreated, Problem> {
+        let invalid = |problem: &str| Err(Problem::Invalid(problem.to_owned()));
+        let name = wanted.name.trim();
+        if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
+            return invalid("name says what the token is for, in 1 to 100 characters");
+        }
+        let days = wanted.expires_in_days.unwrap_or(DEFAULT_DAYS);
+        if !(1..=MAX_DAYS).contains(&days) {
+            return invalid("expires_in_days is a number from 1 to 366");
+        }
+        let random = self.random.secret().map_err(|error| {
+            tracing::error!(%error, "no token can be made");
+            Problem::Internal
+        })?;
+        let secret = format!("{API_TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
+        let digest = digest(&secret);
+        let now = self.now();
+        let token = ApiToken {
+            id: ApiToken::id_of(&digest).to_owned(),
+            name: name.to_owned(),
+            role: wanted.role,
+            created_by: caller.name.clone(),
+            created_at: now,
+            expires_at: now + SignedDuration::from_hours(24 * i64::from(days)),
+            revoked_at: None,
+            revoked_by: None,
+        };
+        let detail = format!("{name:?}, {}, until {}", token.role, token.expires_at);
+        let line = self.line(caller, AuditAction::CreatedToken, format!("token {}", token.id), detail);
+        self.store.create_token(&token, &digest, &line).await?;
+        tracing::info!(token = %token.id, by = %caller.name, role = %token.role, "an API token was created");
+        Ok(TokenCreated::new(token, secret))
+    }
+
+    async fn revoke_token(&self, id: &str, caller: &Caller) -> Result<String, Problem> {
+        if id.len() != ApiToken::ID_LENGTH || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(Problem::NotFound);
+        }
+        let line = self.line(caller, AuditAction::RevokedToken, format!("token {id}"), String::new());
+        match self.store.revoke_token(id, &line).await {
+            // Somebody revoked it at the same moment.
+            Err(error) if error.is_conflict() => Err(Problem::TryAgain("the token was changed: try again")),
+            Ok(false) => Err(Problem::NotFound),
+            other => {
+                other?;
+                tracing::info!(token = %id, by = %caller.name, "an API token was revoked");
+                Ok("/tokens".to_owned())
+            }
+        }
     }
 
     fn known_connector(&self, name: &str) -> Result<(ConnectorName, QueueName), Problem> {

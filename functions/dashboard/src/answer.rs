@@ -54,7 +54,9 @@ pub(crate) fn page_with_style(status: i64, style: &Style, page: Markup) -> ApiGa
         style.digest
     );
     let mut answer = respond(status, "text/html; charset=utf-8", page.into_string(), &policy);
-    answer.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if status == 401 {
+        answer.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     answer
 }
 
@@ -108,17 +110,17 @@ pub(crate) fn icon() -> ApiGatewayV2httpResponse {
 pub(crate) fn see(address: &str) -> ApiGatewayV2httpResponse {
     let mut answer = text("");
     answer.status_code = 303;
-    // Addresses are made of ids that were parsed, or are constants.
+    // Addresses are constants, or were made of parsed ids and URLs.
     answer
         .headers
         .insert(header::LOCATION, HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("/")));
     answer
 }
 
-/// Keeps the token in a cookie and goes to the first page.
-pub(crate) fn logged_in(cookie: &str) -> ApiGatewayV2httpResponse {
-    let mut answer = see("/");
-    answer.cookies = vec![cookie.to_owned()];
+/// Keeps cookies and goes to another page.
+pub(crate) fn see_with(address: &str, cookies: Vec<String>) -> ApiGatewayV2httpResponse {
+    let mut answer = see(address);
+    answer.cookies = cookies;
     answer
 }
 

@@ -13,6 +13,10 @@ pub(crate) enum Problem {
     Conflict(String),
     #[error("a token is needed: send Authorization: Bearer <token>")]
     Unknown,
+    #[error("nobody is signed in: {0}")]
+    SignIn(&'static str),
+    #[error("{0}")]
+    Forbidden(String),
     #[error("this came from a page of another origin: use the forms of these pages, or send a token")]
     OtherOrigin,
     #[error("only {0} works here")]
@@ -31,8 +35,8 @@ impl Problem {
             Self::NotFound => 404,
             Self::Invalid(_) => 400,
             Self::Conflict(_) => 409,
-            Self::Unknown => 401,
-            Self::OtherOrigin => 403,
+            Self::Unknown | Self::SignIn(_) => 401,
+            Self::Forbidden(_) | Self::OtherOrigin => 403,
             Self::Method(_) => 405,
             Self::TooLarge => 413,
             Self::TryAgain(_) => 503,
@@ -47,6 +51,8 @@ impl Problem {
             Self::Invalid(_) => "Not understood",
             Self::Conflict(_) => "Not possible now",
             Self::Unknown => "Not let in",
+            Self::SignIn(_) => "Not signed in",
+            Self::Forbidden(_) => "Not allowed",
             Self::OtherOrigin => "Refused",
             Self::Method(_) => "Wrong method",
             Self::TooLarge => "Too large",

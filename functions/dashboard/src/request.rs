@@ -51,6 +51,15 @@ impl Request {
         })
     }
 
+    /// Path and query, as they were asked for.
+    pub(crate) fn address(&self) -> String {
+        if self.query.is_empty() {
+            return self.path.clone();
+        }
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+        format!("{}?{query}", self.path)
+    }
+
     /// The first value of a parameter that is not blank.
     pub(crate) fn first(&self, name: &str) -> Option<&str> {
         self.values(name).next()
@@ -108,10 +117,16 @@ impl Request {
     ///
     /// A browser says so in `Sec-Fetch-Site`, older ones in `Origin`, and adds a cookie whoever made it call. A program
     /// says neither, and has to bring its token by itself, which no page of another origin can.
-    pub(crate) fn is_same_origin(&self) -> bool {
+    ///
+    /// `public`: the address under which people reach the pages, where it is known. A proxy in between may have put
+    /// another host into the request.
+    pub(crate) fn is_same_origin(&self, public: Option<&str>) -> bool {
         let site = self.headers.get("sec-fetch-site").map(|v| v.to_str().unwrap_or_default());
         let origin = self.headers.get(header::ORIGIN).map(|v| v.to_str().unwrap_or_default());
         let own = |origin: &str| {
+            if public.is_some_and(|public| public.eq_ignore_ascii_case(origin)) {
+                return true;
+            }
             let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
             !self.host().is_empty() && authority.is_some_and(|a| a.eq_ignore_ascii_case(self.host()))
         };

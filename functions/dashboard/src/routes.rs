@@ -1,6 +1,7 @@
 //! What can be asked for. `openapi.json` documents every line of it; a test compares the two.
 
 use aws_lambda_events::http::Method;
+use domain::Role;
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,14 +14,42 @@ pub enum Route {
     Asset,
     Runs,
     Deliveries,
+    Audit,
+    Tokens,
     Approve,
     Decide,
     Sync,
+    CreateToken,
+    RevokeToken,
     OpenApi,
     Style,
     Icon,
     Login,
+    Callback,
+    Logout,
     Health,
+}
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody: what has to be reached before we know who calls.
+    Anybody,
+    /// Whoever we know, also without a role.
+    Known,
+    /// Whoever has at least this role.
+    AtLeast(Role),
+}
+
+impl Access {
+    /// The word that `openapi.json` has for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Anybody => "anybody",
+            Self::Known => "known",
+            Self::AtLeast(role) => role.as_str(),
+        }
+    }
 }
 
 /// One line of the table of routes.
@@ -32,40 +61,54 @@ pub struct Entry {
     pub path: &'static str,
     /// What it is for.
     pub route: Route,
+    /// Who may call it.
+    pub access: Access,
 }
 
-const fn get(path: &'static str, route: Route) -> Entry {
-    Entry { method: "GET", path, route }
+const fn get(path: &'static str, route: Route, access: Access) -> Entry {
+    Entry { method: "GET", path, route, access }
 }
 
-const fn post(path: &'static str, route: Route) -> Entry {
-    Entry { method: "POST", path, route }
+const fn post(path: &'static str, route: Route, access: Access) -> Entry {
+    Entry { method: "POST", path, route, access }
 }
 
-/// Every route.
-pub const ROUTES: [Entry; 22] = [
-    get("/", Route::Overview),
-    get("/vulnerabilities", Route::Vulnerabilities),
-    get("/vulnerabilities/{asset}/{vulnerability}", Route::Vulnerability),
-    get("/assets", Route::Assets),
-    get("/assets/{asset}", Route::Asset),
-    get("/runs", Route::Runs),
-    get("/deliveries", Route::Deliveries),
-    get("/style.css", Route::Style),
-    get("/icon.svg", Route::Icon),
-    get("/login", Route::Login),
-    get("/healthz", Route::Health),
-    get("/api/openapi.json", Route::OpenApi),
-    get("/api/overview", Route::Overview),
-    get("/api/vulnerabilities", Route::Vulnerabilities),
-    get("/api/vulnerabilities/{asset}/{vulnerability}", Route::Vulnerability),
-    get("/api/assets", Route::Assets),
-    get("/api/assets/{asset}", Route::Asset),
-    get("/api/runs", Route::Runs),
-    get("/api/deliveries", Route::Deliveries),
-    post("/api/vulnerabilities/{asset}/{vulnerability}/decision", Route::Decide),
-    post("/api/runs/{connector}/{run}/approve", Route::Approve),
-    post("/api/connectors/{connector}/sync", Route::Sync),
+const VIEWER: Access = Access::AtLeast(Role::Viewer);
+const ANALYST: Access = Access::AtLeast(Role::Analyst);
+const ADMIN: Access = Access::AtLeast(Role::Admin);
+
+/// Every route, each with who may call it.
+pub const ROUTES: [Entry; 30] = [
+    get("/", Route::Overview, VIEWER),
+    get("/vulnerabilities", Route::Vulnerabilities, VIEWER),
+    get("/vulnerabilities/{asset}/{vulnerability}", Route::Vulnerability, VIEWER),
+    get("/assets", Route::Assets, VIEWER),
+    get("/assets/{asset}", Route::Asset, VIEWER),
+    get("/runs", Route::Runs, VIEWER),
+    get("/deliveries", Route::Deliveries, VIEWER),
+    get("/audit", Route::Audit, VIEWER),
+    get("/tokens", Route::Tokens, ADMIN),
+    get("/style.css", Route::Style, Access::Known),
+    get("/icon.svg", Route::Icon, Access::Known),
+    get("/login", Route::Login, Access::Anybody),
+    get("/auth/callback", Route::Callback, Access::Anybody),
+    post("/logout", Route::Logout, Access::Known),
+    get("/healthz", Route::Health, Access::Anybody),
+    get("/api/openapi.json", Route::OpenApi, VIEWER),
+    get("/api/overview", Route::Overview, VIEWER),
+    get("/api/vulnerabilities", Route::Vulnerabilities, VIEWER),
+    get("/api/vulnerabilities/{asset}/{vulnerability}", Route::Vulnerability, VIEWER),
+    get("/api/assets", Route::Assets, VIEWER),
+    get("/api/assets/{asset}", Route::Asset, VIEWER),
+    get("/api/runs", Route::Runs, VIEWER),
+    get("/api/deliveries", Route::Deliveries, VIEWER),
+    get("/api/audit", Route::Audit, VIEWER),
+    get("/api/tokens", Route::Tokens, ADMIN),
+    post("/api/vulnerabilities/{asset}/{vulnerability}/decision", Route::Decide, ANALYST),
+    post("/api/connectors/{connector}/sync", Route::Sync, ANALYST),
+    post("/api/runs/{connector}/{run}/approve", Route::Approve, ADMIN),
+    post("/api/tokens", Route::CreateToken, ADMIN),
+    post("/api/tokens/{token}/revoke", Route::RevokeToken, ADMIN),
 ];
 
 /// What a request has found.
@@ -85,7 +128,8 @@ pub(crate) fn find(method: &Method, path: &str) -> Found {
         if entry.method == method {
             return Found::Route(entry, names);
         }
-        other = Some(entry.method);
+        other =
+            Some(if other.is_some_and(|method| method != entry.method) { "GET, POST" } else { entry.method });
     }
     other.map_or(Found::Nothing, Found::OtherMethod)
 }
@@ -121,17 +165,19 @@ mod tests {
     #[test]
     fn every_route_is_documented_and_nothing_else() {
         let document: serde_json::Value = serde_json::from_str(crate::answer::OPENAPI).unwrap();
-        let mut documented: Vec<(String, String)> = Vec::new();
+        let mut documented: Vec<(String, String, String)> = Vec::new();
         for (path, methods) in document["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {
-                documented.push((method.to_uppercase(), path.clone()));
+                let role = operation["x-role"].as_str().unwrap_or_default().to_owned();
+                documented.push((method.to_uppercase(), path.clone(), role));
                 let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
                 let in_path: Vec<_> = parameters.iter().filter(|p| p["in"] == "path").collect();
                 assert_eq!(in_path.len(), path.matches('{').count(), "{path}");
                 assert!(operation["responses"].as_object().is_some_and(|r| !r.is_empty()), "{path}");
             }
         }
-        let mut routes: Vec<_> = ROUTES.iter().map(|r| (r.method.to_owned(), r.path.to_owned())).collect();
+        let line = |r: &Entry| (r.method.to_owned(), r.path.to_owned(), r.access.as_str().to_owned());
+        let mut routes: Vec<_> = ROUTES.iter().map(line).collect();
         routes.sort();
         documented.sort();
         assert_eq!(documented, routes);

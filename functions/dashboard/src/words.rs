@@ -4,6 +4,7 @@ use domain::score::Factor;
 use domain::sla::{State, What};
 use domain::{FindingState, Severity, Status};
 use jiff::Timestamp;
+use store::AuditAction;
 
 /// A share of parts per billion, with as many digits as it deserves.
 pub(crate) fn percent(billionths: u32) -> String {
@@ -103,6 +104,17 @@ pub(crate) fn factor(factor: Factor) -> &'static str {
         Factor::Exposure => "Network exposure",
         Factor::Convergence => "Convergence",
         Factor::ActiveExploitation => "Confirmed exploitation",
+    }
+}
+
+pub(crate) fn audit(action: AuditAction) -> &'static str {
+    match action {
+        AuditAction::Decided => "decided",
+        AuditAction::TookBackDecision => "took a decision back",
+        AuditAction::ApprovedRun => "approved the closings of a run",
+        AuditAction::AskedForSync => "asked for a full pull",
+        AuditAction::CreatedToken => "created an API token",
+        AuditAction::RevokedToken => "revoked an API token",
     }
 }
 

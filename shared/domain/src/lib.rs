@@ -14,6 +14,7 @@
 //! | [`sla`] | until when |
 //! | [`policy`] | what does this company want |
 //! | [`vulnerability`] | what have we made of it |
+//! | [`role`] | who may do what |
 //! | [`decide`] | all of the above for one asset, in one pure function |
 
 pub mod decide;
@@ -24,6 +25,7 @@ pub mod ids;
 pub mod intel;
 pub mod merge;
 pub mod policy;
+pub mod role;
 pub mod score;
 pub mod sla;
 pub mod vulnerability;
@@ -34,6 +36,7 @@ pub use ids::{
     AssetId, ConnectorName, CveId, FindingKey, InvalidId, RuleId, RunId, Scanner, SightingId, VulnId,
 };
 pub use intel::Intel;
+pub use role::{InvalidRole, Role};
 pub use vulnerability::{Asset, Severity, Status, Vulnerability};
 
 /// A stable 64-bit digest of bytes, the same on every machine and in every version.

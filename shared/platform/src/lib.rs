@@ -6,6 +6,7 @@ pub mod config;
 pub mod effects;
 pub mod secrets;
 pub mod services;
+pub mod sign_in;
 pub mod telemetry;
 
 pub use clock::{Clock, SystemClock};
@@ -13,3 +14,4 @@ pub use config::{ConfigError, parse_config};
 pub use effects::{EffectError, Effects};
 pub use secrets::{SecretError, Secrets};
 pub use services::{Services, Settings, StartError};
+pub use sign_in::{SignInSettings, SignInSettingsError};

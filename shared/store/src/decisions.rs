@@ -13,6 +13,7 @@ use domain::vulnerability::{Decision, Intent, TicketRef};
 use domain::{Asset, AssetId, ConnectorName, CveId, RunId, SightingId, Status, VulnId, Vulnerability};
 use jiff::Timestamp;
 
+use crate::audit::AuditLine;
 use crate::codec::{self, Item, document, n, number, s, text};
 use crate::counters::{CounterDelta, addition};
 use crate::error::StoreError;
@@ -298,31 +299,26 @@ impl Store {
         }
     }
 
-    /// A person decided. `None` takes the decision back.
+    /// A person decided. `None` takes the decision back. The audit's line is written with it.
     pub async fn put_decision(
         &self,
         asset: &AssetId,
         vulnerability: &VulnId,
         decision: Option<&Decision>,
+        line: &AuditLine,
     ) -> Result<(), StoreError> {
         let key = keys::vulnerability(asset, vulnerability);
-        let exists = Some("attribute_exists(pk) AND attribute_not_exists(alias)");
-        match decision {
+        let exists = "attribute_exists(pk) AND attribute_not_exists(alias)";
+        let (update, mut values) = match decision {
             Some(decision) => {
                 let json = serde_json::to_string(decision).unwrap_or_default();
-                self.update(
-                    &key,
-                    "SET decision = :d ADD rev :one",
-                    exists,
-                    &[],
-                    vec![(":d", s(json)), (":one", n(1))],
-                )
-                .await
+                ("SET decision = :d ADD rev :one", vec![(":d", s(json))])
             }
-            None => {
-                self.update(&key, "REMOVE decision ADD rev :one", exists, &[], vec![(":one", n(1))]).await
-            }
-        }
+            None => ("REMOVE decision ADD rev :one", vec![]),
+        };
+        values.push((":one", n(1)));
+        let items = vec![self.transact_update(&key, update, exists, values)?, self.transact_audit(line)?];
+        self.transact(&format!("decision on {vulnerability}"), items).await
     }
 
     /// Assets with a vulnerability that uses this CVE.

@@ -17,6 +17,10 @@ pub const TOP_SHARDS: u64 = 4;
 pub const TIMER_SHARDS: u64 = 4;
 /// Shards of one owner's counters.
 pub const COUNTER_SHARDS: u64 = 4;
+/// Shards of one day's audit.
+pub const AUDIT_SHARDS: u64 = 4;
+/// Shards of the list of API tokens.
+pub const TOKEN_SHARDS: u64 = 2;
 /// Buckets of a scanner's rule book.
 pub const RULE_BUCKETS: u64 = 16;
 
@@ -41,6 +45,8 @@ pub const RULE: &str = "RULE";
 pub const INTEL: &str = "INTEL";
 /// Sort key of an identifier's claim.
 pub const IDENTIFIER: &str = "I";
+/// Sort key of an API token.
+pub const TOKEN: &str = "TOKEN";
 /// Sort key of a delivery.
 pub const DELIVERY: &str = "D";
 
@@ -218,6 +224,33 @@ pub fn delivery(receiver: &ConnectorName, key: &str) -> Key {
 /// What a receiver got within one hour.
 pub fn budget(receiver: &ConnectorName, hour: i64) -> Key {
     Key::new(format!("B#{receiver}#{hour}"), "B")
+}
+
+/// Partition of one shard of a day's audit.
+pub fn audit_partition(day: jiff::civil::Date, shard: u64) -> String {
+    format!("L#{day}#{shard}")
+}
+
+/// A line of the audit.
+pub fn audit(at: Timestamp, id: &str) -> Key {
+    let at = at.to_zoned(jiff::tz::TimeZone::UTC);
+    let place = format!("{}#{id}", at.strftime("%H:%M:%S%.6f"));
+    Key::new(audit_partition(at.date(), shard(id, AUDIT_SHARDS)), place)
+}
+
+/// An API token, by its public id.
+pub fn token(id: &str) -> Key {
+    Key::new(format!("K#{id}"), TOKEN)
+}
+
+/// Partition of [`BY_OWNER`] with one shard of the API tokens.
+pub fn tokens_partition(shard: u64) -> String {
+    format!("OK#{shard}")
+}
+
+/// The partition of [`BY_OWNER`] for one API token.
+pub fn tokens_partition_of(id: &str) -> String {
+    tokens_partition(shard(id, TOKEN_SHARDS))
 }
 
 /// Partition of [`BY_OWNER`] with an owner's vulnerabilities.

@@ -5,6 +5,7 @@
 //! that could meet another one is conditional; what has to change together changes in one transaction. The units that
 //! DynamoDB reports are summed per operation ([`Capacity`]), so that cost is measured and not guessed.
 
+mod audit;
 mod capacity;
 mod codec;
 mod counters;
@@ -22,7 +23,9 @@ mod runs;
 mod schema;
 mod statements;
 mod table;
+mod tokens;
 
+pub use audit::{AuditAction, AuditLine};
 pub use capacity::{Capacity, Units};
 pub use counters::{CounterDelta, DayCounts, FIX_DAYS, OpenCounts};
 pub use decisions::{AssetState, Claim, Due, Versioned};
@@ -40,3 +43,4 @@ pub use runs::{
 pub use schema::create_table;
 pub use statements::{Link, SightingState, Stated, Tally};
 pub use table::Store;
+pub use tokens::ApiToken;

@@ -8,6 +8,7 @@ use domain::{ConnectorName, RunId, SightingId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditLine;
 use crate::codec::{self, Item, bytes, deflate, document, inflate, n, number, s, text};
 use crate::error::StoreError;
 use crate::keys;
@@ -516,21 +517,21 @@ impl Store {
             .await
     }
 
-    /// Lets a held run go on. A conflict means that it is not held.
+    /// Lets a held run go on, by whom the audit's line names. A conflict means that it is not held.
     pub async fn approve_run(
         &self,
         connector: &ConnectorName,
         run: &RunId,
-        by: &str,
+        line: &AuditLine,
     ) -> Result<(), StoreError> {
-        self.update(
+        let approved = self.transact_update_named(
             &keys::run(connector, run),
             "SET #state = :running, approved_by = :by",
-            Some("#state = :held"),
+            "#state = :held",
             &[("#state", "state")],
-            vec![(":running", s("running")), (":held", s("held")), (":by", s(by))],
-        )
-        .await
+            vec![(":running", s("running")), (":held", s("held")), (":by", s(&line.by))],
+        )?;
+        self.transact(&format!("run {run}"), vec![approved, self.transact_audit(line)?]).await
     }
 
     /// Ends a run together with what its connector remembers of it. `intents`: key -> channel.

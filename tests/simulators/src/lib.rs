@@ -10,6 +10,7 @@
 //! | `/jira` | [`jira`] |
 //! | `/slack` | [`slack`] |
 //! | `/feeds` | [`feeds`]: threat intelligence |
+//! | `/oidc` | [`oidc`]: the issuer that people sign in with |
 //! | `GET /received` | tickets, messages, refused requests, number of requests |
 //! | `GET /control/requests` | number of requests per system |
 //! | `GET`, `POST /control/day?day=N` | the simulated day |
@@ -23,6 +24,7 @@ pub mod estate;
 pub mod faults;
 pub mod feeds;
 pub mod jira;
+pub mod oidc;
 pub mod qualys;
 pub mod received;
 pub mod slack;
@@ -75,6 +77,8 @@ pub struct World {
     pub faults: Faults,
     /// What the systems received.
     pub received: Received,
+    /// Who signs in.
+    pub people: oidc::People,
     /// The scanned hosts and what is wrong with them.
     pub estate: Estate,
     /// What the world was made of.
@@ -89,6 +93,7 @@ impl World {
             clock: SimClock::new(options.start, options.day),
             faults: Faults::new(options.seed),
             received: Received::default(),
+            people: oidc::People::default(),
             estate: Estate::new(options.seed, options.size, options.start),
             options,
             base_url: OnceLock::new(),
@@ -114,6 +119,7 @@ pub fn router(world: Arc<World>) -> Router {
         .nest("/jira", counted(&world, "jira", jira::router(world.clone())))
         .nest("/slack", counted(&world, "slack", slack::router(world.clone())))
         .nest("/feeds", counted(&world, "feeds", feeds::router(world.clone())))
+        .nest("/oidc", counted(&world, "oidc", oidc::router(world.clone())))
         .route("/received", get(control::received))
         .route("/control/requests", get(control::requests))
         .route("/control/day", get(control::day).post(control::set_day))

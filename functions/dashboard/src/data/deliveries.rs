@@ -3,11 +3,10 @@
 use domain::ConnectorName;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 use store::{Delivery, DeliveryState};
 
-use super::vulnerabilities::place;
+use super::{asked_day, place};
 use crate::Dashboard;
 use crate::problem::Problem;
 use crate::request::Request;
@@ -62,10 +61,7 @@ impl DeliverySummary {
 impl Dashboard {
     pub(crate) async fn deliveries(&self, request: &Request) -> Result<DeliveryList, Problem> {
         let now = self.now();
-        let day = match request.first("day") {
-            Some(day) => day.parse().map_err(|_| Problem::Invalid("day is a date: 2026-12-31".into()))?,
-            None => now.to_zoned(TimeZone::UTC).date(),
-        };
+        let day = asked_day(request, now)?;
         let (deliveries, next) = self.store.deliveries_page(day, place(request)?, ROWS).await?;
         let config = &self.config;
         let receivers =

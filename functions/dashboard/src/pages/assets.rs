@@ -3,13 +3,13 @@
 use domain::Host;
 use maud::{Markup, html};
 
+use super::View;
 use super::layout::{Frame, Tab};
 use super::parts;
-use crate::answer::Style;
 use crate::data::{AssetDetail, AssetList, AssetRow, JoinRow};
 use crate::words;
 
-pub(crate) fn list(data: &AssetList, style: &Style) -> Markup {
+pub(crate) fn list(data: &AssetList, view: &View<'_>) -> Markup {
     let content = html! {
         h1 { "Assets" }
         @if data.owners.is_empty() {
@@ -35,7 +35,7 @@ pub(crate) fn list(data: &AssetList, style: &Style) -> Markup {
             }
         }
     };
-    Frame { tab: Tab::Assets, title: "Assets", refresh: None, style }.around(&content)
+    Frame { tab: Tab::Assets, title: "Assets", refresh: None, view }.around(&content)
 }
 
 fn table(rows: &[AssetRow], now: jiff::Timestamp) -> Markup {
@@ -67,7 +67,7 @@ fn table(rows: &[AssetRow], now: jiff::Timestamp) -> Markup {
     }
 }
 
-pub(crate) fn page(data: &AssetDetail, style: &Style) -> Markup {
+pub(crate) fn page(data: &AssetDetail, view: &View<'_>) -> Markup {
     let asset = &data.asset;
     let content = html! {
         h1 { (asset.name) @if asset.gone_at.is_some() { " " span.tag { "gone" } } }
@@ -102,7 +102,7 @@ pub(crate) fn page(data: &AssetDetail, style: &Style) -> Markup {
             }
         }
     };
-    Frame { tab: Tab::Assets, title: &asset.name, refresh: None, style }.around(&content)
+    Frame { tab: Tab::Assets, title: &asset.name, refresh: None, view }.around(&content)
 }
 
 pub(super) fn exposure_word(exposure: domain::vulnerability::Exposure) -> &'static str {

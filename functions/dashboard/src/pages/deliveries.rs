@@ -3,12 +3,12 @@
 use maud::{Markup, html};
 use store::DeliveryState;
 
+use super::View;
 use super::layout::{Frame, Tab};
 use super::parts;
-use crate::answer::Style;
 use crate::data::DeliveryList;
 
-pub(crate) fn page(data: &DeliveryList, style: &Style) -> Markup {
+pub(crate) fn page(data: &DeliveryList, view: &View<'_>) -> Markup {
     let day = data.day.to_string();
     let content = html! {
         h1 { "Deliveries" }
@@ -49,7 +49,7 @@ pub(crate) fn page(data: &DeliveryList, style: &Style) -> Markup {
             }
         }
     };
-    Frame { tab: Tab::Deliveries, title: "Deliveries", refresh: None, style }.around(&content)
+    Frame { tab: Tab::Deliveries, title: "Deliveries", refresh: None, view }.around(&content)
 }
 
 fn class(state: DeliveryState) -> &'static str {

@@ -1,8 +1,9 @@
 //! What every page has around it.
 
+use domain::Role;
 use maud::{DOCTYPE, Markup, html};
 
-use crate::answer::Style;
+use super::View;
 
 /// Which part of the pages one is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,15 +13,20 @@ pub(super) enum Tab {
     Assets,
     Runs,
     Deliveries,
+    Audit,
+    Tokens,
     None,
 }
 
-const TABS: [(Tab, &str, &str); 5] = [
-    (Tab::Overview, "/", "Overview"),
-    (Tab::Vulnerabilities, "/vulnerabilities", "Vulnerabilities"),
-    (Tab::Assets, "/assets", "Assets"),
-    (Tab::Runs, "/runs", "Runs"),
-    (Tab::Deliveries, "/deliveries", "Deliveries"),
+/// Each with the role that its page needs.
+const TABS: [(Tab, &str, &str, Role); 7] = [
+    (Tab::Overview, "/", "Overview", Role::Viewer),
+    (Tab::Vulnerabilities, "/vulnerabilities", "Vulnerabilities", Role::Viewer),
+    (Tab::Assets, "/assets", "Assets", Role::Viewer),
+    (Tab::Runs, "/runs", "Runs", Role::Viewer),
+    (Tab::Deliveries, "/deliveries", "Deliveries", Role::Viewer),
+    (Tab::Audit, "/audit", "Audit", Role::Viewer),
+    (Tab::Tokens, "/tokens", "Tokens", Role::Admin),
 ];
 
 pub(super) struct Frame<'a> {
@@ -28,7 +34,7 @@ pub(super) struct Frame<'a> {
     pub title: &'a str,
     /// The page loads itself again after so many seconds.
     pub refresh: Option<u32>,
-    pub style: &'a Style,
+    pub view: &'a View<'a>,
 }
 
 impl Frame<'_> {
@@ -43,7 +49,7 @@ impl Frame<'_> {
                     @if let Some(seconds) = self.refresh { meta http-equiv="refresh" content=(seconds); }
                     title { (self.title) " · vulnrelay" }
                     link rel="icon" type="image/svg+xml" href="/icon.svg";
-                    link rel="stylesheet" href=(self.style.address);
+                    link rel="stylesheet" href=(self.view.style.address);
                 }
                 body {
                     a.skip href="#content" { "To the content" }
@@ -51,11 +57,14 @@ impl Frame<'_> {
                         a.brand href="/" { "vulnrelay" }
                         nav aria-label="Pages" {
                             ul {
-                                @for (tab, address, name) in TABS {
-                                    li { a href=(address) aria-current=[(tab == self.tab).then_some("page")] { (name) } }
+                                @for (tab, address, name, role) in TABS {
+                                    @if self.view.may(role) {
+                                        li { a href=(address) aria-current=[(tab == self.tab).then_some("page")] { (name) } }
+                                    }
                                 }
                             }
                         }
+                        (self.view.who())
                     }
                     main #content tabindex="-1" { (content) }
                     footer { a href="/api/openapi.json" { "API" } " · times are UTC" }

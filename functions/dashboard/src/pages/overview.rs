@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::View;
 use super::layout::{Frame, Tab};
 use super::parts;
-use crate::answer::Style;
 use crate::data::{Day, Overview, VulnerabilityRow};
 use crate::words;
 
@@ -14,7 +14,7 @@ const REFRESH_SECONDS: u32 = 2;
 /// A feed that is older is told as old. KEV and Exploit-DB rest over a long weekend.
 const OLD_FEED_HOURS: i64 = 96;
 
-pub(crate) fn page(data: &Overview, style: &Style, live: bool) -> Markup {
+pub(crate) fn page(data: &Overview, view: &View<'_>, live: bool) -> Markup {
     let now = data.at;
     let content = html! {
         h1 { "Overview" }
@@ -70,14 +70,14 @@ pub(crate) fn page(data: &Overview, style: &Style, live: bool) -> Markup {
             section aria-labelledby="days" { h2 #days { "Last 14 days" } (trend(&data.days)) }
             section aria-labelledby="teams" { h2 #teams { "Owners" } (owners(data)) }
         }
-        section aria-labelledby="connectors" { h2 #connectors { "Connectors" } (connectors(data, now)) }
+        section aria-labelledby="connectors" { h2 #connectors { "Connectors" } (connectors(data, now, view)) }
         div.columns {
             section aria-labelledby="feeds" { h2 #feeds { "Feeds" } (feeds(data, now)) }
             section aria-labelledby="deliveries" { h2 #deliveries { "Deliveries" } (deliveries(data)) }
         }
     };
     let refresh = (data.live && live).then_some(REFRESH_SECONDS);
-    Frame { tab: Tab::Overview, title: "Overview", refresh, style }.around(&content)
+    Frame { tab: Tab::Overview, title: "Overview", refresh, view }.around(&content)
 }
 
 fn section(
@@ -157,7 +157,7 @@ fn owners(data: &Overview) -> Markup {
     }
 }
 
-fn connectors(data: &Overview, now: Timestamp) -> Markup {
+fn connectors(data: &Overview, now: Timestamp, view: &View<'_>) -> Markup {
     html! {
         @if data.connectors.is_empty() {
             p.empty { "No scanner is configured. Add one under " code { "connectors" } " in the configuration." }
@@ -172,11 +172,11 @@ fn connectors(data: &Overview, now: Timestamp) -> Markup {
                             p { (parts::progress(run)) }
                             p.small { (parts::counted(run)) }
                             @if let Some(reason) = &run.reason { p.small { (reason) } }
-                            (parts::approve(connector.name.as_str(), run))
+                            (parts::approve(connector.name.as_str(), run, view))
                         },
                         None => p.empty { "Not read yet." },
                     }
-                    (parts::sync_now(connector.name.as_str()))
+                    (parts::sync_now(connector.name.as_str(), view))
                 }
             }
         }

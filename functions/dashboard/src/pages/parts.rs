@@ -1,12 +1,13 @@
 //! Pieces that several pages are made of.
 
 use domain::sla::State;
-use domain::{Severity, Status};
+use domain::{Role, Severity, Status};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use store::{OpenCounts, RunStatus, Verdict};
 use url::form_urlencoded;
 
+use super::View;
 use crate::data::{Reason, RunRow, VulnerabilityRow};
 use crate::words;
 
@@ -179,9 +180,9 @@ pub(super) fn counted(run: &RunRow) -> Markup {
 }
 
 /// The button that lets a held run go on.
-pub(super) fn approve(connector: &str, run: &RunRow) -> Markup {
+pub(super) fn approve(connector: &str, run: &RunRow, view: &View<'_>) -> Markup {
     html! {
-        @if run.status == RunStatus::Held {
+        @if run.status == RunStatus::Held && view.may(Role::Admin) {
             form.inline method="post" action={ "/api/runs/" (connector) "/" (run.id) "/approve" }
                 enctype="application/x-www-form-urlencoded" {
                 button type="submit" { "Approve " (words::count(run.counts.closed)) " closings" }
@@ -191,11 +192,13 @@ pub(super) fn approve(connector: &str, run: &RunRow) -> Markup {
 }
 
 /// The button that pulls everything now.
-pub(super) fn sync_now(connector: &str) -> Markup {
+pub(super) fn sync_now(connector: &str, view: &View<'_>) -> Markup {
     html! {
-        form.inline method="post" action={ "/api/connectors/" (connector) "/sync" }
-            enctype="application/x-www-form-urlencoded" {
-            button.second type="submit" { "Sync now" span.hidden { " " (connector) } }
+        @if view.may(Role::Analyst) {
+            form.inline method="post" action={ "/api/connectors/" (connector) "/sync" }
+                enctype="application/x-www-form-urlencoded" {
+                button.second type="submit" { "Sync now" span.hidden { " " (connector) } }
+            }
         }
     }
 }

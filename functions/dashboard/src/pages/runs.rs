@@ -4,16 +4,16 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use store::RunStatus;
 
+use super::View;
 use super::layout::{Frame, Tab};
 use super::parts;
-use crate::answer::Style;
 use crate::data::{ConnectorRuns, RunList, RunRow};
 use crate::words;
 
 /// Seconds until a page with a running pull loads itself again.
 const REFRESH_SECONDS: u32 = 5;
 
-pub(crate) fn page(data: &RunList, style: &Style) -> Markup {
+pub(crate) fn page(data: &RunList, view: &View<'_>) -> Markup {
     let live = data.connectors.iter().flat_map(|c| &c.runs).any(|run| run.status == RunStatus::Running);
     let content = html! {
         h1 { "Runs" }
@@ -26,17 +26,17 @@ pub(crate) fn page(data: &RunList, style: &Style) -> Markup {
                 @for name in &data.names { " " a href=(parts::with_query("/runs", [("connector", name.as_str())])) { (name) } }
             }
         }
-        @for connector in &data.connectors { (section(connector, data.at)) }
+        @for connector in &data.connectors { (section(connector, data.at, view)) }
     };
-    Frame { tab: Tab::Runs, title: "Runs", refresh: live.then_some(REFRESH_SECONDS), style }.around(&content)
+    Frame { tab: Tab::Runs, title: "Runs", refresh: live.then_some(REFRESH_SECONDS), view }.around(&content)
 }
 
-fn section(connector: &ConnectorRuns, now: Timestamp) -> Markup {
+fn section(connector: &ConnectorRuns, now: Timestamp, view: &View<'_>) -> Markup {
     let name = connector.name.as_str();
     html! {
         section aria-labelledby={ "c-" (name) } {
             h2 id={ "c-" (name) } { (name) " " span.quiet { (connector.scanner) } }
-            (parts::sync_now(name))
+            (parts::sync_now(name, view))
             @if connector.runs.is_empty() {
                 p.empty { "Not read yet. The schedule starts the first run; Sync now does not wait for it." }
             } @else {
@@ -45,14 +45,14 @@ fn section(connector: &ConnectorRuns, now: Timestamp) -> Markup {
                     thead { tr {
                         th scope="col" { "Run" } th scope="col" { "State" } th scope="col" { "Progress" } th scope="col" { "Counted" }
                     } }
-                    tbody { @for run in &connector.runs { (line(name, run, now)) } }
+                    tbody { @for run in &connector.runs { (line(name, run, now, view)) } }
                 } }
             }
         }
     }
 }
 
-fn line(connector: &str, run: &RunRow, now: Timestamp) -> Markup {
+fn line(connector: &str, run: &RunRow, now: Timestamp, view: &View<'_>) -> Markup {
     html! {
         tr {
             th scope="row" {
@@ -68,7 +68,7 @@ fn line(connector: &str, run: &RunRow, now: Timestamp) -> Markup {
                 (parts::run_state(run))
                 @if let Some(reason) = &run.reason { div.small { (reason) } }
                 @if let Some(by) = &run.approved_by { div.small { "approved by " (by) } }
-                (parts::approve(connector, run))
+                (parts::approve(connector, run, view))
             }
             td data-label="Progress" { (parts::progress(run)) }
             td.small data-label="Counted" { (parts::counted(run)) }

@@ -3,13 +3,13 @@
 use domain::Severity;
 use maud::{Markup, html};
 
+use super::View;
 use super::layout::{Frame, Tab};
 use super::parts;
-use crate::answer::Style;
 use crate::data::{LISTED_STATUSES, VulnerabilityList};
 use crate::words;
 
-pub(crate) fn page(data: &VulnerabilityList, style: &Style) -> Markup {
+pub(crate) fn page(data: &VulnerabilityList, view: &View<'_>) -> Markup {
     let content = html! {
         h1 { "Vulnerabilities" }
         (filter(data))
@@ -29,7 +29,7 @@ pub(crate) fn page(data: &VulnerabilityList, style: &Style) -> Markup {
             nav.pages aria-label="List" { a.button href=(next_page(data, next)) rel="next" { "Next" } }
         }
     };
-    Frame { tab: Tab::Vulnerabilities, title: "Vulnerabilities", refresh: None, style }.around(&content)
+    Frame { tab: Tab::Vulnerabilities, title: "Vulnerabilities", refresh: None, view }.around(&content)
 }
 
 fn filter(data: &VulnerabilityList) -> Markup {

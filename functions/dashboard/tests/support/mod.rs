@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use dashboard::{Dashboard, TokenDoor};
+use dashboard::{Dashboard, Door, TokenDoor};
 use domain::intel::{Epss, Kev};
 use domain::score::{Criticality, Cvss, Exposure, Factors, Share, score};
 use domain::sla::{Event, What};
@@ -42,11 +42,18 @@ connectors:
     auth: { method: api_keys, access_key: "${A}", secret_key: "${S}" }
 "#;
 
-struct StillClock(Timestamp);
+/// A clock that stands still until it is moved.
+pub struct StillClock(Mutex<Timestamp>);
+
+impl StillClock {
+    pub fn advance(&self, by: SignedDuration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
 
 impl Clock for StillClock {
     fn now(&self) -> Timestamp {
-        self.0
+        *self.0.lock().unwrap()
     }
 }
 
@@ -98,6 +105,7 @@ pub struct Setting {
     pub dashboard: Dashboard,
     pub store: Store,
     pub queues: Arc<Queues>,
+    pub clock: Arc<StillClock>,
 }
 
 pub fn now() -> Timestamp {
@@ -114,6 +122,15 @@ impl Setting {
     }
 
     pub async fn with_config(config: &str) -> Self {
+        Self::with_door(config, Door::Token(TokenDoor::new(TOKEN, "ada"))).await
+    }
+
+    /// A dashboard behind another door.
+    pub async fn behind(door: Door) -> Self {
+        Self::with_door(CONFIG, door).await
+    }
+
+    async fn with_door(config: &str, door: Door) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let table = format!("http://{}", listener.local_addr().unwrap());
         let database = dynoxide::Database::memory().unwrap();
@@ -133,7 +150,8 @@ impl Setting {
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         let addresses: BTreeMap<_, _> =
             QueueName::all().into_iter().map(|q| (q, format!("{endpoint}/queue/{}", q.as_str()))).collect();
-        let clock: Arc<dyn Clock> = Arc::new(StillClock(now()));
+        let still = Arc::new(StillClock(Mutex::new(now())));
+        let clock: Arc<dyn Clock> = still.clone();
         let services = Services {
             store: store.clone(),
             queue: Queue::new(client!(aws_sdk_sqs, endpoint.clone()), addresses),
@@ -142,8 +160,8 @@ impl Setting {
             config: Arc::new(platform::parse_config("connectors.yaml", config).unwrap()),
             config_version: 7,
         };
-        let dashboard = Dashboard::new(&services, Box::new(TokenDoor::new(TOKEN, "ada")));
-        Self { dashboard, store, queues }
+        let dashboard = Dashboard::new(&services, door);
+        Self { dashboard, store, queues, clock: still }
     }
 
     /// Asks with the token.

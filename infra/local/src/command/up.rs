@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dashboard::{Dashboard, TokenDoor};
+use dashboard::{Dashboard, Door, TokenDoor};
 use jiff::Timestamp;
 use platform::Services;
 use tokio::net::TcpListener;
@@ -40,7 +40,7 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
     // What the pages read is not counted as the product's work.
     let services = Services { store: stack.observer().clone(), ..stack.services().clone() };
     let pages = Front {
-        dashboard: Dashboard::new(&services, Box::new(TokenDoor::new(&token, "operator"))),
+        dashboard: Dashboard::new(&services, Door::Token(TokenDoor::new(&token, "operator"))),
         webhook: Webhook::new(&services),
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await.map_err(|error| {

@@ -111,7 +111,7 @@ async fn an_alias_leads_to_what_it_was_merged_into() {
         .await
         .unwrap();
     assert_eq!(page.rows.len(), 1, "an alias is in no list");
-    assert_conflict(store.put_decision(&asset.id, &first.id, Some(&decision())).await);
+    assert_conflict(store.put_decision(&asset.id, &first.id, Some(&decision()), &line("ana")).await);
 
     store.put_alias(&asset.id, &kept.id, &first.id, Some(1)).await.unwrap();
     assert!(store.vulnerability(&asset.id, &kept.id).await.unwrap().is_none(), "a circle ends");
@@ -169,15 +169,15 @@ async fn a_ticket_follows_a_merge_that_was_quicker() {
 async fn a_person_decides_and_takes_it_back() {
     let store = store().await;
     let (asset, v) = stored(&store).await;
-    store.put_decision(&asset.id, &v.id, Some(&decision())).await.unwrap();
+    store.put_decision(&asset.id, &v.id, Some(&decision()), &line("ana")).await.unwrap();
     let back = read(&store, &v).await;
     assert_eq!((back.rev, back.value.decision.as_ref()), (Some(2), Some(&decision())));
     assert_conflict(store.put_vulnerability(&asset, &v, Some(1), HIGH).await);
-    store.put_decision(&asset.id, &v.id, None).await.unwrap();
+    store.put_decision(&asset.id, &v.id, None, &line("ana")).await.unwrap();
     assert_eq!(read(&store, &v).await, Versioned { rev: Some(3), value: v });
     let none = VulnId::derive(&asset.id, "none");
-    assert_conflict(store.put_decision(&asset.id, &none, Some(&decision())).await);
-    assert_conflict(store.put_decision(&asset.id, &none, None).await);
+    assert_conflict(store.put_decision(&asset.id, &none, Some(&decision()), &line("ana")).await);
+    assert_conflict(store.put_decision(&asset.id, &none, None, &line("ana")).await);
 }
 
 #[tokio::test]

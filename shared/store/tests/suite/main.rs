@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)] // a helper that fails fails its test
 
+mod audit;
 mod cost;
 mod counters;
 mod decisions;
@@ -17,3 +18,4 @@ mod rules;
 mod runs;
 mod statements;
 mod support;
+mod tokens;

@@ -215,7 +215,7 @@ async fn a_verdict_is_given_once() {
         let record = read(&store, &run).await;
         assert_eq!((record.verdict, record.reason.as_deref()), (Some(verdict), Some("because")));
         assert_eq!((record.counts.closed, record.status), (12, RunStatus::Running));
-        assert_conflict(store.approve_run(&connector(), &run, "ana").await);
+        assert_conflict(store.approve_run(&connector(), &run, &line("ana")).await);
     }
     let judged =
         store.judge_run(&connector(), &run_id(99), Verdict::Complete, RunStatus::Running, None, 0).await;
@@ -231,8 +231,8 @@ async fn a_held_run_goes_on_after_one_approval() {
     let reason = Some("would close too much");
     store.judge_run(&connector(), &run, Verdict::Complete, RunStatus::Held, reason, 400).await.unwrap();
     assert_eq!(read(&store, &run).await.status, RunStatus::Held);
-    store.approve_run(&connector(), &run, "ana").await.unwrap();
-    assert_conflict(store.approve_run(&connector(), &run, "bob").await);
+    store.approve_run(&connector(), &run, &line("ana")).await.unwrap();
+    assert_conflict(store.approve_run(&connector(), &run, &line("bob")).await);
     let record = read(&store, &run).await;
     assert_eq!((record.status, record.approved_by.as_deref()), (RunStatus::Running, Some("ana")));
 }

@@ -14,7 +14,7 @@ use domain::{
     Severity, SightingId, Status, VulnId, Vulnerability,
 };
 use jiff::Timestamp;
-use store::{Store, StoreError, create_table};
+use store::{AuditAction, AuditLine, Store, StoreError, create_table};
 
 /// From this score on a vulnerability is in the list of high scores.
 pub const HIGH: u16 = 700;
@@ -195,4 +195,17 @@ pub fn vulnerability(asset: &Asset, key: &str, score: u16) -> Vulnerability {
 pub fn ticket_intent(key: &str) -> BTreeMap<String, Intent> {
     let effect = Effect::OpenTicket { tracker: "jira".into() };
     BTreeMap::from([(key.to_owned(), Intent { key: key.to_owned(), effect, since: noon() })])
+}
+
+/// A line of the audit, at noon.
+pub fn line(by: &str) -> AuditLine {
+    let action = AuditAction::Decided;
+    AuditLine {
+        at: noon(),
+        by: by.into(),
+        subject: None,
+        action,
+        target: "something".into(),
+        detail: String::new(),
+    }
 }
