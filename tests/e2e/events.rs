@@ -2,7 +2,7 @@
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::sqs::SqsBatchResponse;
-use dashboard::{Dashboard, TokenDoor};
+use dashboard::{Dashboard, Door, TokenDoor};
 use serde::de::DeserializeOwned;
 
 use crate::site::{Setup, Site};
@@ -63,7 +63,7 @@ async fn the_samples_of_queues_are_worked() {
 async fn the_samples_of_the_api_are_answered() {
     let site = site().await;
     let services = site.stack.services();
-    let page = Dashboard::new(services, Box::new(TokenDoor::new("sample", "operator")));
+    let page = Dashboard::new(services, Door::Token(TokenDoor::new("sample", "operator")));
     let answer = page.handle(sample::<ApiGatewayV2httpRequest>("dashboard")).await;
     assert_eq!(answer.status_code, 200);
 
