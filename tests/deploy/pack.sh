@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Packs the functions of the development build, for a deployment on the emulator that needs no release build:
+#
+#   tests/deploy/pack.sh FOLDER     makes FOLDER/<function>/bootstrap.zip
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+folder=${1:?name the folder for the packages}
+cargo build --workspace --bins
+for function in functions/*/; do
+    name=$(basename "$function")
+    mkdir -p "$folder/$name"
+    strip -o "$folder/$name/bootstrap" "target/debug/$name"
+    (cd "$folder/$name" && python3 -m zipfile -c bootstrap.zip bootstrap && rm bootstrap)
+done
