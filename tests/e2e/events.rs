@@ -22,6 +22,7 @@ fn sample<T: DeserializeOwned>(name: &str) -> T {
 /// A site whose connectors have the names of the samples, at the time of the samples.
 async fn site() -> Site {
     let setup = Setup::new(2).edit("qualys-demo", "qualys-prod").edit("tenable-demo", "tenable-prod");
+    let setup = setup.edit("\n\nfeeds:\n", "\n  - name: aws-prod\n    type: aws\n\nfeeds:\n");
     let site = Site::start(setup).await;
     site.stack.clock().hold(jiff::Timestamp::from_second(MADE_AT).unwrap());
     site
@@ -46,6 +47,9 @@ async fn the_samples_of_queues_are_worked() {
         let runs = services.store.runs(&connector.parse().unwrap(), 5).await.unwrap();
         assert_eq!(runs.len(), 1, "the sample starts a run of {connector}");
     }
+    let aws = sync_aws::SyncAws::new(services);
+    assert_all_worked("sync-aws", &aws.handle(sample("sync-aws")).await);
+    assert_all_worked("sync-aws-security-hub", &aws.handle(sample("sync-aws-security-hub")).await);
     let intel = sync_intel::SyncIntel::new(services);
     assert_all_worked("sync-intel", &intel.handle(sample("sync-intel")).await);
     let score = score::Score::new(services);

@@ -6,6 +6,7 @@
 //! | `configure` | the configuration as a deployment stores it |
 //! | `doubt` | runs that cannot be believed, wrong secrets, garbage, pushes |
 //! | `events` | the samples in `events/` |
+//! | `aws_events` | findings of Inspector and Security Hub: twice, reversed, closed, reopened |
 //! | `faults` | kill, throttle, lose, repeat at every step; the end is that of the clean run |
 //! | `layers` | who may depend on whom |
 //! | `pytenable` | the vendor's own client against the simulated Tenable |
@@ -13,6 +14,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests panic like tests
 
+mod aws_events;
 mod configure;
 mod doubt;
 mod events;
@@ -20,6 +22,7 @@ mod faults;
 mod layers;
 mod pipeline;
 mod pytenable;
+mod recordings_aws;
 mod recordings_intel;
 mod recordings_qualys;
 mod recordings_tenable;

@@ -172,6 +172,9 @@ impl Dashboard {
 
     async fn sync(&self, connector: &str, caller: &Caller) -> Result<String, Problem> {
         let (connector, queue) = self.known_connector(connector)?;
+        if self.config.connector(&connector).is_some_and(|known| known.scanner.pushes()) {
+            return Err(Problem::Conflict("its findings arrive as events: there is nothing to pull".into()));
+        }
         let line =
             self.line(caller, AuditAction::AskedForSync, format!("connector {connector}"), String::new());
         self.store.put_audit(&line).await?;

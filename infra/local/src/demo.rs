@@ -100,7 +100,7 @@ pub async fn live(
         clock.hold(if day == today { Timestamp::now() } else { morning });
         stack.send(queue::QueueName::Intel.as_str(), INTEL_START)?;
         drain(&sources, clock, world).await?;
-        for connector in &stack.services().config.connectors {
+        for connector in stack.services().config.pulled() {
             let start = start_message(&connector.name, queue::Trigger::Scheduled, &format!("demo day {day}"));
             stack.send(queue::QueueName::Sync(connector.scanner).as_str(), &start)?;
         }

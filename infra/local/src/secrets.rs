@@ -106,6 +106,7 @@ fn named_by_owner(config: &Config) -> BTreeMap<String, BTreeSet<String>> {
         }
     };
     let mut auth = |owner: &str, auth: &Auth| match auth {
+        Auth::None => {}
         Auth::Basic { username, password } => {
             add(owner, username);
             add(owner, password);

@@ -92,6 +92,7 @@ pub struct Stack {
 struct Functions {
     tenable: sync::SyncFunction,
     qualys: sync::SyncFunction,
+    aws: sync_aws::SyncAws,
     intel: sync_intel::SyncIntel,
     score: score::Score,
     sla: sla::Sla,
@@ -123,6 +124,7 @@ impl Stack {
         let functions = Functions {
             tenable: sync_tenable::function_with(&services, config.engine.clone(), config.http.clone()),
             qualys: sync_qualys::function_with(&services, config.engine, config.http),
+            aws: sync_aws::SyncAws::new(&services),
             intel: sync_intel::SyncIntel::new(&services),
             score: score::Score::new(&services),
             sla: sla::Sla::new(&services),
@@ -180,6 +182,7 @@ impl Stack {
         let sources = vec![
             single(source("sync-tenable", 2, handler!(functions, tenable))),
             single(source("sync-qualys", 2, handler!(functions, qualys))),
+            source("sync-aws", 2, handler!(functions, aws)),
             single(source("sync-intel", 2, handler!(functions, intel))),
             source("score", 2, handler!(functions, score)),
             source("notify", 1, handler!(functions, notify)),
@@ -199,8 +202,7 @@ impl Stack {
         };
         let config = &self.services.config;
         let mut entries: Vec<ScheduleEntry> = config
-            .connectors
-            .iter()
+            .pulled()
             .map(|connector| {
                 let queue = QueueName::Sync(connector.scanner).as_str();
                 every(
@@ -232,6 +234,7 @@ impl Stack {
         match connector.scanner {
             domain::Scanner::Tenable => self.functions.tenable.check(connector).await,
             domain::Scanner::Qualys => self.functions.qualys.check(connector).await,
+            domain::Scanner::Aws => Ok("its findings arrive as events, there is nobody to ask".to_owned()),
         }
     }
 

@@ -81,7 +81,7 @@ impl Before {
     pub async fn note(stack: &Stack) -> Result<Self, StoreError> {
         let services = stack.services();
         let mut ended = BTreeMap::new();
-        for connector in &services.config.connectors {
+        for connector in services.config.pulled() {
             let runs = stack.observer().runs(&connector.name, RUNS).await?;
             let runs =
                 runs.into_iter().filter(|run| run.status != RunStatus::Running).map(|run| run.id).collect();
@@ -94,7 +94,7 @@ impl Before {
     pub async fn summarise(self, stack: &Stack, dead_letters: u64) -> Result<Summary, StoreError> {
         let services = stack.services();
         let mut connectors = Vec::new();
-        for connector in &services.config.connectors {
+        for connector in services.config.pulled() {
             let known = self.ended.get(&connector.name).cloned().unwrap_or_default();
             let runs = stack.observer().runs(&connector.name, RUNS).await?;
             let runs: Vec<_> = runs.into_iter().filter(|run| !known.contains(&run.id)).collect();

@@ -400,6 +400,11 @@ fn factors(
             .max()
             .and_then(score::Cvss::from_tenths)
     };
+    // A scanner that knows of no exploit has not looked everywhere: only a yes counts.
+    let exploit = |cve: &CveId| {
+        let says = |m: &&&Found<'_>| m.statement.finding.exploit_available == Some(true);
+        members.iter().filter(says).any(|m| m.mergeable.cves.contains(cve)).then_some(true)
+    };
     if cves.is_empty() {
         let factors = Factors { cvss: cvss(None), has_cve: Some(false), ..base };
         return Weighed { factors, leading_cve: None, epss_model: None };
@@ -423,6 +428,7 @@ fn factors(
                     .and_then(|e| e.metasploit_rank)
                     .map(|rank| rank >= Intel::METASPLOIT_GOOD),
                 exploitdb: listed(facts.feeds.exploitdb, edb),
+                poc: exploit(cve),
                 exploitdb_verified: edb.then(|| exploits.is_some_and(|e| e.exploitdb_verified)),
                 epss: epss.and_then(|epss| Share::new(epss.score)),
                 percentile: epss.and_then(|epss| Share::new(epss.percentile)),

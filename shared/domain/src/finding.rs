@@ -105,6 +105,9 @@ pub struct Finding {
     /// The vendor's own risk number on the vendor's own scale (VPR 0.1 to 10, QDS 1 to 100).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor_risk: Option<f64>,
+    /// Whether the scanner knows of an exploit, where it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exploit_available: Option<bool>,
     /// First time the scanner saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_found: Option<Timestamp>,

@@ -204,18 +204,26 @@ pub enum Scanner {
     Qualys,
     /// Tenable Vulnerability Management (Tenable.io).
     Tenable,
+    /// Amazon Inspector and AWS Security Hub, whose findings arrive as events.
+    Aws,
 }
 
 impl Scanner {
     /// Every scanner, in the order in which they are listed.
-    pub const ALL: [Self; 2] = [Self::Qualys, Self::Tenable];
+    pub const ALL: [Self; 3] = [Self::Qualys, Self::Tenable, Self::Aws];
 
     /// The name used in configuration, keys and output.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Qualys => "qualys",
             Self::Tenable => "tenable",
+            Self::Aws => "aws",
         }
+    }
+
+    /// Whether it tells us by itself. There is nothing to pull then, and no run.
+    pub fn pushes(self) -> bool {
+        matches!(self, Self::Aws)
     }
 }
 
@@ -226,7 +234,7 @@ impl FromStr for Scanner {
         Self::ALL.into_iter().find(|scanner| scanner.as_str() == s).ok_or(InvalidId {
             what: "a known scanner",
             value: s.to_owned(),
-            remedy: "use one of: qualys, tenable",
+            remedy: "use one of: qualys, tenable, aws",
         })
     }
 }

@@ -46,11 +46,13 @@ pub struct Connector {
     /// The kind of scanner.
     #[serde(rename = "type")]
     pub scanner: Scanner,
-    /// Where its API is. Credentials are sent to this host only.
+    /// Where its API is. Credentials are sent to this host only. Empty for a scanner that tells us by itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub base_url: String,
     /// How to log in.
+    #[serde(default, skip_serializing_if = "Auth::is_none")]
     pub auth: Auth,
-    /// Which streams to pull; empty means all that the scanner has.
+    /// Which streams to take; empty means all that the scanner has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_streams: Vec<String>,
     /// Time between two pulls: `3600s`, `15m`, `4h`, `1d`.
@@ -85,9 +87,12 @@ fn default_close_limit() -> u8 {
 }
 
 /// How to log in to an outside system. Every secret is a `${NAME}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Auth {
+    /// Nobody is asked, so that nobody wants to know who asks.
+    #[default]
+    None,
     /// HTTP Basic: Qualys, Jira Cloud (address and API token).
     Basic {
         /// User name.
@@ -102,6 +107,12 @@ pub enum Auth {
         /// Secret key.
         secret_key: String,
     },
+}
+
+impl Auth {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// A length of time written with its unit.
@@ -405,15 +416,154 @@ pub struct WebhookSource {
     pub name: ConnectorName,
     /// The connector that a push pulls incrementally.
     pub connector: ConnectorName,
-    /// The shared secret of the HMAC-SHA256, as `${NAME}`. Two during a rotation.
+    /// How a push proves where it comes from.
+    #[serde(default, skip_serializing_if = "Verification::is_default")]
+    pub verify: Verification,
+    /// What the sender shares with us, as `${NAME}`. Two during a rotation. Not with `sns`, which has a public key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
-    /// How far the timestamp may be from our clock.
-    #[serde(default = "default_tolerance")]
-    pub tolerance: Seconds,
+    /// With `static_header`: the header that holds the secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// With `sns`: the topics that may push.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<TopicArn>,
+    /// With `hmac` and `sns`: how far the time of signing may be from our clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<Seconds>,
+    /// With `github` and `static_header`, whose pushes carry no time: how long a body is remembered. The same body
+    /// within this time is the same push.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remember: Option<Seconds>,
 }
 
-fn default_tolerance() -> Seconds {
-    Seconds(300)
+/// How a push proves where it comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verification {
+    /// HMAC-SHA256 over a timestamp and the body, in our own two headers.
+    #[default]
+    Hmac,
+    /// HMAC-SHA256 over the body alone, in `X-Hub-Signature-256`: GitHub and who does like it.
+    Github,
+    /// The secret itself, in a header.
+    StaticHeader,
+    /// Amazon SNS: signed with its certificate.
+    Sns,
+}
+
+impl Verification {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The word used in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hmac => "hmac",
+            Self::Github => "github",
+            Self::StaticHeader => "static_header",
+            Self::Sns => "sns",
+        }
+    }
+}
+
+impl WebhookSource {
+    /// How far the time of signing may be from our clock. SNS tries to deliver a message for up to an hour, and does
+    /// not sign it anew.
+    pub fn tolerance(&self) -> Seconds {
+        self.tolerance.unwrap_or(Seconds(if self.verify == Verification::Sns { 2 * 3_600 } else { 300 }))
+    }
+
+    /// How long a body without a time is remembered. Whoever can repeat a static header knows the secret anyway, so
+    /// that there it only unites what was delivered twice.
+    pub fn remember(&self) -> Seconds {
+        self.remember.unwrap_or(Seconds(if self.verify == Verification::StaticHeader { 60 } else { 86_400 }))
+    }
+
+    /// What the kind of verification lacks, or what it does not know.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        use Verification::{Github, Hmac, Sns, StaticHeader};
+        let kind = self.verify;
+        let given = [
+            ("secrets", !self.secrets.is_empty(), &[Hmac, Github, StaticHeader][..]),
+            ("header", self.header.is_some(), &[StaticHeader]),
+            ("topics", !self.topics.is_empty(), &[Sns]),
+            ("tolerance", self.tolerance.is_some(), &[Hmac, Sns]),
+            ("remember", self.remember.is_some(), &[Github, StaticHeader]),
+        ];
+        if let Some((field, ..)) = given.iter().find(|(_, given, kinds)| *given && !kinds.contains(&kind)) {
+            return Err((field, format!("verify: {} has no {field}: leave it out", kind.as_str())));
+        }
+        if kind == Sns {
+            if self.topics.is_empty() {
+                return Err(("topics", "name at least one: arn:aws:sns:<region>:<account>:<topic>".into()));
+            }
+        } else if self.secrets.is_empty() || self.secrets.iter().any(|s| secret_name(s).is_none()) {
+            return Err(("secrets", "give at least one, each as ${NAME}".into()));
+        }
+        let is_header = |name: &str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        if kind == StaticHeader && !self.header.as_deref().is_some_and(is_header) {
+            return Err(("header", "name the header that holds the secret, such as x-scanner-token".into()));
+        }
+        Ok(())
+    }
+}
+
+/// The name of an SNS topic: `arn:aws:sns:eu-central-1:123456789012:scans`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TopicArn {
+    text: String,
+    region: String,
+    china: bool,
+}
+
+impl TopicArn {
+    /// The whole name.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The host of SNS that this topic's messages are signed by and subscribed at.
+    pub fn host(&self) -> String {
+        format!("sns.{}.amazonaws.com{}", self.region, if self.china { ".cn" } else { "" })
+    }
+}
+
+impl TryFrom<String> for TopicArn {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let fields: Vec<&str> = text.split(':').collect();
+        let word = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        };
+        match fields[..] {
+            ["arn", partition, "sns", region, account, topic]
+                if (partition == "aws" || partition.starts_with("aws-"))
+                    && !region.is_empty()
+                    && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                    && account.len() == 12
+                    && account.bytes().all(|b| b.is_ascii_digit())
+                    && word(topic) =>
+            {
+                let (region, china) = (region.to_owned(), partition == "aws-cn");
+                Ok(Self { text, region, china })
+            }
+            _ => Err(format!("{text:?} is no topic: write arn:aws:sns:<region>:<account>:<topic>")),
+        }
+    }
+}
+
+impl From<TopicArn> for String {
+    fn from(topic: TopicArn) -> Self {
+        topic.text
+    }
 }
 
 /// A field of the document that is well-formed but cannot be.
@@ -449,7 +599,22 @@ impl Config {
         }
         for (i, connector) in self.connectors.iter().enumerate() {
             let field = |name: &str| format!("connectors[{i}].{name}");
-            check_url(&connector.base_url, field("base_url"))?;
+            if connector.scanner.pushes() {
+                let other = |c: &Connector| c.scanner == connector.scanner;
+                if let Some(first) = self.connectors[..i].iter().position(other) {
+                    return invalid(
+                        field("type"),
+                        &format!(
+                            "connectors[{first}] takes the events of every account: remove one of the two"
+                        ),
+                    );
+                }
+                if !connector.base_url.is_empty() {
+                    return invalid(field("base_url"), "its findings arrive as events: leave it out");
+                }
+            } else {
+                check_url(&connector.base_url, field("base_url"))?;
+            }
             check_auth(&connector.auth, &field("auth"))?;
             if !(1..=100).contains(&connector.close_limit_percent) {
                 return invalid(field("close_limit_percent"), "use 1 to 100");
@@ -463,9 +628,13 @@ impl Config {
             let fits = match connector.scanner {
                 Scanner::Qualys => matches!(connector.auth, Auth::Basic { .. }),
                 Scanner::Tenable => matches!(connector.auth, Auth::ApiKeys { .. }),
+                Scanner::Aws => connector.auth.is_none(),
             };
             if !fits {
-                return invalid(field("auth.method"), "use basic for qualys and api_keys for tenable");
+                return invalid(
+                    field("auth.method"),
+                    "use basic for qualys, api_keys for tenable, and no auth for aws",
+                );
             }
             let streams = streams_of(connector.scanner);
             if let Some(stream) = connector.data_streams.iter().find(|s| !streams.contains(&s.as_str())) {
@@ -478,6 +647,12 @@ impl Config {
         for (i, tracker) in self.trackers.iter().enumerate() {
             check_url(&tracker.base_url, format!("trackers[{i}].base_url"))?;
             check_auth(&tracker.auth, &format!("trackers[{i}].auth"))?;
+            if tracker.auth.is_none() {
+                return invalid(
+                    format!("trackers[{i}].auth.method"),
+                    "a tracker wants to know who writes: use basic",
+                );
+            }
         }
         for (i, channel) in self.channels.iter().enumerate() {
             if secret_name(&channel.webhook_url).is_none() {
@@ -504,14 +679,26 @@ impl Config {
                     &format!("{} is already the name of webhooks[{first}]: choose another", source.name),
                 );
             }
-            if !self.connectors.iter().any(|c| c.name == source.connector) {
-                return invalid(
-                    format!("webhooks[{i}].connector"),
-                    &format!("there is no connector {}: name one of connectors", source.connector),
-                );
+            match self.connector(&source.connector) {
+                None => {
+                    return invalid(
+                        format!("webhooks[{i}].connector"),
+                        &format!("there is no connector {}: name one of connectors", source.connector),
+                    );
+                }
+                Some(connector) if connector.scanner.pushes() => {
+                    return invalid(
+                        format!("webhooks[{i}].connector"),
+                        &format!(
+                            "{} is not pulled, its findings arrive as events: name another",
+                            connector.name
+                        ),
+                    );
+                }
+                Some(_) => {}
             }
-            if source.secrets.is_empty() || source.secrets.iter().any(|s| secret_name(s).is_none()) {
-                return invalid(format!("webhooks[{i}].secrets"), "give at least one, each as ${NAME}");
+            if let Err((field, problem)) = source.check() {
+                return invalid(format!("webhooks[{i}].{field}"), &problem);
             }
         }
         if self.policies.ticket_min_score > 1000 {
@@ -527,6 +714,16 @@ impl Config {
             .map_err(|problem| InvalidConfig { field: "policies.sla".into(), problem: problem.to_string() })
     }
 
+    /// The connectors that are pulled; the others tell us by themselves.
+    pub fn pulled(&self) -> impl Iterator<Item = &Connector> {
+        self.connectors.iter().filter(|connector| !connector.scanner.pushes())
+    }
+
+    /// The connector that takes what scanners of this kind push.
+    pub fn pushed_to(&self, scanner: Scanner) -> Option<&Connector> {
+        self.connectors.iter().find(|connector| scanner.pushes() && connector.scanner == scanner)
+    }
+
     /// The connector of that name.
     pub fn connector(&self, name: &ConnectorName) -> Option<&Connector> {
         self.connectors.iter().find(|c| c.name == *name)
@@ -538,11 +735,12 @@ pub fn streams_of(scanner: Scanner) -> &'static [&'static str] {
     match scanner {
         Scanner::Qualys => &["asset_inventory", "knowledge_base", "host_detections"],
         Scanner::Tenable => &["assets", "vulnerabilities"],
+        Scanner::Aws => &["inspector", "security_hub"],
     }
 }
 
 impl Connector {
-    /// Whether the connector pulls this stream.
+    /// Whether the connector takes this stream.
     pub fn pulls(&self, stream: &str) -> bool {
         self.data_streams.is_empty() || self.data_streams.iter().any(|s| s == stream)
     }
@@ -555,6 +753,7 @@ pub fn secret_name(text: &str) -> Option<&str> {
 
 fn check_auth(auth: &Auth, field: &str) -> Result<(), InvalidConfig> {
     let (name, secret) = match auth {
+        Auth::None => return Ok(()),
         Auth::Basic { password, .. } => ("password", password),
         Auth::ApiKeys { secret_key, .. } => ("secret_key", secret_key),
     };

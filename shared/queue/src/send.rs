@@ -45,6 +45,7 @@ impl QueueName {
         match self {
             Self::Sync(Scanner::Qualys) => "sync-qualys",
             Self::Sync(Scanner::Tenable) => "sync-tenable",
+            Self::Sync(Scanner::Aws) => "sync-aws",
             Self::Intel => "sync-intel",
             Self::Score => "score",
             Self::Notify => "notify",

@@ -236,21 +236,33 @@ impl Store {
         Ok((items.iter().map(codec::parse).collect::<Result<_, _>>()?, next))
     }
 
-    /// Whether a push was seen before.
-    pub async fn push_seen(&self, source: &ConnectorName, digest: &str) -> Result<bool, StoreError> {
-        Ok(self.get(&keys::delivery(source, &format!("push-{digest}")), true).await?.is_some())
+    /// Whether a push was seen before and is still to be remembered at `now`.
+    pub async fn push_seen(
+        &self,
+        source: &ConnectorName,
+        digest: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let item = self.get(&keys::delivery(source, &format!("push-{digest}")), true).await?;
+        // The table drops what has expired when it gets round to it, which may be days later.
+        Ok(item.and_then(|item| number::<i64>(&item, "expires")).is_some_and(|until| until > now.as_second()))
     }
 
-    /// Remembers a push by its digest. `false`: it was seen before, the push is a replay.
+    /// Remembers a push by its digest, from `now` until `expires`. `false`: it was seen before, the push is a replay.
     pub async fn first_time(
         &self,
         source: &ConnectorName,
         digest: &str,
+        now: Timestamp,
         expires: Timestamp,
     ) -> Result<bool, StoreError> {
         let key = keys::delivery(source, &format!("push-{digest}"));
         let item = Item::from([("expires".to_owned(), n(expires.as_second()))]);
-        match self.put(&key, item, Some(Condition::absent())).await {
+        let condition = Condition {
+            expression: "attribute_not_exists(pk) OR expires <= :now".into(),
+            values: vec![(":now", n(now.as_second()))],
+        };
+        match self.put(&key, item, Some(condition)).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),
             Err(error) => Err(error),

@@ -18,6 +18,7 @@ mod intel;
 pub mod keys;
 mod lists;
 mod manifest;
+mod pushes;
 mod rules;
 mod runs;
 mod schema;
@@ -36,6 +37,7 @@ pub use export::{ExportItem, ExportPage};
 pub use intel::{CveBlock, EpssPart, ExploitdbPart, FeedHead, FeedPart, IntelPage, MetasploitPart};
 pub use lists::{Listed, Page, VulnerabilityFilter};
 pub use manifest::{Entry, EntryState, Manifest};
+pub use pushes::{Push, Pushed, Said};
 pub use rules::RuleBook;
 pub use runs::{
     ConnectorState, GoesOn, HistoryEntry, RunCounts, RunRecord, RunStatus, UnitRecord, UnitState, Verdict,

@@ -147,14 +147,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let puts = statements
             .iter()
-            .map(|statement| {
-                let mut statement = statement.clone();
-                if let Some(evidence) = &mut statement.finding.evidence {
-                    cut(evidence);
-                }
-                let key = keys::finding(id, statement.finding.key.hash());
-                (key, Item::from([(codec::DOCUMENT.into(), document(&statement))]))
-            })
+            .map(|statement| (keys::finding(id, statement.finding.key.hash()), finding_item(statement)))
             .collect();
         self.batch_write(puts, vec![]).await
     }
@@ -185,26 +178,7 @@ impl Store {
         state: &SightingState,
         changed: bool,
     ) -> Result<(u64, u64), StoreError> {
-        let rev = state.rev.unwrap_or(0) + 1;
-        let seq = state.seq + u64::from(changed);
-        let sighting = &state.sighting;
-        let described = Described { inventory: sighting.inventory.clone(), scan: sighting.scan.clone() };
-        let mut item = Item::from([
-            (codec::DOCUMENT.to_owned(), document(&described)),
-            ("rev".into(), n(rev)),
-            ("seq".into(), n(seq)),
-        ]);
-        let mut optional = |name: &str, run: &Option<RunId>| {
-            if let Some(run) = run {
-                item.insert(name.into(), s(run.as_str()));
-            }
-        };
-        optional("closing_run", &sighting.closing_run);
-        optional("proven_run", &sighting.proven_run);
-        optional("missing_since", &sighting.missing_since);
-        if sighting.pending_closings > 0 {
-            item.insert("pending".into(), n(sighting.pending_closings));
-        }
+        let (item, rev, seq) = sighting_item(state, changed);
         self.put(&keys::sighting(id), item, Some(Condition::revision(state.rev))).await?;
         Ok((rev, seq))
     }
@@ -308,6 +282,38 @@ impl Store {
     }
 }
 
+/// A finding's item. Evidence is cut at the limit.
+pub(crate) fn finding_item(statement: &Statement) -> Item {
+    let mut statement = statement.clone();
+    cut(&mut statement.finding);
+    Item::from([(codec::DOCUMENT.into(), document(&statement))])
+}
+
+/// A sighting's item as it is to be written, with its new revision and `seq`.
+pub(crate) fn sighting_item(state: &SightingState, changed: bool) -> (Item, u64, u64) {
+    let rev = state.rev.unwrap_or(0) + 1;
+    let seq = state.seq + u64::from(changed);
+    let sighting = &state.sighting;
+    let described = Described { inventory: sighting.inventory.clone(), scan: sighting.scan.clone() };
+    let mut item = Item::from([
+        (codec::DOCUMENT.to_owned(), document(&described)),
+        ("rev".into(), n(rev)),
+        ("seq".into(), n(seq)),
+    ]);
+    let mut optional = |name: &str, run: &Option<RunId>| {
+        if let Some(run) = run {
+            item.insert(name.into(), s(run.as_str()));
+        }
+    };
+    optional("closing_run", &sighting.closing_run);
+    optional("proven_run", &sighting.proven_run);
+    optional("missing_since", &sighting.missing_since);
+    if sighting.pending_closings > 0 {
+        item.insert("pending".into(), n(sighting.pending_closings));
+    }
+    (item, rev, seq)
+}
+
 pub(crate) fn read_sighting(item: &Item) -> Result<Sighting, StoreError> {
     let described: Described = codec::parse(item)?;
     let run = |name| text(item, name).map(RunId::stored);
@@ -332,9 +338,11 @@ pub(crate) fn link_item(asset: &AssetId, scored: u64) -> Vec<(String, AttributeV
     vec![("asset".into(), s(asset.as_str())), ("scored".into(), n(scored))]
 }
 
-/// Cuts evidence at the limit, on a character, with a mark.
-fn cut(evidence: &mut String) {
-    if evidence.len() > EVIDENCE_LIMIT {
+/// Cuts evidence at the limit, on a character, with a mark. What is cut already stays as it is.
+pub(crate) fn cut(finding: &mut domain::Finding) {
+    let Some(evidence) = &mut finding.evidence else { return };
+    let is_cut = evidence.ends_with(CUT_MARK) && evidence.len() <= EVIDENCE_LIMIT + CUT_MARK.len();
+    if evidence.len() > EVIDENCE_LIMIT && !is_cut {
         let mut end = EVIDENCE_LIMIT;
         while !evidence.is_char_boundary(end) {
             end -= 1;

@@ -46,6 +46,10 @@ impl Credentials {
             })
         };
         Ok(match auth {
+            Auth::None => {
+                let problem = "nobody can log in with it".to_owned();
+                return Err(SyncError::Config { field: format!("{owner}.auth.method"), problem });
+            }
             Auth::Basic { username, password } => {
                 Self::Basic { username: secret(username).await?, password: secret(password).await? }
             }

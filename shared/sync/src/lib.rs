@@ -8,6 +8,7 @@ pub mod error;
 pub mod function;
 pub mod http;
 pub mod normalized;
+pub mod push;
 pub mod scanner;
 pub mod split;
 
@@ -16,4 +17,5 @@ pub use error::SyncError;
 pub use function::{Build, Credentials, SyncFunction};
 pub use http::{HttpClient, HttpOptions};
 pub use normalized::{NormalizeError, Normalized, Summary};
+pub use push::{PushIntake, Taken};
 pub use scanner::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Scanner, Sink, Unit};

@@ -226,7 +226,7 @@ impl Site {
     pub async fn sync_by(&self, trigger: Trigger) -> Summary {
         let before = Before::note(&self.stack).await.unwrap();
         self.feeds().await;
-        for connector in &self.stack.services().config.connectors {
+        for connector in self.stack.services().config.pulled() {
             self.pull(connector.name.as_str(), trigger).await;
         }
         self.sla().await;

@@ -36,8 +36,10 @@ fn section(connector: &ConnectorRuns, now: Timestamp, view: &View<'_>) -> Markup
     html! {
         section aria-labelledby={ "c-" (name) } {
             h2 id={ "c-" (name) } { (name) " " span.quiet { (connector.scanner) } }
-            (parts::sync_now(name, view))
-            @if connector.runs.is_empty() {
+            @if !connector.scanner.pushes() { (parts::sync_now(name, view)) }
+            @if connector.scanner.pushes() {
+                p.empty { "Its findings arrive as events. There are no runs." }
+            } @else if connector.runs.is_empty() {
                 p.empty { "Not read yet. The schedule starts the first run; Sync now does not wait for it." }
             } @else {
                 div.scroll { table.list {

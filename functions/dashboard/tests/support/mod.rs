@@ -371,6 +371,7 @@ fn statement(kind: &Kind<'_>) -> Statement {
         cvss: None,
         epss: None,
         vendor_risk: Some(95.0),
+        exploit_available: None,
         first_found: Some(now()),
         last_found: Some(now()),
         fixed_at: None,

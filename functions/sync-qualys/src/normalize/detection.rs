@@ -98,6 +98,7 @@ impl Raw {
             cvss: cvss(&self.cvss, &self.cvss_vector, &self.cvss_version),
             epss: number(&self.epss).filter(|p| (0.0..=1.0).contains(p)),
             vendor_risk: number(&self.risk).filter(|risk| *risk > 0.0),
+            exploit_available: None,
             first_found: time(&self.first_found),
             last_found: time(&self.last_found),
             // The date stays on a detection that has come back: only the status says that it is fixed.
@@ -182,6 +183,7 @@ mod tests {
             }),
             epss: Some(0.97432),
             vendor_risk: Some(95.0),
+            exploit_available: None,
             first_found: at("2026-01-01T00:00:00Z"),
             last_found: at("2026-11-20T00:00:00Z"),
             fixed_at: None,

@@ -201,6 +201,7 @@ pub fn finding(
         cvss: best_cvss(&plugin),
         epss: epss(&plugin.epss_score),
         vendor_risk: vpr(&plugin.vpr.0.score).or_else(|| vpr(&plugin.vpr_v2.0.score)),
+        exploit_available: None,
         first_found: record.first_found.time(),
         last_found: record.last_found.time(),
         // A reopened finding keeps the date of its last fix: only the state decides.

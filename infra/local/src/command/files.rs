@@ -50,6 +50,7 @@ pub fn normalize(args: &NormalizeArgs) -> Result<(), Failure> {
         let summary = match args.scanner {
             domain::Scanner::Tenable => sync_tenable::normalize(stream, reader, &mut emit),
             domain::Scanner::Qualys => sync_qualys::normalize(stream, reader, &mut emit),
+            domain::Scanner::Aws => sync_aws::normalize(stream, reader, &mut emit),
         };
         summary.map_err(|error| Failure::Input(format!("{}: {error}", path.display())))?;
         if let Some(error) = broken {

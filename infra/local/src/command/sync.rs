@@ -27,7 +27,7 @@ pub async fn sync(args: SyncArgs) -> Result<(), Failure> {
     let sources = stack.sources()?;
     terminal::follow(&stack, "feeds", feeds(&stack, &sources)).await?;
     // One connector after the other: what they find is decided in the same order each time.
-    for connector in &stack.services().config.connectors {
+    for connector in stack.services().config.pulled() {
         let work = async {
             let trigger = if args.full { Trigger::Full } else { Trigger::Scheduled };
             let request = format!("command at {}", stack.clock().now());

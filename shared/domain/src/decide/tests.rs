@@ -218,6 +218,7 @@ impl World {
             cvss: None,
             epss: None,
             vendor_risk: None,
+            exploit_available: None,
             first_found: Some(now),
             last_found: Some(now),
             fixed_at: None,

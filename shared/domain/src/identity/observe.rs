@@ -33,6 +33,7 @@ pub fn observe(host: &Host, scope: &str, scanner: Scanner) -> Observation {
     let agents = match scanner {
         Scanner::Qualys => "qualys",
         Scanner::Tenable => "tenable",
+        Scanner::Aws => "aws",
     };
     observe_agents_of(host, scope, agents)
 }

@@ -72,7 +72,8 @@ fn document() -> serde_json::Value {
             {
                 "name": "tenable-prod", "type": "tenable", "base_url": "https://cloud.tenable.com",
                 "auth": { "method": "api_keys", "access_key": "${A}", "secret_key": "${S}" }
-            }
+            },
+            { "name": "aws", "type": "aws" }
         ],
         "ownership": [{ "match": { "tag": "team=web" }, "owner": "web", "service": "shop" }],
         "impact": [{ "match": {}, "criticality": 3, "exposure": "internal" }],
@@ -81,7 +82,17 @@ fn document() -> serde_json::Value {
             "name": "jira", "type": "jira", "base_url": "https://example.atlassian.net", "project": "SEC",
             "auth": { "method": "basic", "username": "bot", "password": "${JIRA}" }
         }],
-        "webhooks": [{ "name": "push", "connector": "tenable-prod", "secrets": ["${OLD}", "${NEW}"] }],
+        "webhooks": [
+            { "name": "push", "connector": "tenable-prod", "secrets": ["${OLD}", "${NEW}"] },
+            {
+                "name": "relay", "connector": "qualys-prod", "verify": "static_header", "header": "x-token",
+                "secrets": ["${TOKEN}"]
+            },
+            {
+                "name": "topic", "connector": "qualys-prod", "verify": "sns",
+                "topics": ["arn:aws:sns:eu-central-1:123456789012:scans"]
+            }
+        ],
         "policies": { "tickets": ["critical", "high"], "ticket_min_score": 500 }
     })
 }
@@ -141,6 +152,27 @@ fn what_cannot_be_is_refused_with_its_place() {
         ("/webhooks/0/connector", serde_json::json!("nessus"), "webhooks[0].connector"),
         ("/webhooks/0/secrets", serde_json::json!([]), "webhooks[0].secrets"),
         ("/webhooks/0/secrets/1", serde_json::json!("abc"), "webhooks[0].secrets"),
+        ("/webhooks/0/connector", serde_json::json!("aws"), "webhooks[0].connector"),
+        ("/webhooks/0/header", serde_json::json!("x-token"), "webhooks[0].header"),
+        ("/webhooks/0/remember", serde_json::json!("1h"), "webhooks[0].remember"),
+        ("/webhooks/0/verify", serde_json::json!("static_header"), "webhooks[0].header"),
+        ("/webhooks/0/verify", serde_json::json!("sns"), "webhooks[0].secrets"),
+        ("/webhooks/1/tolerance", serde_json::json!("5m"), "webhooks[1].tolerance"),
+        ("/webhooks/1/header", serde_json::json!("x token"), "webhooks[1].header"),
+        ("/webhooks/2/topics", serde_json::json!([]), "webhooks[2].topics"),
+        (
+            "/connectors/2/base_url",
+            serde_json::json!("https://inspector2.amazonaws.com"),
+            "connectors[2].base_url",
+        ),
+        (
+            "/connectors/2/auth",
+            serde_json::json!({ "method": "basic", "username": "u", "password": "${P}" }),
+            "connectors[2].auth.method",
+        ),
+        ("/connectors/2/data_streams", serde_json::json!(["assets"]), "connectors[2].data_streams"),
+        ("/connectors/0/auth", serde_json::json!({ "method": "none" }), "connectors[0].auth.method"),
+        ("/trackers/0/auth", serde_json::json!({ "method": "none" }), "trackers[0].auth.method"),
         ("/policies/ticket_min_score", serde_json::json!(1001), "policies.ticket_min_score"),
     ];
     for (place, value, field) in cases {
@@ -161,7 +193,60 @@ fn what_cannot_be_is_refused_with_its_place() {
 fn two_webhooks_of_one_path_are_refused() {
     let mut config = parse(document());
     config.webhooks.push(config.webhooks[0].clone());
-    assert_eq!(config.validate().unwrap_err().field, "webhooks[1].name");
+    assert_eq!(config.validate().unwrap_err().field, "webhooks[3].name");
+}
+
+#[test]
+fn a_push_without_a_kind_is_the_signed_one_with_a_time() {
+    let config = parse(document());
+    let times = |i: usize| (config.webhooks[i].tolerance(), config.webhooks[i].remember());
+    assert_eq!(config.webhooks[0].verify, Verification::Hmac);
+    assert_eq!(times(0).0, Seconds(300));
+    assert_eq!(times(1).1, Seconds(60));
+    assert_eq!(times(2).0, Seconds(7_200), "SNS delivers for an hour what it signed once");
+    let stored = serde_json::to_value(&config.webhooks[0]).unwrap();
+    let fields: Vec<_> = stored.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["connector", "name", "secrets"], "documents of before are written as before");
+}
+
+#[test]
+fn a_topic_says_which_host_speaks_for_it() {
+    let host = |text: &str| TopicArn::try_from(text.to_owned()).map(|topic| topic.host());
+    assert_eq!(
+        host("arn:aws:sns:eu-central-1:123456789012:scans").unwrap(),
+        "sns.eu-central-1.amazonaws.com"
+    );
+    assert_eq!(
+        host("arn:aws-cn:sns:cn-north-1:123456789012:a.fifo").unwrap(),
+        "sns.cn-north-1.amazonaws.com.cn"
+    );
+    assert_eq!(
+        host("arn:aws-us-gov:sns:us-gov-west-1:123456789012:a").unwrap(),
+        "sns.us-gov-west-1.amazonaws.com"
+    );
+    for bad in [
+        "",
+        "scans",
+        "arn:aws:sqs:eu-central-1:123456789012:scans",
+        "arn:evil:sns:eu-central-1:123456789012:scans",
+        "arn:aws:sns:evil.example/:123456789012:scans",
+        "arn:aws:sns:eu-central-1:1234:scans",
+        "arn:aws:sns:eu-central-1:123456789012:",
+        "arn:aws:sns:eu-central-1:123456789012:scans:0d1b5b5e-0000-0000-0000-000000000000",
+    ] {
+        assert!(host(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn events_of_aws_have_one_connector() {
+    let mut config = parse(document());
+    assert_eq!(config.pulled().count(), 2);
+    assert_eq!(config.pushed_to(Scanner::Aws).unwrap().name.as_str(), "aws");
+    assert!(config.pushed_to(Scanner::Qualys).is_none());
+    let second = Connector { name: "aws-too".parse().unwrap(), ..config.connectors[2].clone() };
+    config.connectors.push(second);
+    assert_eq!(config.validate().unwrap_err().field, "connectors[3].type");
 }
 
 #[test]

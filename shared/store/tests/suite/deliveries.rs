@@ -174,15 +174,19 @@ async fn the_deliveries_of_a_day_are_listed_newest_first_in_pages() {
 async fn a_push_counts_once_unless_it_is_forgotten() {
     let store = store().await;
     let (source, other) = (slack(), connector());
-    assert!(!store.push_seen(&source, "abc").await.unwrap());
-    assert!(store.first_time(&source, "abc", noon()).await.unwrap());
-    assert!(!store.first_time(&source, "abc", noon()).await.unwrap());
-    assert!(store.push_seen(&source, "abc").await.unwrap());
-    assert!(store.first_time(&other, "abc", noon()).await.unwrap(), "sources do not share digests");
+    let later = noon() + jiff::SignedDuration::from_mins(5);
+    assert!(!store.push_seen(&source, "abc", noon()).await.unwrap());
+    assert!(store.first_time(&source, "abc", noon(), later).await.unwrap());
+    assert!(!store.first_time(&source, "abc", noon(), later).await.unwrap());
+    assert!(store.push_seen(&source, "abc", noon()).await.unwrap());
+    assert!(store.first_time(&other, "abc", noon(), later).await.unwrap(), "sources do not share digests");
     store.forget_push(&source, "abc").await.unwrap();
     store.forget_push(&source, "abc").await.unwrap();
-    assert!(store.first_time(&source, "abc", noon()).await.unwrap());
-    let race = (0..8).map(|_| store.first_time(&source, "raced", noon()));
+    assert!(store.first_time(&source, "abc", noon(), later).await.unwrap());
+    let race = (0..8).map(|_| store.first_time(&source, "raced", noon(), later));
     let first = futures::future::try_join_all(race).await.unwrap();
     assert_eq!(first.into_iter().filter(|first| *first).count(), 1);
+    // The item may still be there after its time.
+    assert!(!store.push_seen(&source, "raced", later).await.unwrap());
+    assert!(store.first_time(&source, "raced", later, later).await.unwrap());
 }

@@ -90,7 +90,10 @@ async fn what_is_no_conflict_is_not_called_one() {
 async fn a_single_write_that_meets_a_transaction_is_tried_again() {
     let conflict = || refusal("TransactionConflictException");
     let (store, script) = Script::store([conflict(), conflict()]).await;
-    assert!(store.first_time(&connector(), "abc", noon()).await.unwrap(), "its condition did not fail");
+    assert!(
+        store.first_time(&connector(), "abc", noon(), noon()).await.unwrap(),
+        "its condition did not fail"
+    );
     assert_eq!(script.asked().len(), 3);
     let (store, script) = Script::store([conflict()]).await;
     store.confirm_notification(&asset("one").id, "n-1").await.unwrap();

@@ -198,7 +198,7 @@ async fn an_export_has_everything_once_over_many_pages() {
     let receiver = connector();
     let lease = jiff::SignedDuration::from_mins(1);
     store.reserve_delivery(&receiver, "k", "subject", noon(), lease, 5).await.unwrap();
-    store.first_time(&receiver, "push", noon()).await.unwrap();
+    store.first_time(&receiver, "push", noon(), noon()).await.unwrap();
     // Manifests are big: more than one page of a scan.
     let entry = |hash| (hash, Entry { digest: hash, state: EntryState::Open });
     let mut state = SightingState::default();

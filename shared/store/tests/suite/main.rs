@@ -14,6 +14,7 @@ mod faults;
 mod identity;
 mod intel;
 mod lists;
+mod pushes;
 mod rules;
 mod runs;
 mod statements;

@@ -115,6 +115,7 @@ pub fn finding(key: &str) -> Finding {
         cvss: None,
         epss: None,
         vendor_risk: Some(71.0),
+        exploit_available: None,
         first_found: Some(at("2026-10-01T08:00:00Z")),
         last_found: Some(noon()),
         fixed_at: None,

@@ -1,8 +1,4 @@
-//! Pushes, from the outside: what is accepted, what is refused, and what a repeat does.
-
-#![allow(clippy::unwrap_used)] // a helper that fails fails its test
-
-mod support;
+//! Pushes that are signed with a time, in our own headers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,8 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use platform::Services;
 use serde_json::json;
-use support::{Doubles, HandClock};
 use webhook::{MAX_BODY, SIGNATURE_HEADER, TIMESTAMP_HEADER, Webhook, sign};
+
+use crate::support::{self, Doubles, HandClock};
 
 const NOW: i64 = 1_795_350_000;
 const BODY: &[u8] = br#"{"scan":"finished"}"#;
