@@ -9,6 +9,7 @@
 //! | `aws_events` | findings of Inspector and Security Hub: twice, reversed, closed, reopened |
 //! | `faults` | kill, throttle, lose, repeat at every step; the end is that of the clean run |
 //! | `layers` | who may depend on whom |
+//! | `quiet` | logs and metrics tell what happened, and no secret |
 //! | `pytenable` | the vendor's own client against the simulated Tenable |
 //! | `recordings_*` | real answers, with `RECORDINGS` |
 
@@ -22,6 +23,7 @@ mod faults;
 mod layers;
 mod pipeline;
 mod pytenable;
+mod quiet;
 mod recordings_aws;
 mod recordings_intel;
 mod recordings_qualys;

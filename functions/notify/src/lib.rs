@@ -26,7 +26,7 @@ use domain::ConnectorName;
 use domain::policy::{Channel, Config};
 use domain::vulnerability::{Announced, Asset, Effect, NotifyEvent};
 use jiff::SignedDuration;
-use platform::{Clock, Effects, Secrets, Services};
+use platform::{Clock, Dimension, Effects, Metric, Metrics, Secrets, Services};
 use queue::{EffectMessage, EffectTarget, QueueName};
 use store::{Delivery, DeliveryState, Reservation, RunRecord, Store};
 
@@ -49,6 +49,7 @@ pub struct Notify {
     effects: Effects,
     secrets: Secrets,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
     config: Arc<Config>,
     timeout: Duration,
 }
@@ -80,8 +81,8 @@ impl Notify {
     /// The function on these services. The queue needs the address of [`QueueName::Notify`].
     pub fn new(services: &Services) -> Self {
         let effects = Effects::new(services, QueueName::Notify);
-        let Services { store, secrets, clock, config, .. } = services.clone();
-        Self { store, effects, secrets, clock, config, timeout: TIMEOUT }
+        let Services { store, secrets, clock, metrics, config, .. } = services.clone();
+        Self { store, effects, secrets, clock, metrics, config, timeout: TIMEOUT }
     }
 
     /// The same with another longest time without a byte of an answer. A whole post may take twice that.
@@ -111,7 +112,11 @@ impl Notify {
             }
             // The intent stays, and the sweep of unconfirmed intents asks again: a message that kept itself going
             // beside the sweep would only multiply.
-            Reservation::Held(_) => Ok(()),
+            Reservation::Held(_) => {
+                let held = self.metrics.of(Dimension::Function("notify")).value(Metric::BudgetHeld, 1);
+                held.field("receiver", &receiver).field("intent", &message.intent).emit();
+                Ok(())
+            }
             Reservation::Yours(delivery, rev) => {
                 let posted = match channel {
                     // The last try died without a trace, and so did those before: somebody has to look.

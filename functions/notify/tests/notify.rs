@@ -113,6 +113,12 @@ async fn what_exceeds_the_budget_is_held_and_listed_and_sent_in_the_next_hour() 
         bench.deliveries().await.into_iter().filter(|d| d.state == DeliveryState::Held).collect::<Vec<_>>();
     assert_eq!(held.len(), 2);
     assert!(held[0].answer.contains("2 an hour"), "{}", held[0].answer);
+    let measured = bench.metrics.lines();
+    assert_eq!(measured.len(), 2);
+    assert!(
+        measured.iter().all(|line| line["Function"] == "notify" && line["BudgetHeld"] == 1),
+        "{measured:?}"
+    );
     assert_eq!(pending(&bench, &messages[3].0).await, 1, "the wish is kept");
     assert!(bench.sent().is_empty(), "the sweep asks again, a message of its own would multiply");
     for (pass, delivered) in [(900, 2), (2_700, 4)] {

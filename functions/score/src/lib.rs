@@ -13,10 +13,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use domain::policy::Config;
 use domain::{AssetId, SightingId};
-use platform::{Clock, Services};
+use jiff::Timestamp;
+use platform::{Clock, Dimension, Metric, Metrics, Services};
 use queue::{Queue, QueueError, ScoreMessage, handle_batch};
 use store::{Store, StoreError};
 
@@ -47,6 +48,7 @@ pub struct Score {
     store: Store,
     queue: Queue,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
     config: Arc<Config>,
     config_version: u64,
 }
@@ -58,6 +60,7 @@ impl Score {
             store: services.store.clone(),
             queue: services.queue.clone(),
             clock: services.clock.clone(),
+            metrics: services.metrics.clone(),
             config: services.config.clone(),
             config_version: services.config_version,
         }
@@ -65,7 +68,18 @@ impl Score {
 
     /// Works a batch of messages.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
-        handle_batch(event, |message: ScoreMessage| self.work(message)).await
+        let sent: Vec<_> = event.records.iter().map(|r| (r.message_id.clone(), sent_at(r))).collect();
+        let response = handle_batch(event, |message: ScoreMessage| self.work(message)).await;
+        let failed = |id: &Option<String>| {
+            response.batch_item_failures.iter().any(|failure| Some(&failure.item_identifier) == id.as_ref())
+        };
+        let now = self.clock.now();
+        let ages = sent
+            .iter()
+            .filter(|(id, _)| !failed(id))
+            .filter_map(|(_, sent)| u64::try_from(now.duration_since((*sent)?).as_secs().max(0)).ok());
+        self.metrics.of(Dimension::Function("score")).values(Metric::ScoreAge, ages.collect()).emit();
+        response
     }
 
     /// Works one message: sightings to their assets, then each asset once.
@@ -88,6 +102,13 @@ impl Score {
         }
         again_on_conflict(|| self.correlate(sighting)).await
     }
+}
+
+/// When a change was told: its message is sent as soon as the statement is written, and keeps that time however often
+/// it comes back.
+fn sent_at(record: &SqsMessage) -> Option<Timestamp> {
+    let millisecond = record.attributes.get("SentTimestamp")?.parse().ok()?;
+    Timestamp::from_millisecond(millisecond).ok()
 }
 
 /// Repeats what lost a race, after a growing, jittered pause.

@@ -8,10 +8,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use domain::intel::Feed;
+use domain::policy::Config;
 use domain::{AssetId, ConnectorName, RunId};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use platform::{Clock, Services};
+use platform::{Clock, Dimension, Metric, Metrics, Services};
 use queue::{EffectMessage, Outgoing, Queue, QueueError, QueueName, ScoreMessage};
 use serde::Serialize;
 use store::{Due, Store, StoreError};
@@ -50,12 +52,15 @@ pub struct Sla {
     store: Store,
     queue: Queue,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    config: Arc<Config>,
 }
 
 impl Sla {
     /// The function with what it works with.
     pub fn new(services: &Services) -> Self {
-        Self { store: services.store.clone(), queue: services.queue.clone(), clock: services.clock.clone() }
+        let Services { store, queue, clock, metrics, config, .. } = services.clone();
+        Self { store, queue, clock, metrics, config }
     }
 
     /// One pass over everything that is due.
@@ -86,8 +91,23 @@ impl Sla {
         if noted.as_deref() != Some(begin.as_str()) {
             self.store.put_note(NOTE, &begin).await?;
         }
+        self.measure().await?;
         tracing::info!(days = pass.days, assets = pass.assets, runs = pass.runs, "timers looked at");
         Ok(pass)
+    }
+
+    /// How old what we know is: of each connector and each feed, also while nothing runs.
+    async fn measure(&self) -> Result<(), SlaError> {
+        for connector in &self.config.connectors {
+            let (state, _) = self.store.connector_state(&connector.name).await?;
+            let of = self.metrics.of(Dimension::Connector(connector.name.as_str()));
+            of.since(Metric::SyncLag, state.watermark).emit();
+        }
+        for feed in Feed::ALL {
+            let (head, _) = self.store.feed_head(feed).await?;
+            self.metrics.of(Dimension::Feed(feed.as_str())).since(Metric::FeedAge, head.as_of).emit();
+        }
+        Ok(())
     }
 
     async fn send(&self, assets: &BTreeSet<AssetId>) -> Result<(), SlaError> {

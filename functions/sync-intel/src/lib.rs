@@ -32,7 +32,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::intel::{Feed, Kev};
 use domain::policy::Config;
 use jiff::Timestamp;
-use platform::{Clock, Services};
+use platform::{Clock, Dimension, Metric, Metrics, Services};
 use queue::{IntelMessage, Outgoing, Queue, QueueError, QueueName};
 use serde::{Deserialize, Serialize};
 use store::{EpssPart, ExploitdbPart, MetasploitPart, Store, StoreError};
@@ -148,14 +148,15 @@ pub struct SyncIntel {
     store: Store,
     queue: Queue,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
     config: Arc<Config>,
 }
 
 impl SyncIntel {
     /// With what it works with.
     pub fn new(services: &Services) -> Self {
-        let Services { store, queue, clock, config, .. } = services.clone();
-        Self { store, queue, clock, config }
+        let Services { store, queue, clock, metrics, config, .. } = services.clone();
+        Self { store, queue, clock, metrics, config }
     }
 
     /// Works a batch of [`IntelMessage`]s.
@@ -184,11 +185,16 @@ impl SyncIntel {
             Feed::Exploitdb => self.take_in::<ExploitdbPart>(force).await,
             Feed::Metasploit => self.take_in::<MetasploitPart>(force).await,
         };
-        let Err(error) = taken else { return Ok(()) };
-        if !error.is_of_the_feed() {
-            return Err(error);
+        if taken.as_ref().is_err_and(|error| !error.is_of_the_feed()) {
+            return taken;
         }
         let (head, _) = self.store.feed_head(feed).await?;
+        let measured = self.metrics.of(Dimension::Feed(feed.as_str())).since(Metric::FeedAge, head.as_of);
+        let Err(error) = taken else {
+            measured.value(Metric::Received, head.count as u64).emit();
+            return Ok(());
+        };
+        measured.value(Metric::Refused, 1).emit();
         let age = head.as_of.map(|as_of| self.clock.now().duration_since(as_of).as_hours());
         tracing::error!(%feed, %error, kept_cves = head.count, age_hours = age, "feed not taken in, what was known is kept");
         let problem =

@@ -27,7 +27,7 @@ use domain::policy::{Config, Tracker};
 use domain::vulnerability::{Effect, Intent, TicketRef, TicketState};
 use domain::{ConnectorName, VulnId, Vulnerability};
 use jiff::{SignedDuration, Timestamp};
-use platform::{Clock, Effects, Secrets, Services};
+use platform::{Clock, Dimension, Effects, Metric, Metrics, Secrets, Services};
 use queue::{EffectMessage, EffectTarget, Outgoing, Queue, QueueError, QueueName, ScoreMessage};
 use store::{Delivery, DeliveryState, Reservation, Store};
 
@@ -54,6 +54,7 @@ pub struct Ticket {
     effects: Effects,
     secrets: Secrets,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
     config: Arc<Config>,
     timeout: Duration,
 }
@@ -63,8 +64,8 @@ impl Ticket {
     /// closed at once that was created although it is no longer wanted, [`QueueName::Score`].
     pub fn new(services: &Services) -> Self {
         let effects = Effects::new(services, QueueName::Ticket);
-        let Services { store, queue, secrets, clock, config, .. } = services.clone();
-        Self { store, queue, effects, secrets, clock, config, timeout: TIMEOUT }
+        let Services { store, queue, secrets, clock, metrics, config, .. } = services.clone();
+        Self { store, queue, effects, secrets, clock, metrics, config, timeout: TIMEOUT }
     }
 
     /// The same with another longest time without a byte of an answer. A whole call may take twice that.
@@ -131,7 +132,11 @@ impl Ticket {
             }
             // The intent stays, and the sweep of unconfirmed intents asks again: a message that kept itself going
             // beside the sweep would only multiply.
-            Reservation::Held(_) => Ok(()),
+            Reservation::Held(_) => {
+                let held = self.metrics.of(Dimension::Function("ticket")).value(Metric::BudgetHeld, 1);
+                held.field("receiver", &receiver).field("intent", &message.intent).emit();
+                Ok(())
+            }
             Reservation::Yours(delivery, rev) => {
                 let outcome = match tracker {
                     Some(tracker) => self.attempt(&job, tracker, &delivery).await,

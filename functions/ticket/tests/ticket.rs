@@ -273,6 +273,12 @@ async fn what_exceeds_the_budget_is_held_and_listed_and_created_in_the_next_hour
     let held = delivery(&bench, &over.intent).await;
     assert_eq!((held.state, held.tries), (DeliveryState::Held, 0));
     assert!(bench.deliveries().await.contains(&held), "it is listed");
+    let measured = bench.metrics.lines();
+    assert_eq!((measured.len(), &measured[0]["BudgetHeld"]), (1, &serde_json::json!(1)));
+    assert_eq!(
+        (&measured[0]["Function"], &measured[0]["intent"]),
+        (&"ticket".into(), &over.intent.as_str().into())
+    );
     // Closing is free, whatever the budget.
     let key = format!("t-close-{}-0", first.id);
     change(&bench, &first_asset, &first.id, |v| {

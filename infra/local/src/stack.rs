@@ -120,7 +120,8 @@ impl Stack {
         Store::new(settings.dynamodb.clone(), TABLE)
             .put_document(CONFIG_DOCUMENT, text, &config.author, now)
             .await?;
-        let services = Services::connect(&settings, config.clock.clone()).await?;
+        let services =
+            Services::connect(&settings, config.clock.clone(), Arc::new(platform::telemetry::Log)).await?;
         let functions = Functions {
             tenable: sync_tenable::function_with(&services, config.engine.clone(), config.http.clone()),
             qualys: sync_qualys::function_with(&services, config.engine, config.http),

@@ -15,3 +15,4 @@ pub use effects::{EffectError, Effects};
 pub use secrets::{SecretError, Secrets};
 pub use services::{Services, Settings, StartError};
 pub use sign_in::{SignInSettings, SignInSettingsError};
+pub use telemetry::{Dimension, Metric, Metrics};

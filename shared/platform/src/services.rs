@@ -11,6 +11,7 @@ use crate::aws::{MissingVariable, TlsError, required_variable};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigError, parse_config};
 use crate::secrets::Secrets;
+use crate::telemetry::{self, MetricSink, Metrics};
 
 /// Kind of the stored document that holds the configuration.
 pub const CONFIG_DOCUMENT: &str = "config";
@@ -82,6 +83,8 @@ pub struct Services {
     pub secrets: Secrets,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What is measured.
+    pub metrics: Metrics,
     /// What the company wants.
     pub config: Arc<Config>,
     /// The version of that.
@@ -92,11 +95,16 @@ impl Services {
     /// Starts a function on AWS: logs, clients, the stored configuration.
     pub async fn start() -> Result<Self, StartError> {
         crate::telemetry::init();
-        Self::connect(&Settings::from_environment().await?, Arc::new(SystemClock)).await
+        let settings = Settings::from_environment().await?;
+        Self::connect(&settings, Arc::new(SystemClock), Arc::new(telemetry::Stdout)).await
     }
 
     /// Connects to what `settings` name and reads the stored configuration.
-    pub async fn connect(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+    pub async fn connect(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<dyn MetricSink>,
+    ) -> Result<Self, StartError> {
         let store = Store::new(settings.dynamodb.clone(), &settings.table);
         let document = store.current_document(CONFIG_DOCUMENT).await?.ok_or(StartError::NoConfig)?;
         let config = parse_config("the stored configuration", &document.text)?;
@@ -104,6 +112,7 @@ impl Services {
             store,
             queue: Queue::new(settings.sqs.clone(), settings.queues.clone()),
             secrets: Secrets::new(settings.secrets_manager.clone(), &settings.secret_prefix, clock.clone()),
+            metrics: Metrics::new(metrics, clock.clone()),
             clock,
             config: Arc::new(config),
             config_version: document.version,

@@ -6,6 +6,13 @@ use std::panic::AssertUnwindSafe;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use futures::FutureExt;
 use serde::de::DeserializeOwned;
+use tracing::{Instrument, Span};
+
+/// What a queue carries.
+pub trait Message: DeserializeOwned {
+    /// What every line of the log is to name while the message is worked: its connector and run, its assets.
+    fn span(&self) -> Span;
+}
 
 /// What became of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +26,7 @@ pub enum Outcome {
 /// Works every message of a batch one after the other and names those that have to come back.
 pub async fn handle_batch<T, F, W, E>(event: SqsEvent, work: F) -> SqsBatchResponse
 where
-    T: DeserializeOwned,
+    T: Message,
     F: Fn(T) -> W,
     W: Future<Output = Result<(), E>>,
     E: std::fmt::Display,
@@ -30,13 +37,19 @@ where
         let body = record.body.unwrap_or_default();
         let one = async {
             match serde_json::from_str::<T>(&body) {
-                Ok(message) => match work(message).await {
-                    Ok(()) => Outcome::Done,
-                    Err(error) => {
-                        tracing::warn!(message_id = %id, %error, "message failed, it comes back");
-                        Outcome::Again
-                    }
-                },
+                Ok(message) => {
+                    let span = message.span();
+                    let worked = async {
+                        match work(message).await {
+                            Ok(()) => Outcome::Done,
+                            Err(error) => {
+                                tracing::warn!(message_id = %id, %error, "message failed, it comes back");
+                                Outcome::Again
+                            }
+                        }
+                    };
+                    worked.instrument(span).await
+                }
                 Err(error) => {
                     tracing::error!(message_id = %id, %error, "message cannot be read, it goes to the dead letters");
                     Outcome::Again
@@ -62,6 +75,15 @@ mod tests {
 
     use super::*;
 
+    #[derive(serde::Deserialize)]
+    struct Number(u32);
+
+    impl Message for Number {
+        fn span(&self) -> Span {
+            tracing::info_span!("number", number = self.0)
+        }
+    }
+
     fn event(bodies: &[&str]) -> SqsEvent {
         let mut event = SqsEvent::default();
         for (i, body) in bodies.iter().enumerate() {
@@ -75,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_failed_comes_back() {
-        let response = handle_batch(event(&["1", "not json", "2", "3", "4"]), |n: u32| async move {
+        let response = handle_batch(event(&["1", "not json", "2", "3", "4"]), |Number(n)| async move {
             match n {
                 2 => Err("no"),
                 3 => panic!("boom"),

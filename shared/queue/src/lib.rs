@@ -4,6 +4,6 @@ mod batch;
 mod message;
 mod send;
 
-pub use batch::{Outcome, handle_batch};
+pub use batch::{Message, Outcome, handle_batch};
 pub use message::{EffectMessage, EffectTarget, IntelMessage, ScoreMessage, SyncMessage, Trigger};
 pub use send::{MAX_DELAY, Outgoing, Queue, QueueError, QueueName};

@@ -3,6 +3,9 @@
 use domain::intel::Feed;
 use domain::{AssetId, ConnectorName, RunId, SightingId, VulnId};
 use serde::{Deserialize, Serialize};
+use tracing::{Span, field, info_span};
+
+use crate::batch::Message;
 
 /// To a `sync-*` function: start a run, go on with a unit, or finish a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +141,47 @@ pub enum EffectTarget {
         /// The run.
         run: RunId,
     },
+}
+
+impl Message for SyncMessage {
+    fn span(&self) -> Span {
+        let span = info_span!("sync", connector = %self.connector, run = field::Empty, unit = field::Empty);
+        if let Some(run) = &self.run {
+            span.record("run", field::display(run));
+        }
+        if let Some(unit) = &self.unit {
+            span.record("unit", field::display(unit));
+        }
+        span
+    }
+}
+
+impl Message for IntelMessage {
+    fn span(&self) -> Span {
+        info_span!("intel", feed = self.feed.map_or("all", Feed::as_str))
+    }
+}
+
+impl Message for ScoreMessage {
+    fn span(&self) -> Span {
+        // Up to 25 of each, as `sync` and `sla` send them.
+        let assets = self.assets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let sightings = self.sightings.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        info_span!("score", assets, sightings)
+    }
+}
+
+impl Message for EffectMessage {
+    fn span(&self) -> Span {
+        let intent = &self.intent;
+        match &self.target {
+            EffectTarget::Asset { asset } => info_span!("effect", intent, %asset),
+            EffectTarget::Vulnerability { asset, vulnerability } => {
+                info_span!("effect", intent, %asset, %vulnerability)
+            }
+            EffectTarget::Run { connector, run } => info_span!("effect", intent, %connector, %run),
+        }
+    }
 }
 
 #[cfg(test)]

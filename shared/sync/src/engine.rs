@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use domain::policy::{Config, Connector};
 use jiff::SignedDuration;
-use platform::Clock;
+use platform::telemetry::Measured;
+use platform::{Clock, Dimension, Metrics, Services};
 use queue::{Outgoing, Queue, QueueName, SyncMessage};
 use store::Store;
 
@@ -62,6 +63,7 @@ pub struct Engine {
     store: Store,
     queue: Queue,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
     config: Arc<Config>,
     options: EngineOptions,
     kind: domain::Scanner,
@@ -72,17 +74,20 @@ pub struct Engine {
 const SIGHTINGS_PER_MESSAGE: usize = 25;
 
 impl Engine {
-    /// An engine for the connectors of `kind` in `config`.
+    /// An engine for the connectors of `kind` in the configuration.
     pub fn new(
-        store: Store,
-        queue: Queue,
-        clock: Arc<dyn Clock>,
-        config: Arc<Config>,
+        services: &Services,
         options: EngineOptions,
         kind: domain::Scanner,
         make: MakeScanner,
     ) -> Self {
-        Self { store, queue, clock, config, options, kind, make }
+        let Services { store, queue, clock, metrics, config, .. } = services.clone();
+        Self { store, queue, clock, metrics, config, options, kind, make }
+    }
+
+    /// Begins to measure something of a connector's run.
+    fn measure<'a>(&'a self, connector: &'a Connector, run: &domain::RunId) -> Measured<'a> {
+        self.metrics.of(Dimension::Connector(connector.name.as_str())).field("run", run)
     }
 
     /// Works one message.

@@ -102,15 +102,7 @@ impl SyncFunction {
                 build(&connector, client, &credentials)
             })
         };
-        let engine = Engine::new(
-            services.store.clone(),
-            services.queue.clone(),
-            services.clock.clone(),
-            services.config.clone(),
-            options,
-            kind,
-            Box::new(make),
-        );
+        let engine = Engine::new(services, options, kind, Box::new(make));
         Self { engine }
     }
 

@@ -156,6 +156,7 @@ impl Setting {
             store: store.clone(),
             queue: Queue::new(client!(aws_sdk_sqs, endpoint.clone()), addresses),
             secrets: Secrets::new(client!(aws_sdk_secretsmanager, endpoint), "vulnrelay/", clock.clone()),
+            metrics: platform::Metrics::new(Arc::new(platform::telemetry::Log), clock.clone()),
             clock,
             config: Arc::new(platform::parse_config("connectors.yaml", config).unwrap()),
             config_version: 7,

@@ -216,6 +216,11 @@ async fn a_feed_that_lies_keeps_the_last_good_data() {
     assert!(world.pull(Feed::Kev).await.is_err());
     assert!(world.told().is_empty());
 
+    let measured = world.metrics.lines();
+    let refused = measured.iter().filter(|line| line["Refused"] == 1).count();
+    assert_eq!((refused, &measured[0]["Received"], &measured[0]["Feed"]), (6, &10.into(), &"kev".into()));
+    assert!(measured.iter().all(|line| line["FeedAge"].is_u64()), "the age of what is kept: {measured:?}");
+
     // 8 of 10 is a removal, and the problem is over.
     world.feeds.set(Feed::Kev, catalogue("2026-08-22", 8));
     world.pull(Feed::Kev).await.unwrap();

@@ -14,7 +14,8 @@ use domain::intel::Feed;
 use domain::policy::Config;
 use domain::{Asset, AssetId, CveId, Host, Intel, VulnId};
 use jiff::Timestamp;
-use platform::{Clock, Secrets, Services};
+use platform::telemetry::Kept;
+use platform::{Clock, Metrics, Secrets, Services};
 use queue::{IntelMessage, Queue, QueueName};
 use serde_json::{Value, json};
 use store::{CounterDelta, Store};
@@ -67,6 +68,7 @@ pub struct World {
     pub feeds: Arc<Feeds>,
     sent: Arc<Mutex<Vec<(String, Value)>>>,
     broken: Arc<AtomicBool>,
+    pub metrics: Arc<Kept>,
 }
 
 /// What the server answers, by path.
@@ -213,16 +215,18 @@ impl World {
         config.feeds.exploitdb = addresses[4..6].concat();
         config.feeds.metasploit = addresses[6..8].concat();
         let clock: Arc<dyn Clock> = Arc::new(Fixed);
+        let metrics = Arc::new(Kept::default());
         let nobody = client!(aws_sdk_secretsmanager, "http://127.0.0.1:1");
         let intel = SyncIntel::new(&Services {
             store: store.clone(),
             queue,
             secrets: Secrets::new(nobody, "vulnrelay/", clock.clone()),
+            metrics: Metrics::new(metrics.clone(), clock.clone()),
             clock,
             config: Arc::new(config),
             config_version: 1,
         });
-        Self { store, intel, feeds, sent, broken }
+        Self { store, intel, feeds, sent, broken, metrics }
     }
 
     /// Pulls a feed.

@@ -11,7 +11,8 @@ use axum::http::HeaderMap;
 use axum::{Json, Router, routing::post};
 use domain::{Asset, Vulnerability};
 use jiff::{SignedDuration, Timestamp};
-use platform::{Clock, Secrets, Services};
+use platform::telemetry::Kept;
+use platform::{Clock, Metrics, Secrets, Services};
 use queue::{EffectMessage, Queue, QueueName};
 use serde_json::{Value, json};
 use simulators::World;
@@ -44,6 +45,7 @@ pub struct Bench {
     pub base: String,
     clock: Arc<ManualClock>,
     aws: Arc<Aws>,
+    pub metrics: Arc<Kept>,
 }
 
 async fn listen() -> (TcpListener, String) {
@@ -107,6 +109,7 @@ impl Bench {
         store::create_table(&table, "test").await.unwrap();
 
         let clock = Arc::new(ManualClock(Mutex::new(NOW.parse().unwrap())));
+        let metrics = Arc::new(Kept::default());
         let config = platform::parse_config("test", &config(&base)).unwrap();
         let queues = [QueueName::Notify, QueueName::Ticket, QueueName::Score];
         let queues = queues.map(|name| (name, format!("{aws_address}/{}", name.as_str())));
@@ -114,11 +117,12 @@ impl Bench {
             store: Store::new(table, "test"),
             queue: Queue::new(client!(aws_sdk_sqs, &aws_address), queues.into()),
             secrets: Secrets::new(client!(aws_sdk_secretsmanager, &aws_address), "", clock.clone()),
+            metrics: Metrics::new(metrics.clone(), clock.clone()),
             clock: clock.clone(),
             config: Arc::new(config),
             config_version: 1,
         };
-        Self { services, world, base, clock, aws }
+        Self { services, world, base, clock, aws, metrics }
     }
 
     pub fn store(&self) -> &Store {

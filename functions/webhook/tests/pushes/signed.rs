@@ -45,7 +45,9 @@ impl Setting {
             .insert("vulnrelay/scans".into(), json!({ "NEW": "fresh", "OLD": "stale" }));
         let config = Arc::new(platform::parse_config("connectors.yaml", CONFIG).unwrap());
         let store = support::table().await;
-        let services = Services { store, queue, secrets, clock: clock.clone(), config, config_version: 1 };
+        let metrics = platform::Metrics::new(Arc::new(platform::telemetry::Log), clock.clone());
+        let services =
+            Services { store, queue, secrets, clock: clock.clone(), metrics, config, config_version: 1 };
         Self { webhook: Webhook::new(&services), doubles, clock }
     }
 

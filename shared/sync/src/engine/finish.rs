@@ -9,6 +9,7 @@ use domain::policy::Connector;
 use domain::vulnerability::NotifyEvent;
 use domain::{RunId, Severity};
 use jiff::SignedDuration;
+use platform::Metric;
 use queue::{EffectMessage, Outgoing, QueueName, SyncMessage, Trigger};
 use store::{ConnectorState, HistoryEntry, RunRecord, RunStatus, UnitState, Verdict};
 
@@ -185,6 +186,12 @@ impl Engine {
             }
         }
         self.store.end_run(&connector.name, (&state, rev), &run.id, self.clock.now(), &intents).await?;
+        self.measure(connector, &run.id)
+            .field("verdict", record.verdict.map_or("none", Verdict::as_str))
+            .value(Metric::Opened, grown)
+            .value(Metric::Closed, counts.closed)
+            .since(Metric::SyncLag, state.watermark)
+            .emit();
         self.tell_end(connector, record, &intents).await
     }
 

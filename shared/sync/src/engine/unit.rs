@@ -7,6 +7,7 @@
 use domain::RunId;
 use domain::policy::Connector;
 use jiff::SignedDuration;
+use platform::Metric;
 use queue::SyncMessage;
 use store::{GoesOn, RunStatus, UnitRecord, UnitState};
 
@@ -128,7 +129,14 @@ impl Engine {
             .end_unit(&connector.name, &run.id, unit, UnitState::Done, proof.missing.as_deref(), &counts)
             .await;
         match ended {
-            Ok(()) => {}
+            // Measured by whoever ended it, so that a repeat counts nothing twice.
+            Ok(()) => self
+                .measure(connector, &run.id)
+                .field("unit", &unit.id)
+                .value(Metric::Received, counts.received)
+                .value(Metric::Written, counts.written)
+                .value(Metric::Refused, counts.refused)
+                .emit(),
             Err(error) if error.is_conflict() => {
                 // Somebody else ended it, or the transaction collided: the next delivery of the message sees which.
                 let now = self.store.unit(&connector.name, &run.id, &unit.id).await?;
