@@ -20,13 +20,27 @@ pub mod normalize;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use platform::Services;
-use queue::handle_batch;
+use queue::{Message, handle_batch};
+use serde::Deserialize;
 use serde_json::Value;
 use sync::{PushIntake, SyncError};
+use tracing::Span;
 
 pub use normalize::normalize;
 
 use normalize::{Kind, Told};
+
+/// A message of the queue: an event as EventBridge writes it.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Event(Value);
+
+impl Message for Event {
+    fn span(&self) -> Span {
+        let text = |name: &str| self.0.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        tracing::info_span!("event", event = text("id"), kind = text("detail-type"))
+    }
+}
 
 /// Takes the events.
 pub struct SyncAws {
@@ -41,7 +55,7 @@ impl SyncAws {
 
     /// Works a batch of events.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
-        handle_batch(event, |message: Value| self.work(message)).await
+        handle_batch(event, |Event(message)| self.work(message)).await
     }
 
     /// Works one event. What cannot be read comes back and goes to the dead letters; what can be is written.
