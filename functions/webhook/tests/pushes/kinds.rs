@@ -55,7 +55,9 @@ impl Setting {
         }
         let config = Arc::new(platform::parse_config("connectors.yaml", CONFIG).unwrap());
         let store = support::table().await;
-        let services = Services { store, queue, secrets, clock: clock.clone(), config, config_version: 1 };
+        let metrics = platform::Metrics::new(Arc::new(platform::telemetry::Log), clock.clone());
+        let services =
+            Services { store, queue, secrets, clock: clock.clone(), metrics, config, config_version: 1 };
         let (sns, address) = Sns::start().await;
         let retry_pause = std::time::Duration::from_millis(1);
         let http = HttpOptions { allow_private_address: true, retry_pause, ..HttpOptions::default() };
