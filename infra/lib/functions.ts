@@ -139,7 +139,7 @@ export const FUNCTIONS: readonly FunctionRow[] = [
     memory: 256,
     timeout: 240,
     sends: ['score', 'notify'],
-    table: { read: ['configuration', 'notes', 'runs'], write: ['notes'], indexes: ['timers'] },
+    table: { read: ['configuration', 'notes', 'runs', 'feeds'], write: ['notes'], indexes: ['timers'] },
   },
   {
     name: 'notify',

@@ -125,7 +125,7 @@ async fn logs_and_metrics_tell_what_happened_and_no_secret() {
         assert!(["Function", "Connector", "Feed"].iter().any(|known| dimension == known), "{line}");
     }
     assert!(measured.iter().any(|line| line["Feed"] == "kev" && line["Refused"] == 1));
-    for fact in ["score{assets=\"a-", "effect{intent=", "unit failed", "feed not taken in"] {
+    for fact in [" score{", "asset=a-", "effect{intent=", "unit failed", "feed not taken in"] {
         assert!(log.contains(fact), "no line has {fact}");
     }
     let basic = |user: &str, password: &str| STANDARD.encode(format!("{user}:{password}"));

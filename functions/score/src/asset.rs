@@ -75,6 +75,7 @@ impl Score {
         self.use_cves(&read.state, &known, &decided, &intel).await?;
         self.write(&read.state, &decided, now).await?;
         self.send(&decided, now).await?;
+        tracing::debug!(asset = %id, known = known.len(), changed = decided.changed.len(), "asset decided on");
         for (sighting, seq) in &read.seqs {
             self.store.mark_scored(sighting, id, *seq).await?;
         }

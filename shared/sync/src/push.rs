@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use domain::policy::Connector;
 use domain::{Rule, RuleId, SightingId};
-use platform::{Clock, Services};
+use platform::{Clock, Dimension, Metric, Metrics, Services};
 use queue::{Outgoing, Queue, QueueName, ScoreMessage};
 use store::{Push, Pushed, RuleBook, Store};
 
@@ -24,6 +24,7 @@ pub struct PushIntake {
     store: Store,
     queue: Queue,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
     connector: Option<Connector>,
     /// Which rules are known. What somebody else has learnt since is written once more, the same.
     book: tokio::sync::Mutex<RuleBook>,
@@ -48,6 +49,7 @@ impl PushIntake {
             store: services.store.clone(),
             queue: services.queue.clone(),
             clock: services.clock.clone(),
+            metrics: services.metrics.clone(),
             connector: services.config.pushed_to(kind).cloned(),
             book: tokio::sync::Mutex::new(RuleBook::new(kind)),
             introduced: AtomicBool::new(false),
@@ -83,6 +85,11 @@ impl PushIntake {
             let message = ScoreMessage { sightings: unscored.into_iter().collect(), assets: vec![] };
             self.queue.send(QueueName::Score, Outgoing::now(&message)?).await?;
         }
+        self.metrics
+            .of(Dimension::Connector(connector.name.as_str()))
+            .value(Metric::Received, pushes.len() as u64)
+            .value(Metric::Written, taken.changed)
+            .emit();
         Ok(taken)
     }
 
