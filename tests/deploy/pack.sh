@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 folder=${1:?name the folder for the packages}
-cargo build --workspace --bins
+# Together with the tests: alone, the binaries have other features of their dependencies, which are built anew then.
+cargo build --workspace --bins --tests
 for function in functions/*/; do
     name=$(basename "$function")
     mkdir -p "$folder/$name"
