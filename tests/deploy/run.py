@@ -86,9 +86,12 @@ def deployment_config(simulated: str) -> str:
 
 
 def synthesise(work: Path, config: str, binaries: Path, name: str) -> Assembly:
-    """`cdk synth`, as a user runs it. The emulator knows no budgets: they are a setting."""
+    """`cdk synth`, as a user runs it. The emulator knows no budgets, and its API has no TLS, which signing in needs: both
+    are settings."""
     (work / "connectors.yaml").write_text(config)
-    (work / "deployment.yaml").write_text("budget: { monthly_usd: 0 }\narchitecture: x86_64\n")
+    (work / "deployment.yaml").write_text(
+        "budget: { monthly_usd: 0 }\narchitecture: x86_64\napi: { public_url: https://vulnrelay.example.com }\n"
+    )
     out = work / name
     arguments = [f"config={work}/connectors.yaml", f"deployment={work}/deployment.yaml", f"binaries={binaries}"]
     command = ["npx", "cdk", "synth", "--quiet", "--output", str(out)]
