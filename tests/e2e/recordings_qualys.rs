@@ -247,7 +247,7 @@ async fn qualys_recorded_exchange_is_pulled() {
         name: "qualys".parse().unwrap(),
         scanner: domain::Scanner::Qualys,
         base_url: base.clone(),
-        auth: Auth::Basic { username: "user".into(), password: "${PASSWORD}".into() },
+        auth: Auth::Basic { username: "user".into(), password: "${PASSWORD}".into(), token: None },
         data_streams: vec![],
         sync_interval: Seconds::hour(),
         full_interval: Seconds::week(),

@@ -1,6 +1,6 @@
 //! The function: the sync engine over this scanner.
 
-use domain::policy::Connector;
+use domain::policy::{AuthMethod, Connector};
 use platform::Services;
 use secrecy::ExposeSecret;
 use sync::{Built, Credentials, EngineOptions, HttpClient, HttpOptions, SyncError, SyncFunction};
@@ -18,14 +18,9 @@ pub fn function_with(services: &Services, engine: EngineOptions, http: HttpOptio
 }
 
 fn build(connector: &Connector, http: HttpClient, credentials: &Credentials) -> Result<Built, SyncError> {
-    let http = match credentials {
-        Credentials::ApiKeys { access_key, secret_key } => {
-            crate::with_keys(http, access_key.expose_secret(), secret_key.expose_secret())?
-        }
-        Credentials::Basic { .. } => {
-            let field = format!("{}.auth.method", connector.name);
-            return Err(SyncError::Config { field, problem: "use api_keys".into() });
-        }
+    let Credentials::ApiKeys { access_key, secret_key } = credentials else {
+        return Err(Credentials::unfit(&http, &[AuthMethod::ApiKeys]));
     };
+    let http = crate::with_keys(http, access_key.expose_secret(), secret_key.expose_secret())?;
     Ok(Built::new(TenableScanner::new(connector, http.clone()), http))
 }

@@ -141,7 +141,7 @@ impl Jira {
         timeout: Duration,
         now: Timestamp,
     ) -> Result<Self, JiraError> {
-        let Auth::Basic { username, password } = &tracker.auth else {
+        let Auth::Basic { username, password, .. } = &tracker.auth else {
             return Err(JiraError::Refused("auth.method must be basic: address and API token".into()));
         };
         let name = tracker.name.as_str();

@@ -6,6 +6,7 @@ pub mod command;
 pub mod demo;
 pub mod export;
 pub mod front;
+pub mod scanners;
 pub mod secrets;
 pub mod stack;
 pub mod summary;

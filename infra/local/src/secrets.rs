@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use domain::policy::{Auth, Config};
+use domain::policy::Config;
 
 use crate::aws::SecretSource;
 
@@ -105,22 +105,11 @@ fn named_by_owner(config: &Config) -> BTreeMap<String, BTreeSet<String>> {
             rest = tail;
         }
     };
-    let mut auth = |owner: &str, auth: &Auth| match auth {
-        Auth::None => {}
-        Auth::Basic { username, password } => {
-            add(owner, username);
-            add(owner, password);
-        }
-        Auth::ApiKeys { access_key, secret_key } => {
-            add(owner, access_key);
-            add(owner, secret_key);
-        }
-    };
     for connector in &config.connectors {
-        auth(connector.name.as_str(), &connector.auth);
+        connector.auth.texts().into_iter().for_each(|text| add(connector.name.as_str(), text));
     }
     for tracker in &config.trackers {
-        auth(tracker.name.as_str(), &tracker.auth);
+        tracker.auth.texts().into_iter().for_each(|text| add(tracker.name.as_str(), text));
     }
     for channel in &config.channels {
         add(channel.name.as_str(), &channel.webhook_url);

@@ -19,6 +19,7 @@ use crate::aws::{
     QueueError, ScheduleEntry, Scheduler, SecretSource, When,
 };
 use crate::clock::StackClock;
+use crate::scanners;
 
 /// Name of the table.
 pub const TABLE: &str = "vulnrelay";
@@ -90,9 +91,7 @@ pub struct Stack {
 
 /// The functions that are behind a queue.
 struct Functions {
-    tenable: sync::SyncFunction,
-    qualys: sync::SyncFunction,
-    aws: sync_aws::SyncAws,
+    scanners: Vec<scanners::Started>,
     intel: sync_intel::SyncIntel,
     score: score::Score,
     sla: sla::Sla,
@@ -123,9 +122,10 @@ impl Stack {
         let services =
             Services::connect(&settings, config.clock.clone(), Arc::new(platform::telemetry::Log)).await?;
         let functions = Functions {
-            tenable: sync_tenable::function_with(&services, config.engine.clone(), config.http.clone()),
-            qualys: sync_qualys::function_with(&services, config.engine, config.http),
-            aws: sync_aws::SyncAws::new(&services),
+            scanners: scanners::ROWS
+                .iter()
+                .map(|row| row.start(&services, &config.engine, &config.http))
+                .collect(),
             intel: sync_intel::SyncIntel::new(&services),
             score: score::Score::new(&services),
             sla: sla::Sla::new(&services),
@@ -180,16 +180,21 @@ impl Stack {
         };
         // One message at a time for what may take long, so that a batch does not add up to a timeout.
         let single = |source: EventSource| EventSource { batch_size: 1, ..source };
-        let sources = vec![
-            single(source("sync-tenable", 2, handler!(functions, tenable))),
-            single(source("sync-qualys", 2, handler!(functions, qualys))),
-            source("sync-aws", 2, handler!(functions, aws)),
+        let mut sources: Vec<EventSource> = functions
+            .scanners
+            .iter()
+            .map(|started| {
+                let source = source(started.scanner.kind().queue, 2, started.handler());
+                if started.scanner.pushes() { source } else { single(source) }
+            })
+            .collect();
+        sources.extend([
             single(source("sync-intel", 2, handler!(functions, intel))),
             source("score", 2, handler!(functions, score)),
             source("notify", 1, handler!(functions, notify)),
             source("ticket", 1, handler!(functions, ticket)),
             single(source(SLA_QUEUE, 1, sla_handler(functions))),
-        ];
+        ]);
         Ok(EventSources::new(self.aws.queues().clone(), sources)?)
     }
 
@@ -232,10 +237,13 @@ impl Stack {
 
     /// Asks the scanner of a connector the cheapest question that proves address and credentials.
     pub async fn check(&self, connector: &domain::policy::Connector) -> Result<String, sync::SyncError> {
-        match connector.scanner {
-            domain::Scanner::Tenable => self.functions.tenable.check(connector).await,
-            domain::Scanner::Qualys => self.functions.qualys.check(connector).await,
-            domain::Scanner::Aws => Ok("its findings arrive as events, there is nobody to ask".to_owned()),
+        let started = self.functions.scanners.iter().find(|started| started.scanner == connector.scanner);
+        match started {
+            Some(started) => started.check(connector).await,
+            None => Err(sync::SyncError::Config {
+                field: format!("{}.type", connector.name),
+                problem: format!("{} has no function here", connector.scanner),
+            }),
         }
     }
 

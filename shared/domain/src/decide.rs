@@ -13,12 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::finding::Rule;
+use crate::finding::{FindingKind, Rule};
 use crate::host::Host;
-use crate::ids::{CveId, RuleId, Scanner, SightingId, VulnId};
+use crate::ids::{CveId, RuleId, SightingId, VulnId};
 use crate::intel::{Feed, Intel};
 use crate::merge::{Group, Mergeable, merge};
 use crate::policy::{Config, impact, owner};
+use crate::scanner::Scanner;
 use crate::score::{self, Criticality, Factors, Score, Share, rewrite_needed};
 use crate::sla::{self, Event, What};
 use crate::vulnerability::{
@@ -237,6 +238,16 @@ fn unite(hosts: &[Host]) -> Option<Host> {
     Some(all)
 }
 
+/// A weakness, unless all that is said of it is about compliance.
+fn kind(members: &[&Found<'_>]) -> FindingKind {
+    let compliance = |found: &&Found<'_>| found.statement.finding.kind == FindingKind::Compliance;
+    if !members.is_empty() && members.iter().all(compliance) {
+        FindingKind::Compliance
+    } else {
+        FindingKind::Vulnerability
+    }
+}
+
 /// The vulnerability that a group of findings is. `None`: not worth a record.
 fn derive(facts: &Facts<'_>, asset: &Asset, group: &Group, members: &[&Found<'_>]) -> Option<Vulnerability> {
     let known = facts.known.get(&group.id);
@@ -248,6 +259,7 @@ fn derive(facts: &Facts<'_>, asset: &Asset, group: &Group, members: &[&Found<'_>
         .max()
         .or(known.map(|known| known.severity))
         .or(members.iter().map(|m| m.severity()).max())?;
+    let kind = kind(members);
     if known.is_none() {
         // Closed before we heard of it, or a mere observation: the statement is record enough.
         let worth = match seen {
@@ -255,7 +267,7 @@ fn derive(facts: &Facts<'_>, asset: &Asset, group: &Group, members: &[&Found<'_>
             status::Seen::Stale | status::Seen::Closed(_) | status::Seen::Gone(_) => false,
         };
         let informational =
-            severity == Severity::Info && !facts.config.policies.promote.contains(&Severity::Info);
+            severity == Severity::Info && !facts.config.policies.promotes(kind, Severity::Info);
         if !worth || informational {
             return None;
         }
@@ -284,7 +296,7 @@ fn derive(facts: &Facts<'_>, asset: &Asset, group: &Group, members: &[&Found<'_>
                 what: What::Detected {
                     severity,
                     criticality: asset.criticality.and_then(Criticality::new),
-                    awaiting_promotion: !facts.config.policies.promote.contains(&severity),
+                    awaiting_promotion: !facts.config.policies.promotes(kind, severity),
                 },
             }],
             due: None,
@@ -294,6 +306,7 @@ fn derive(facts: &Facts<'_>, asset: &Asset, group: &Group, members: &[&Found<'_>
             next_at: None,
             decision: None,
             ticket: None,
+            kind,
             ticket_wishes: 0,
             intents: BTreeMap::new(),
         },
@@ -302,6 +315,7 @@ fn derive(facts: &Facts<'_>, asset: &Asset, group: &Group, members: &[&Found<'_>
         absorb(&mut vulnerability, facts.known.get(absorbed));
     }
     vulnerability.title = title(members).unwrap_or_else(|| vulnerability.title.clone());
+    vulnerability.kind = kind;
     vulnerability.cves.clone_from(&group.cves);
     vulnerability.findings = members.iter().map(|m| m.mergeable.finding.clone()).collect();
     vulnerability.scanners =

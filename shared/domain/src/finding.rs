@@ -5,7 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CveId, FindingKey, RuleId, Scanner};
+use crate::ids::{CveId, FindingKey, RuleId};
+use crate::scanner::Scanner;
 use crate::vulnerability::Severity;
 
 /// A CVSS base score with the standard's version.
@@ -79,6 +80,25 @@ impl FindingState {
     }
 }
 
+/// What a finding is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// A weakness.
+    #[default]
+    Vulnerability,
+    /// A setting that a compliance policy asks for and that is not as it asks.
+    Compliance,
+}
+
+impl FindingKind {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
+    /// Whether it goes without saying.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// One scanner's statement of one rule on one host. Raw scanner values stand beside ours.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
@@ -88,6 +108,9 @@ pub struct Finding {
     /// The rule that fired.
     #[serde(rename = "rule_id")]
     pub rule: RuleId,
+    /// What it is about.
+    #[serde(default, skip_serializing_if = "FindingKind::is_default")]
+    pub kind: FindingKind,
     /// Severity in our words.
     pub severity: Severity,
     /// Severity as the scanner wrote it.

@@ -196,55 +196,6 @@ impl fmt::Display for CveId {
     }
 }
 
-/// The kinds of scanner that vulnrelay reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scanner {
-    /// Qualys VMDR.
-    Qualys,
-    /// Tenable Vulnerability Management (Tenable.io).
-    Tenable,
-    /// Amazon Inspector and AWS Security Hub, whose findings arrive as events.
-    Aws,
-}
-
-impl Scanner {
-    /// Every scanner, in the order in which they are listed.
-    pub const ALL: [Self; 3] = [Self::Qualys, Self::Tenable, Self::Aws];
-
-    /// The name used in configuration, keys and output.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Qualys => "qualys",
-            Self::Tenable => "tenable",
-            Self::Aws => "aws",
-        }
-    }
-
-    /// Whether it tells us by itself. There is nothing to pull then, and no run.
-    pub fn pushes(self) -> bool {
-        matches!(self, Self::Aws)
-    }
-}
-
-impl FromStr for Scanner {
-    type Err = InvalidId;
-
-    fn from_str(s: &str) -> Result<Self, InvalidId> {
-        Self::ALL.into_iter().find(|scanner| scanner.as_str() == s).ok_or(InvalidId {
-            what: "a known scanner",
-            value: s.to_owned(),
-            remedy: "use one of: qualys, tenable, aws",
-        })
-    }
-}
-
-impl fmt::Display for Scanner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// A host as one connector knows it: the connector and the scanner's own id of the host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

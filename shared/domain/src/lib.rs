@@ -6,6 +6,7 @@
 //! | module | answers |
 //! | --- | --- |
 //! | [`ids`] | what are the names of things |
+//! | [`scanner`] | which kinds of scanner are there |
 //! | [`host`], [`finding`] | what did a scanner say |
 //! | [`identity`] | which sightings are one machine |
 //! | [`merge`] | which findings are one vulnerability |
@@ -26,17 +27,17 @@ pub mod intel;
 pub mod merge;
 pub mod policy;
 pub mod role;
+pub mod scanner;
 pub mod score;
 pub mod sla;
 pub mod vulnerability;
 
-pub use finding::{Cvss, Finding, FindingState, Rule};
+pub use finding::{Cvss, Finding, FindingKind, FindingState, Rule};
 pub use host::{CloudId, Host, Tag};
-pub use ids::{
-    AssetId, ConnectorName, CveId, FindingKey, InvalidId, RuleId, RunId, Scanner, SightingId, VulnId,
-};
+pub use ids::{AssetId, ConnectorName, CveId, FindingKey, InvalidId, RuleId, RunId, SightingId, VulnId};
 pub use intel::Intel;
 pub use role::{InvalidRole, Role};
+pub use scanner::Scanner;
 pub use vulnerability::{Asset, Severity, Status, Vulnerability};
 
 /// A stable 64-bit digest of bytes, the same on every machine and in every version.

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{AssetId, CveId, RuleId, Scanner, VulnId};
+use crate::ids::{AssetId, CveId, RuleId, VulnId};
+use crate::scanner::Scanner;
 use crate::vulnerability::{FindingRef, Vulnerability};
 
 /// A finding as merging sees it.

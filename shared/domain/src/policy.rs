@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::finding::FindingKind;
 use crate::host::{Host, Tag};
-use crate::ids::{ConnectorName, Scanner};
+use crate::ids::ConnectorName;
 use crate::intel::Feed;
+use crate::scanner::Scanner;
 use crate::score::{Exposure, ScoreConfig};
 use crate::sla::SlaPolicy;
 use crate::vulnerability::{NotifyEvent, Severity};
@@ -52,7 +54,7 @@ pub struct Connector {
     /// How to log in.
     #[serde(default, skip_serializing_if = "Auth::is_none")]
     pub auth: Auth,
-    /// Which streams to take; empty means all that the scanner has.
+    /// Which streams to take; empty means all that the scanner has, but those that are taken on request only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_streams: Vec<String>,
     /// Time between two pulls: `3600s`, `15m`, `4h`, `1d`.
@@ -70,7 +72,7 @@ pub struct Connector {
     /// Share of a connector's open findings that one run may close without approval, in per cent (at least 50 findings).
     #[serde(default = "default_close_limit")]
     pub close_limit_percent: u8,
-    /// Hosts (Qualys) or assets (Tenable) per page or chunk.
+    /// Hosts or assets per page or chunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page_size: Option<u32>,
     /// Private and link-local addresses are refused unless this is set, as for an on-premise scanner.
@@ -93,12 +95,15 @@ pub enum Auth {
     /// Nobody is asked, so that nobody wants to know who asks.
     #[default]
     None,
-    /// HTTP Basic: Qualys, Jira Cloud (address and API token).
+    /// A user name and a password: Qualys, InsightVM console, Nessus, Jira Cloud (address and API token).
     Basic {
         /// User name.
         username: String,
         /// Password or API token.
         password: String,
+        /// The second factor, where the account of an InsightVM console has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
     },
     /// Tenable's pair of keys.
     ApiKeys {
@@ -107,11 +112,76 @@ pub enum Auth {
         /// Secret key.
         secret_key: String,
     },
+    /// One API key: InsightVM.
+    ApiKey {
+        /// The key.
+        key: String,
+    },
+}
+
+/// The ways to log in, as the configuration calls them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// [`Auth::None`].
+    None,
+    /// [`Auth::Basic`].
+    Basic,
+    /// [`Auth::ApiKeys`].
+    ApiKeys,
+    /// [`Auth::ApiKey`].
+    ApiKey,
+}
+
+impl AuthMethod {
+    /// The word used in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Basic => "basic",
+            Self::ApiKeys => "api_keys",
+            Self::ApiKey => "api_key",
+        }
+    }
 }
 
 impl Auth {
     fn is_none(&self) -> bool {
         *self == Self::None
+    }
+
+    /// How it logs in.
+    pub fn method(&self) -> AuthMethod {
+        match self {
+            Self::None => AuthMethod::None,
+            Self::Basic { .. } => AuthMethod::Basic,
+            Self::ApiKeys { .. } => AuthMethod::ApiKeys,
+            Self::ApiKey { .. } => AuthMethod::ApiKey,
+        }
+    }
+
+    /// Its fields that must not stand in the configuration: each is a `${NAME}`.
+    pub fn secrets(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::None => vec![],
+            Self::Basic { password, token, .. } => [("password", password)]
+                .into_iter()
+                .chain(token.as_ref().map(|token| ("token", token)))
+                .map(|(name, text)| (name, text.as_str()))
+                .collect(),
+            Self::ApiKeys { secret_key, .. } => vec![("secret_key", secret_key)],
+            Self::ApiKey { key } => vec![("key", key)],
+        }
+    }
+
+    /// All of its texts, which may name secrets.
+    pub fn texts(&self) -> Vec<&str> {
+        let open = match self {
+            Self::Basic { username, .. } => Some(username),
+            Self::ApiKeys { access_key, .. } => Some(access_key),
+            Self::None | Self::ApiKey { .. } => None,
+        };
+        open.map(String::as_str).into_iter().chain(self.secrets().into_iter().map(|(_, text)| text)).collect()
     }
 }
 
@@ -282,6 +352,8 @@ pub struct ImpactRule {
 pub struct Policies {
     /// Severities whose findings become vulnerabilities at once; others wait as `created`.
     pub promote: BTreeSet<Severity>,
+    /// The same for failed checks of compliance; none unless said, because one policy of a scanner has hundreds.
+    pub promote_compliance: BTreeSet<Severity>,
     /// Severities whose vulnerabilities get a ticket.
     pub tickets: BTreeSet<Severity>,
     /// A ticket also needs at least this score.
@@ -296,10 +368,21 @@ impl Default for Policies {
     fn default() -> Self {
         Self {
             promote: [Severity::Critical, Severity::High, Severity::Medium, Severity::Low].into(),
+            promote_compliance: BTreeSet::new(),
             tickets: [Severity::Critical].into(),
             ticket_min_score: 0,
             sla: SlaPolicy::default(),
             score: ScoreConfig::default(),
+        }
+    }
+}
+
+impl Policies {
+    /// Whether findings of this kind and severity become vulnerabilities at once.
+    pub fn promotes(&self, kind: FindingKind, severity: Severity) -> bool {
+        match kind {
+            FindingKind::Vulnerability => self.promote.contains(&severity),
+            FindingKind::Compliance => self.promote_compliance.contains(&severity),
         }
     }
 }
@@ -625,18 +708,23 @@ impl Config {
             if connector.page_size == Some(0) {
                 return invalid(field("page_size"), "use at least 1");
             }
-            let fits = match connector.scanner {
-                Scanner::Qualys => matches!(connector.auth, Auth::Basic { .. }),
-                Scanner::Tenable => matches!(connector.auth, Auth::ApiKeys { .. }),
-                Scanner::Aws => connector.auth.is_none(),
-            };
+            let kind = connector.scanner.kind();
+            let method = connector.auth.method();
+            let fits = kind.auth.contains(&method) || (kind.auth.is_empty() && method == AuthMethod::None);
             if !fits {
+                let ways: Vec<_> = kind.auth.iter().map(|method| method.as_str()).collect();
+                let ways = if ways.is_empty() { "no auth".to_owned() } else { ways.join(" or ") };
+                return invalid(field("auth.method"), &format!("use {ways} for {}", connector.scanner));
+            }
+            if matches!(&connector.auth, Auth::Basic { token: Some(_), .. })
+                && connector.scanner != Scanner::InsightvmConsole
+            {
                 return invalid(
-                    field("auth.method"),
-                    "use basic for qualys, api_keys for tenable, and no auth for aws",
+                    field("auth.token"),
+                    "only insightvm-console takes a second factor: leave it out",
                 );
             }
-            let streams = streams_of(connector.scanner);
+            let streams = kind.streams;
             if let Some(stream) = connector.data_streams.iter().find(|s| !streams.contains(&s.as_str())) {
                 return invalid(
                     field("data_streams"),
@@ -730,19 +818,14 @@ impl Config {
     }
 }
 
-/// The streams that a scanner has, in the order in which they are pulled.
-pub fn streams_of(scanner: Scanner) -> &'static [&'static str] {
-    match scanner {
-        Scanner::Qualys => &["asset_inventory", "knowledge_base", "host_detections"],
-        Scanner::Tenable => &["assets", "vulnerabilities"],
-        Scanner::Aws => &["inspector", "security_hub"],
-    }
-}
-
 impl Connector {
     /// Whether the connector takes this stream.
     pub fn pulls(&self, stream: &str) -> bool {
-        self.data_streams.is_empty() || self.data_streams.iter().any(|s| s == stream)
+        if self.data_streams.is_empty() {
+            !self.scanner.kind().on_request.contains(&stream)
+        } else {
+            self.data_streams.iter().any(|s| s == stream)
+        }
     }
 }
 
@@ -752,18 +835,13 @@ pub fn secret_name(text: &str) -> Option<&str> {
 }
 
 fn check_auth(auth: &Auth, field: &str) -> Result<(), InvalidConfig> {
-    let (name, secret) = match auth {
-        Auth::None => return Ok(()),
-        Auth::Basic { password, .. } => ("password", password),
-        Auth::ApiKeys { secret_key, .. } => ("secret_key", secret_key),
-    };
-    if secret_name(secret).is_some() {
-        return Ok(());
+    match auth.secrets().into_iter().find(|(_, secret)| secret_name(secret).is_none()) {
+        None => Ok(()),
+        Some((name, _)) => Err(InvalidConfig {
+            field: format!("{field}.{name}"),
+            problem: "a secret is written in clear: write ${NAME} and store the value".into(),
+        }),
     }
-    Err(InvalidConfig {
-        field: format!("{field}.{name}"),
-        problem: "a secret is written in clear: write ${NAME} and store the value".into(),
-    })
 }
 
 fn check_url(url: &str, field: String) -> Result<(), InvalidConfig> {

@@ -35,7 +35,7 @@ pub enum QueueName {
 impl QueueName {
     /// Every queue.
     pub fn all() -> Vec<Self> {
-        let mut all: Vec<_> = Scanner::ALL.into_iter().map(Self::Sync).collect();
+        let mut all: Vec<_> = Scanner::all().map(Self::Sync).collect();
         all.extend([Self::Intel, Self::Score, Self::Notify, Self::Ticket]);
         all
     }
@@ -43,9 +43,7 @@ impl QueueName {
     /// The queue's name, without the deployment's prefix.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Sync(Scanner::Qualys) => "sync-qualys",
-            Self::Sync(Scanner::Tenable) => "sync-tenable",
-            Self::Sync(Scanner::Aws) => "sync-aws",
+            Self::Sync(scanner) => scanner.kind().queue,
             Self::Intel => "sync-intel",
             Self::Score => "score",
             Self::Notify => "notify",

@@ -162,7 +162,7 @@ impl Store {
         missing: &BTreeSet<(Scanner, RuleId)>,
     ) -> Result<(BTreeMap<(Scanner, RuleId), Rule>, BTreeSet<(Scanner, RuleId)>), StoreError> {
         let mut unsettled = BTreeSet::new();
-        for scanner in Scanner::ALL {
+        for scanner in Scanner::all() {
             let asked: Vec<RuleId> =
                 missing.iter().filter(|(of, _)| *of == scanner).map(|(_, rule)| rule.clone()).collect();
             if !asked.is_empty() {

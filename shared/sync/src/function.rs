@@ -3,14 +3,14 @@
 use std::pin::Pin;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use domain::policy::{Auth, Connector};
+use domain::policy::{Auth, AuthMethod, Connector};
 use platform::{SecretError, Secrets, Services};
 use queue::{SyncMessage, handle_batch};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::engine::{Built, Engine, EngineOptions};
 use crate::error::SyncError;
-use crate::http::{HttpClient, HttpOptions};
+use crate::http::{HeaderName, HttpClient, HttpOptions};
 use crate::scanner::Scanner;
 
 /// What a connector logs in with, read from its secret.
@@ -21,6 +21,8 @@ pub enum Credentials {
         username: SecretString,
         /// Password or token.
         password: SecretString,
+        /// The second factor.
+        token: Option<SecretString>,
     },
     /// A pair of API keys.
     ApiKeys {
@@ -28,6 +30,11 @@ pub enum Credentials {
         access_key: SecretString,
         /// Secret key.
         secret_key: SecretString,
+    },
+    /// One API key.
+    ApiKey {
+        /// The key.
+        key: SecretString,
     },
 }
 
@@ -50,9 +57,15 @@ impl Credentials {
                 let problem = "nobody can log in with it".to_owned();
                 return Err(SyncError::Config { field: format!("{owner}.auth.method"), problem });
             }
-            Auth::Basic { username, password } => {
-                Self::Basic { username: secret(username).await?, password: secret(password).await? }
-            }
+            Auth::Basic { username, password, token } => Self::Basic {
+                username: secret(username).await?,
+                password: secret(password).await?,
+                token: match token {
+                    Some(token) => Some(secret(token).await?),
+                    None => None,
+                },
+            },
+            Auth::ApiKey { key } => Self::ApiKey { key: secret(key).await? },
             Auth::ApiKeys { access_key, secret_key } => {
                 Self::ApiKeys { access_key: secret(access_key).await?, secret_key: secret(secret_key).await? }
             }
@@ -62,13 +75,27 @@ impl Credentials {
     /// A client that logs in with HTTP Basic; other credentials are an error of the configuration.
     pub fn basic(&self, http: HttpClient) -> Result<HttpClient, SyncError> {
         match self {
-            Self::Basic { username, password } => {
+            Self::Basic { username, password, .. } => {
                 http.with_basic(username.expose_secret(), password.expose_secret())
             }
-            Self::ApiKeys { .. } => Err(SyncError::Config {
-                field: format!("{}.auth.method", http.system()),
-                problem: "use basic".into(),
-            }),
+            _ => Err(Self::unfit(&http, &[AuthMethod::Basic])),
+        }
+    }
+
+    /// A client that sends the one API key in this header; other credentials are an error of the configuration.
+    pub fn api_key(&self, http: HttpClient, header: HeaderName) -> Result<HttpClient, SyncError> {
+        match self {
+            Self::ApiKey { key } => http.with_secret_header(header, key.expose_secret()),
+            _ => Err(Self::unfit(&http, &[AuthMethod::ApiKey])),
+        }
+    }
+
+    /// The error of credentials that a system does not take.
+    pub fn unfit(http: &HttpClient, takes: &[AuthMethod]) -> SyncError {
+        let takes: Vec<_> = takes.iter().map(|method| method.as_str()).collect();
+        SyncError::Config {
+            field: format!("{}.auth.method", http.system()),
+            problem: format!("use {}", takes.join(" or ")),
         }
     }
 }

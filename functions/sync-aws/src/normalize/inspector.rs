@@ -1,6 +1,6 @@
 //! A finding in the words of Amazon Inspector (version 2).
 
-use domain::{Finding, FindingKey, FindingState};
+use domain::{Finding, FindingKey, FindingKind, FindingState};
 use jiff::Timestamp;
 use serde_json::Value;
 use store::{Push, Said};
@@ -51,6 +51,7 @@ pub fn finding(finding: &Value, sent: Option<Timestamp>) -> Result<Vec<Told>, St
     let template = Finding {
         key: FindingKey::new(arn.as_str()),
         rule: rule.id.clone(),
+        kind: FindingKind::Vulnerability,
         severity: super::severity(&source_severity),
         source_severity,
         state,

@@ -1,6 +1,6 @@
 //! A finding in the AWS Security Finding Format.
 
-use domain::{Finding, FindingKey, FindingState};
+use domain::{Finding, FindingKey, FindingKind, FindingState};
 use jiff::Timestamp;
 use serde_json::Value;
 use store::{Push, Said};
@@ -63,6 +63,7 @@ pub fn finding(finding: &Value, sent: Option<Timestamp>) -> Result<Vec<Told>, St
     let template = Finding {
         key: FindingKey::new(id.as_str()),
         rule: rule.id.clone(),
+        kind: FindingKind::Vulnerability,
         severity: super::severity(&source_severity),
         source_severity,
         state,

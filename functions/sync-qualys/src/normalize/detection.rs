@@ -108,6 +108,7 @@ impl Raw {
             protocol: some(&self.protocol.to_ascii_lowercase()),
             service: some(&self.service).or_else(|| yes(&self.ssl).then(|| "ssl".to_owned())),
             evidence: self.evidence,
+            kind: domain::FindingKind::Vulnerability,
             source_severity: self.severity,
             source_state: self.status,
         }))
@@ -173,6 +174,7 @@ mod tests {
             key: FindingKey::new("5555"),
             rule: RuleId::new("38739"),
             severity: Severity::Critical,
+            kind: domain::FindingKind::Vulnerability,
             source_severity: "5".into(),
             state: FindingState::Reopened,
             source_state: "Re-Opened".into(),

@@ -194,7 +194,7 @@ pub fn connector(base_url: &str, streams: &[&str], page_size: u32) -> Connector 
         name: "qualys-test".parse().unwrap(),
         scanner: domain::Scanner::Qualys,
         base_url: base_url.to_owned(),
-        auth: Auth::Basic { username: "user".into(), password: "${PASSWORD}".into() },
+        auth: Auth::Basic { username: "user".into(), password: "${PASSWORD}".into(), token: None },
         data_streams: streams.iter().map(|s| (*s).to_owned()).collect(),
         sync_interval: Seconds::hour(),
         full_interval: Seconds::week(),

@@ -195,6 +195,7 @@ pub fn finding(
             .or_else(|| severity_of(&record.severity_default_id))
             // Neither silent nor alarming: somebody will look, and the raw value says what Tenable wrote.
             .unwrap_or(Severity::Medium),
+        kind: domain::FindingKind::Vulnerability,
         source_severity: record.severity_id.text().or(record.severity.text()).unwrap_or_default(),
         state,
         source_state,

@@ -9,6 +9,7 @@ use sync::normalized::Normalized;
 
 use super::{ExportArgs, Failure, NormalizeArgs};
 use crate::aws::{LocalAws, LocalAwsConfig};
+use crate::scanners::Row;
 use crate::stack::TABLE;
 use crate::{export, terminal};
 
@@ -32,6 +33,8 @@ pub fn lines(path: &Path) -> Result<impl Iterator<Item = Result<(usize, String),
 }
 
 pub fn normalize(args: &NormalizeArgs) -> Result<(), Failure> {
+    let row = Row::of(args.scanner)
+        .ok_or_else(|| Failure::Input(format!("nothing here reads answers of {}", args.scanner)))?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     for path in &args.files {
         let reader = open(path)?;
@@ -47,11 +50,7 @@ pub fn normalize(args: &NormalizeArgs) -> Result<(), Failure> {
             }
         };
         let stream = args.stream.as_deref().unwrap_or("");
-        let summary = match args.scanner {
-            domain::Scanner::Tenable => sync_tenable::normalize(stream, reader, &mut emit),
-            domain::Scanner::Qualys => sync_qualys::normalize(stream, reader, &mut emit),
-            domain::Scanner::Aws => sync_aws::normalize(stream, reader, &mut emit),
-        };
+        let summary = (row.normalize)(stream, reader, &mut emit);
         summary.map_err(|error| Failure::Input(format!("{}: {error}", path.display())))?;
         if let Some(error) = broken {
             return Err(Failure::failed(error));

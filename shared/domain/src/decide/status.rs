@@ -102,7 +102,7 @@ pub(super) fn advance(
     }
     if *seen == Seen::Open && awaits_promotion(&vulnerability.events) {
         let works = matches!(decided(vulnerability), Some(Status::InProgress | Status::AwaitingValidation));
-        if works || facts.config.policies.promote.contains(&severity) {
+        if works || facts.config.policies.promotes(vulnerability.kind, severity) {
             vulnerability.events.push(Event { at: now, what: What::Promoted });
         }
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::identifier::{Identifier, IdentifierKind};
 use super::stop;
 use crate::host::{CloudId, Host};
-use crate::ids::Scanner;
+use crate::scanner::Scanner;
 
 /// Length at which NetBIOS cuts a name.
 const NETBIOS_LENGTH: usize = 15;
@@ -29,13 +29,7 @@ pub struct Observation {
 
 /// Reads the identifiers of `host`, seen by a connector of `scanner` in the network scope `scope`.
 pub fn observe(host: &Host, scope: &str, scanner: Scanner) -> Observation {
-    // Matched in full, so that a new scanner has to say whose agents it speaks of.
-    let agents = match scanner {
-        Scanner::Qualys => "qualys",
-        Scanner::Tenable => "tenable",
-        Scanner::Aws => "aws",
-    };
-    observe_agents_of(host, scope, agents)
+    observe_agents_of(host, scope, scanner.kind().agents)
 }
 
 /// Like [`observe`], where the vendor of the agents is known by name alone. Agent ids of two vendors are never compared.

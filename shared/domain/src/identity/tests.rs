@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::host::{CloudId, Host};
-use crate::ids::Scanner;
+use crate::scanner::Scanner;
 
 mod estates;
 

@@ -43,7 +43,7 @@ fn a_secret_in_clear_is_refused_with_its_place() {
             name: "q".parse().unwrap(),
             scanner: Scanner::Qualys,
             base_url: "https://qualysapi.qualys.com".into(),
-            auth: Auth::Basic { username: "u".into(), password: "hunter2".into() },
+            auth: Auth::Basic { username: "u".into(), password: "hunter2".into(), token: None },
             data_streams: vec![],
             sync_interval: Seconds::hour(),
             full_interval: Seconds::week(),

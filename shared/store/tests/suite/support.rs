@@ -109,6 +109,7 @@ pub fn finding(key: &str) -> Finding {
         key: FindingKey::new(key),
         rule: RuleId::new("38657"),
         severity: Severity::High,
+        kind: domain::FindingKind::Vulnerability,
         source_severity: "4".into(),
         state: FindingState::Open,
         source_state: "Active".into(),
@@ -188,6 +189,7 @@ pub fn vulnerability(asset: &Asset, key: &str, score: u16) -> Vulnerability {
         next_at: None,
         decision: None,
         ticket: None,
+        kind: domain::FindingKind::Vulnerability,
         ticket_wishes: 0,
         intents: BTreeMap::new(),
     }

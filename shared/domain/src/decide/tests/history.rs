@@ -86,7 +86,7 @@ impl World {
                 let mut cves: Vec<_> = cves.iter().map(|c| CVES[*c]).collect();
                 cves.sort_unstable();
                 cves.dedup();
-                self.define(Scanner::ALL[*scanner], RULES[*rule], &cves);
+                self.define(crate::scanner::KINDS[*scanner].scanner, RULES[*rule], &cves);
             }
             Step::Kev(index) => self.list_kev(CVES[*index], 14),
             Step::Epss(index, score) => {

@@ -1,0 +1,228 @@
+//! The kinds of scanner: one table with everything that the rest has to know of each.
+//!
+//! The CDK app reads the same table from the generated schema, so that queues, functions, schedules and permissions of a
+//! new kind follow from its row.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::InvalidId;
+use crate::policy::AuthMethod;
+
+/// The kinds of scanner that vulnrelay reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
+pub enum Scanner {
+    /// Qualys VMDR.
+    Qualys,
+    /// Tenable Vulnerability Management (Tenable.io).
+    Tenable,
+    /// Tenable Nessus Professional and Expert.
+    Nessus,
+    /// Rapid7 InsightVM, the cloud's API.
+    Insightvm,
+    /// Rapid7 InsightVM, the API of a console on premises.
+    InsightvmConsole,
+    /// Amazon Inspector and AWS Security Hub, whose findings arrive as events.
+    Aws,
+}
+
+/// What is to be known of a kind of scanner.
+#[derive(Debug, Clone, Serialize)]
+pub struct Kind {
+    /// The kind.
+    #[serde(rename = "type")]
+    pub scanner: Scanner,
+    /// The name used in configuration, keys and output; that of its function is `sync-<name>`.
+    #[serde(skip)]
+    pub name: &'static str,
+    /// Name of its function and queue.
+    #[serde(rename = "function")]
+    pub queue: &'static str,
+    /// The product, for people.
+    pub product: &'static str,
+    /// Ways to log in; none where nobody is asked.
+    pub auth: &'static [AuthMethod],
+    /// The streams that it has, in the order in which they are pulled.
+    pub streams: &'static [&'static str],
+    /// Those of its streams that are taken only where a connector names them: what they bring is much, and not wanted by
+    /// everybody.
+    #[serde(skip)]
+    pub on_request: &'static [&'static str],
+    /// Whose agents' ids it tells: ids of two vendors are never compared.
+    #[serde(skip)]
+    pub agents: &'static str,
+    /// Messages worked at the same time for all connectors of the kind together: what the smallest subscription allows.
+    pub concurrency: u8,
+    /// The events in which its findings arrive; there is nothing to pull then, and no run.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub events: &'static [Event],
+}
+
+/// A kind of EventBridge event.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// Who sends it.
+    pub source: &'static str,
+    /// What it tells.
+    #[serde(rename = "detailType")]
+    pub detail_type: &'static str,
+}
+
+/// Every kind of scanner, in the order in which they are listed.
+pub static KINDS: [Kind; 6] = [
+    Kind {
+        scanner: Scanner::Qualys,
+        name: "qualys",
+        queue: "sync-qualys",
+        product: "Qualys VMDR",
+        auth: &[AuthMethod::Basic],
+        streams: &["asset_inventory", "knowledge_base", "host_detections"],
+        on_request: &[],
+        agents: "qualys",
+        concurrency: 2,
+        events: &[],
+    },
+    Kind {
+        scanner: Scanner::Tenable,
+        name: "tenable",
+        queue: "sync-tenable",
+        product: "Tenable Vulnerability Management",
+        auth: &[AuthMethod::ApiKeys],
+        streams: &["assets", "vulnerabilities"],
+        on_request: &[],
+        agents: "tenable",
+        concurrency: 2,
+        events: &[],
+    },
+    Kind {
+        scanner: Scanner::Nessus,
+        name: "nessus",
+        queue: "sync-nessus",
+        product: "Nessus",
+        auth: &[AuthMethod::ApiKeys, AuthMethod::Basic],
+        streams: &["scans", "compliance"],
+        on_request: &["compliance"],
+        agents: "tenable",
+        concurrency: 2,
+        events: &[],
+    },
+    Kind {
+        scanner: Scanner::Insightvm,
+        name: "insightvm",
+        queue: "sync-insightvm",
+        product: "InsightVM",
+        auth: &[AuthMethod::ApiKey],
+        streams: &["assets", "vulnerabilities"],
+        on_request: &[],
+        agents: "rapid7",
+        concurrency: 2,
+        events: &[],
+    },
+    Kind {
+        scanner: Scanner::InsightvmConsole,
+        name: "insightvm-console",
+        queue: "sync-insightvm-console",
+        product: "InsightVM console",
+        auth: &[AuthMethod::Basic],
+        streams: &["assets", "vulnerabilities"],
+        on_request: &[],
+        agents: "rapid7",
+        concurrency: 2,
+        events: &[],
+    },
+    Kind {
+        scanner: Scanner::Aws,
+        name: "aws",
+        queue: "sync-aws",
+        product: "Amazon Inspector and Security Hub",
+        auth: &[],
+        streams: &["inspector", "security_hub"],
+        on_request: &[],
+        agents: "aws",
+        concurrency: 10,
+        events: &[
+            Event { source: "aws.inspector2", detail_type: "Inspector2 Finding" },
+            Event { source: "aws.securityhub", detail_type: "Security Hub Findings - Imported" },
+        ],
+    },
+];
+
+impl Scanner {
+    /// What is to be known of it.
+    pub fn kind(self) -> &'static Kind {
+        &KINDS[self as usize]
+    }
+
+    /// Every scanner, in the order in which they are listed.
+    pub fn all() -> impl ExactSizeIterator<Item = Self> {
+        KINDS.iter().map(|kind| kind.scanner)
+    }
+
+    /// The name used in configuration, keys and output.
+    pub fn as_str(self) -> &'static str {
+        self.kind().name
+    }
+
+    /// Whether it tells us by itself. There is nothing to pull then, and no run.
+    pub fn pushes(self) -> bool {
+        !self.kind().events.is_empty()
+    }
+}
+
+impl FromStr for Scanner {
+    type Err = InvalidId;
+
+    fn from_str(s: &str) -> Result<Self, InvalidId> {
+        Self::all().find(|scanner| scanner.as_str() == s).ok_or(InvalidId {
+            what: "a known scanner",
+            value: s.to_owned(),
+            remedy: "use one of: qualys, tenable, nessus, insightvm, insightvm-console, aws",
+        })
+    }
+}
+
+impl TryFrom<String> for Scanner {
+    type Error = InvalidId;
+
+    fn try_from(name: String) -> Result<Self, InvalidId> {
+        name.parse()
+    }
+}
+
+impl From<Scanner> for &'static str {
+    fn from(scanner: Scanner) -> Self {
+        scanner.as_str()
+    }
+}
+
+impl fmt::Display for Scanner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_stands_in_the_place_of_its_kind() {
+        for (at, kind) in KINDS.iter().enumerate() {
+            assert_eq!(kind.scanner as usize, at, "{}", kind.name);
+            assert_eq!(kind.queue, format!("sync-{}", kind.name));
+            assert_eq!(kind.name.parse(), Ok(kind.scanner));
+            assert_eq!(serde_json::to_string(&kind.scanner).unwrap(), format!("{:?}", kind.name));
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_is_told_every_known_one() {
+        let error = "nexpose".parse::<Scanner>().unwrap_err();
+        for kind in &KINDS {
+            assert!(error.remedy.contains(kind.name), "{}", kind.name);
+        }
+    }
+}
