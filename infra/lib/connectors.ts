@@ -1,9 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { YamlDocument, type Path, type Problem } from './document.ts';
-import { SCANNERS } from './functions.ts';
-
-/** The JSON schema of connectors.yaml, the same one that the functions' own reader has. */
-const SCHEMA = new URL('../connectors.schema.json', import.meta.url);
+import { SCHEMA } from './functions.ts';
 
 /** What the deployment needs to know of connectors.yaml. The rest is for the functions. */
 export interface Config {
@@ -52,7 +48,7 @@ interface Written {
 
 /** Fields that hold a secret and so may only name it. */
 const SECRET_FIELDS = new Set([
-  'password', 'secret_key', 'access_key', 'token', 'api_key', 'api_token', 'client_secret', 'webhook_url', 'routing_key',
+  'password', 'secret_key', 'access_key', 'key', 'token', 'api_key', 'api_token', 'client_secret', 'webhook_url', 'routing_key',
   'secrets', 'secret', 'private_key',
 ]);
 const SECRET_NAME = /^\$\{[^}]+\}$/;
@@ -67,14 +63,11 @@ export function readConfig(path: string): Config {
 
 /** The same from a document that was read already. */
 export function configOf(document: YamlDocument): Config {
-  const written = document.validate<Written>(JSON.parse(readFileSync(SCHEMA, 'utf8')) as object);
+  const written = document.validate<Written>(SCHEMA);
   const connectors = written.connectors ?? [];
   document.refuse([
     ...duplicates(written),
     ...connectors.flatMap((connector, i) => [
-      ...(SCANNERS.some((row) => row.type === connector.type)
-        ? []
-        : [{ path: ['connectors', i, 'type'], text: `no function pulls ${connector.type}: add its row to lib/functions.ts` }]),
       ...interval(connector.sync_interval, ['connectors', i, 'sync_interval']),
     ]),
     ...(written.webhooks ?? []).flatMap((source, i) =>

@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs';
+
 /**
- * What is deployed. Every function, queue, schedule, permission and alarm comes from these two tables.
+ * What is deployed. Every function, queue, schedule, permission and alarm comes from two tables: `FUNCTIONS` here, and
+ * the kinds of scanner, which the schema of connectors.yaml brings along.
  *
- * Adding a scanner is one row of `SCANNERS`: with a connector of that type in connectors.yaml it gets a function, a
- * queue with dead letters, schedules, permissions, alarms and its place on the CloudWatch dashboard.
+ * With a connector of its type in connectors.yaml a scanner gets a function, a queue with dead letters, schedules,
+ * permissions, alarms and its place on the CloudWatch dashboard.
  */
 
 /** Beginnings of partition keys. The table's items are in `shared/store/src/keys.rs`. */
@@ -61,36 +64,25 @@ export interface FunctionRow {
   readonly table: TableAccess;
 }
 
-/** One kind of scanner. */
+/** One kind of scanner, as `shared/domain/src/scanner.rs` has it. */
 export interface ScannerRow {
-  /** The `type` of its connectors; its function is `sync-<type>`. */
+  /** The `type` of its connectors. */
   readonly type: string;
-  readonly does: string;
+  /** Its function, which is also the name of its queue. */
+  readonly function: string;
+  /** What it is called by its maker. */
+  readonly product: string;
   /** Messages worked at the same time: what the scanner's limits allow for all its connectors together (2 to 1000). */
   readonly concurrency: number;
-  readonly memory?: number;
   /** What it is told by: its schedule, or findings that AWS services publish as events. */
   readonly events?: readonly { readonly source: string; readonly detailType: string }[];
 }
 
+/** The JSON schema of connectors.yaml: `vulnrelay schema` makes it from the types that read the document at run time. */
+export const SCHEMA = JSON.parse(readFileSync(new URL('../connectors.schema.json', import.meta.url), 'utf8')) as object;
+
 /** Every kind of scanner that has a function. */
-export const SCANNERS: readonly ScannerRow[] = [
-  // Two calls at a time are what the smallest subscription of the API allows.
-  { type: 'qualys', does: 'Pulls Qualys VMDR', concurrency: 2 },
-  { type: 'tenable', does: 'Pulls Tenable Vulnerability Management', concurrency: 2 },
-  { type: 'nessus', does: 'Pulls Nessus', concurrency: 2 },
-  { type: 'insightvm', does: 'Pulls InsightVM', concurrency: 2 },
-  { type: 'insightvm-console', does: 'Pulls an InsightVM console', concurrency: 2 },
-  {
-    type: 'aws',
-    does: 'Takes findings of Amazon Inspector and Security Hub',
-    concurrency: 10,
-    events: [
-      { source: 'aws.inspector2', detailType: 'Inspector2 Finding' },
-      { source: 'aws.securityhub', detailType: 'Security Hub Findings - Imported' },
-    ],
-  },
-];
+export const SCANNERS = (SCHEMA as { 'x-scanners': readonly ScannerRow[] })['x-scanners'];
 
 /** Time budget of one message is 240 s (`EngineOptions`); the rest is for writing what was read. */
 const LONG = 300;
@@ -192,13 +184,13 @@ export const FUNCTIONS: readonly FunctionRow[] = [
 
 /** The function of a kind of scanner. */
 export function scannerFunction(row: ScannerRow): FunctionRow {
-  const name = `sync-${row.type}`;
+  const name = row.function;
   return {
     name,
-    does: row.does,
+    does: row.events ? `Takes findings of ${row.product}` : `Pulls ${row.product}`,
     // A unit of a pull may take minutes: one at a time, so that a batch does not add up to a timeout. Events are short.
     trigger: { by: 'queue', batch: row.events ? 10 : 1, concurrency: row.concurrency },
-    memory: row.memory ?? 512,
+    memory: 512,
     timeout: LONG,
     // A pull goes on in its own queue and announces its first end; both tell `score` what changed.
     sends: row.events ? ['score'] : [name, 'score', 'notify'],

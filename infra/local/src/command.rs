@@ -3,6 +3,8 @@
 
 mod cost;
 mod files;
+
+mod schema;
 mod simulate;
 mod sync;
 mod up;
@@ -50,6 +52,8 @@ enum Command {
     Sla(FileArg),
     /// What measured units cost: a file with the summaries of `sync --once --json`, one a line
     Cost(FileArg),
+    /// Print the JSON schema of connectors.yaml
+    Schema,
     /// Print everything: assets, vulnerabilities with their findings, tickets, deliveries
     Export(ExportArgs),
 }
@@ -209,6 +213,7 @@ pub async fn main() -> ExitCode {
         Command::Score(args) => files::score(&args.file),
         Command::Sla(args) => files::sla(&args.file),
         Command::Cost(args) => cost::print(&args.file),
+        Command::Schema => schema::print(),
         Command::Export(args) => files::export(args).await,
     };
     match outcome {

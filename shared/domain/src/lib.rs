@@ -28,6 +28,8 @@ pub mod merge;
 pub mod policy;
 pub mod role;
 pub mod scanner;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod score;
 pub mod sla;
 pub mod vulnerability;

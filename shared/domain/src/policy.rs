@@ -19,6 +19,7 @@ use crate::vulnerability::{NotifyEvent, Severity};
 
 /// The whole document.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Scanner accounts to pull.
@@ -41,6 +42,7 @@ pub struct Config {
 
 /// One account of a scanner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Connector {
     /// Its name in keys, logs and pages.
@@ -50,6 +52,7 @@ pub struct Connector {
     pub scanner: Scanner,
     /// Where its API is. Credentials are sent to this host only. Empty for a scanner that tells us by itself.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^https?://[^/]")))]
     pub base_url: String,
     /// How to log in.
     #[serde(default, skip_serializing_if = "Auth::is_none")]
@@ -68,12 +71,15 @@ pub struct Connector {
     pub scope: String,
     /// Parallel units of one run, within what the scanner allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 255)))]
     pub max_concurrency: Option<u8>,
     /// Share of a connector's open findings that one run may close without approval, in per cent (at least 50 findings).
     #[serde(default = "default_close_limit")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub close_limit_percent: u8,
     /// Hosts or assets per page or chunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub page_size: Option<u32>,
     /// Private and link-local addresses are refused unless this is set, as for an on-premise scanner.
     #[serde(default)]
@@ -90,6 +96,7 @@ fn default_close_limit() -> u8 {
 
 /// How to log in to an outside system. Every secret is a `${NAME}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Auth {
     /// Nobody is asked, so that nobody wants to know who asks.
@@ -239,6 +246,7 @@ impl From<Seconds> for String {
 
 /// Where the public feeds are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Feeds {
     /// CISA KEV, JSON.
@@ -284,6 +292,7 @@ impl Default for Feeds {
 
 /// Conditions on an asset; all that are given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Match {
     /// `key=value`, or `key` for any value. Case does not matter.
@@ -319,12 +328,14 @@ impl Match {
 
 /// Who owns the assets that match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OwnerRule {
     /// Which assets.
     #[serde(rename = "match")]
     pub matching: Match,
     /// The team.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub owner: String,
     /// The service that the assets serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -333,6 +344,7 @@ pub struct OwnerRule {
 
 /// How much the assets that match matter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ImpactRule {
     /// Which assets.
@@ -340,6 +352,7 @@ pub struct ImpactRule {
     pub matching: Match,
     /// 1 (least) to 5 (most).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 5)))]
     pub criticality: Option<u8>,
     /// Who can reach them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -348,6 +361,7 @@ pub struct ImpactRule {
 
 /// The policies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Policies {
     /// Severities whose findings become vulnerabilities at once; others wait as `created`.
@@ -357,6 +371,7 @@ pub struct Policies {
     /// Severities whose vulnerabilities get a ticket.
     pub tickets: BTreeSet<Severity>,
     /// A ticket also needs at least this score.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub ticket_min_score: u16,
     /// Deadlines, warnings and follow-up notifications.
     pub sla: SlaPolicy,
@@ -389,6 +404,7 @@ impl Policies {
 
 /// Where messages go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Channel {
     /// Its name in keys and pages.
@@ -436,6 +452,7 @@ impl Channel {
 
 /// Kinds of channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ChannelKind {
     /// An incoming webhook as Slack, Mattermost and Rocket.Chat understand it.
@@ -444,6 +461,7 @@ pub enum ChannelKind {
 
 /// Where tickets go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tracker {
     /// Its name in keys and pages.
@@ -452,6 +470,7 @@ pub struct Tracker {
     #[serde(rename = "type")]
     pub kind: TrackerKind,
     /// Where it is: `https://example.atlassian.net`.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^https?://[^/]")))]
     pub base_url: String,
     /// How to log in.
     pub auth: Auth,
@@ -485,6 +504,7 @@ fn default_tickets() -> u32 {
 
 /// Kinds of tracker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TrackerKind {
     /// Jira Cloud, REST API v3.
@@ -493,6 +513,7 @@ pub enum TrackerKind {
 
 /// Who may push, and what a push starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSource {
     /// Last part of its path: `POST /webhooks/<name>`.
@@ -522,6 +543,7 @@ pub struct WebhookSource {
 
 /// How a push proves where it comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verification {
     /// HMAC-SHA256 over a timestamp and the body, in our own two headers.

@@ -4,21 +4,29 @@ use serde::{Deserialize, Serialize};
 
 /// How many of the 1000 points each factor can give. Together they are 1000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Weights {
     /// Severity: CVSS with the SSVC points.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub severity: u16,
     /// Exploit availability.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub exploit: u16,
     /// EPSS.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub epss: u16,
     /// Threat intelligence.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub threat: u16,
     /// Criticality of the asset.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub criticality: u16,
     /// Network exposure of the asset.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub exposure: u16,
     /// Active exploitation, likelihood, criticality and exposure together.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub convergence: u16,
 }
 
@@ -51,13 +59,17 @@ impl Default for Weights {
 
 /// From which score on a band begins; below `medium` is low.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Bands {
     /// Critical from here.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub critical: u16,
     /// High from here.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub high: u16,
     /// Medium from here.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub medium: u16,
 }
 
@@ -83,6 +95,7 @@ pub enum Band {
 
 /// The configuration of the score. Call [`ScoreConfig::validate`] on what a user wrote.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ScoreConfig {
     /// Points of the factors.

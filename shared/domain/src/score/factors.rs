@@ -121,6 +121,7 @@ impl TryFrom<u8> for Criticality {
 
 /// From where an asset can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Exposure {
     /// From nowhere but a console or a closed segment.

@@ -9,22 +9,28 @@ use crate::vulnerability::Severity;
 
 /// Days for each severity. A severity that is not listed has none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct DaysBySeverity {
     /// Critical.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 3650)))]
     pub critical: Option<u16>,
     /// High.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 3650)))]
     pub high: Option<u16>,
     /// Medium.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 3650)))]
     pub medium: Option<u16>,
     /// Low.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 3650)))]
     pub low: Option<u16>,
     /// Informational.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 3650)))]
     pub info: Option<u16>,
 }
 
@@ -52,6 +58,7 @@ impl DaysBySeverity {
 
 /// When the clock of a vulnerability starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClockStart {
     /// When it was first seen on the asset.
@@ -63,6 +70,7 @@ pub enum ClockStart {
 
 /// Deadlines, warnings and follow-ups. Call [`SlaPolicy::validate`] on what a user wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SlaPolicy {
     /// Days to fix, by severity.
@@ -74,9 +82,11 @@ pub struct SlaPolicy {
     /// Open days after which an open vulnerability is brought up again, by severity.
     pub follow_up_days: DaysBySeverity,
     /// Share of the time after which a deadline is approaching, per cent.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 99)))]
     pub warn_percent: u8,
     /// Further shares to warn at, per cent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 1, max = 99))))]
     pub more_warnings: Vec<u8>,
     /// Reopened within so many days, the old clock goes on; later, a new one starts.
     pub reopen_window_days: u16,

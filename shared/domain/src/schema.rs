@@ -1,0 +1,66 @@
+//! The JSON schema of the configuration, made from the types that read it.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+use crate::ids::ConnectorName;
+use crate::policy::{Config, Seconds, TopicArn};
+use crate::scanner::{KINDS, Scanner};
+
+/// The schema of the whole document, with the table of scanners as `x-scanners`.
+pub fn config() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.untagged_enum_variant_titles = false;
+    let mut schema = settings.into_generator().into_root_schema_for::<Config>().to_value();
+    let pushing: Vec<_> = Scanner::all().filter(|scanner| scanner.pushes()).collect();
+    let connector = &mut schema["$defs"]["Connector"];
+    // Who is pulled has an address and wants to know who asks; who pushes has neither.
+    connector["if"] =
+        json!({ "not": { "required": ["type"], "properties": { "type": { "enum": pushing } } } });
+    connector["then"] = json!({ "required": ["base_url", "auth"] });
+    schema["x-scanners"] = json!(KINDS);
+    schema
+}
+
+/// A text of a certain form.
+macro_rules! text_schema {
+    ($type:ty, $name:literal, $description:literal, $pattern:literal) => {
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "description": $description, "pattern": $pattern })
+            }
+        }
+    };
+}
+
+text_schema!(
+    ConnectorName,
+    "Name",
+    "1 to 40 lower-case letters, digits and dashes.",
+    "^[a-z0-9][a-z0-9-]{0,39}$"
+);
+text_schema!(Seconds, "Seconds", "A length of time with its unit: 90s, 15m, 4h or 1d.", r"^[0-9]+\s*[smhd]$");
+text_schema!(
+    TopicArn,
+    "TopicArn",
+    "The name of an SNS topic: arn:aws:sns:<region>:<account>:<topic>.",
+    "^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]+$"
+);
+
+impl JsonSchema for Scanner {
+    fn schema_name() -> Cow<'static, str> {
+        "Scanner".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<_> = Self::all().map(Self::as_str).collect();
+        json_schema!({ "type": "string", "description": "The kind of scanner.", "enum": names })
+    }
+}
