@@ -256,6 +256,7 @@ async fn qualys_recorded_exchange_is_pulled() {
         close_limit_percent: 30,
         page_size: None,
         allow_private_address: true,
+        tls: domain::policy::Tls::default(),
     };
     let scanner = QualysScanner::new(&connector, http);
     let mut memory = Memory::default();

@@ -4,7 +4,11 @@
 //! error with its place, because a misspelt policy that is silently ignored is worse than none. Secrets appear in
 //! it only as `${NAME}`; the values live in Secrets Manager.
 
+mod tls;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use tls::{Pin, Tls};
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +88,9 @@ pub struct Connector {
     /// Private and link-local addresses are refused unless this is set, as for an on-premise scanner.
     #[serde(default)]
     pub allow_private_address: bool,
+    /// Whom to trust where the public certificate authorities do not know the server.
+    #[serde(default, skip_serializing_if = "Tls::is_public")]
+    pub tls: Tls,
 }
 
 fn default_scope() -> String {
@@ -721,6 +728,9 @@ impl Config {
                 check_url(&connector.base_url, field("base_url"))?;
             }
             check_auth(&connector.auth, &field("auth"))?;
+            if let Err((name, problem)) = connector.tls.check(&connector.base_url) {
+                return invalid(field(name), &problem);
+            }
             if !(1..=100).contains(&connector.close_limit_percent) {
                 return invalid(field("close_limit_percent"), "use 1 to 100");
             }

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use crate::ids::ConnectorName;
-use crate::policy::{Config, Seconds, TopicArn};
+use crate::policy::{Config, Pin, Seconds, TopicArn};
 use crate::scanner::{KINDS, Scanner};
 
 /// The schema of the whole document, with the table of scanners as `x-scanners`.
@@ -52,6 +52,13 @@ text_schema!(
     "TopicArn",
     "The name of an SNS topic: arn:aws:sns:<region>:<account>:<topic>.",
     "^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]+$"
+);
+
+text_schema!(
+    Pin,
+    "Pin",
+    "sha256: and the fingerprint of a certificate, as openssl x509 -fingerprint -sha256 prints it.",
+    "^sha256:([0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2}$"
 );
 
 impl JsonSchema for Scanner {

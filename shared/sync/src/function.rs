@@ -124,7 +124,8 @@ impl SyncFunction {
                 let credentials =
                     Credentials::read(&secrets, connector.name.as_str(), &connector.auth).await?;
                 let allow = connector.allow_private_address;
-                let options = HttpOptions { allow_private_address: allow, ..http };
+                let tls = connector.tls.clone();
+                let options = HttpOptions { allow_private_address: allow, tls, ..http };
                 let client = HttpClient::new(connector.name.as_str(), &connector.base_url, &options)?;
                 build(&connector, client, &credentials)
             })

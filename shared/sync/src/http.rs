@@ -3,10 +3,16 @@
 //! A [`HttpClient`] talks to one configured host and never to another: it follows no redirect, and a vendor-given
 //! address is used for its query only ([`HttpClient::same_host`]). Credentials are set once and sent to that host.
 
+mod address;
+mod tls;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use address::Names;
+use address::{Resolver, SystemNames, is_private};
 use bytes::Bytes;
+use domain::policy::Tls;
 pub use reqwest::header::HeaderName;
 use reqwest::header::{HeaderMap, HeaderValue};
 pub use reqwest::{Method, StatusCode};
@@ -36,8 +42,12 @@ const DETAIL_LIMIT: usize = 300;
 /// Settings of a client that differ between systems.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// Loopback, private and link-local addresses are refused unless set.
+    /// Loopback, private and link-local addresses are refused unless set, also when a name resolves to one.
     pub allow_private_address: bool,
+    /// Whom to trust: the public certificate authorities, or what a connector names instead.
+    pub tls: Tls,
+    /// How names are looked up; the operating system's way where nothing else is given.
+    pub names: Option<Arc<dyn Names>>,
     /// Longest time without a byte.
     pub read_timeout: Duration,
     /// First pause before a request is repeated; doubles with each try.
@@ -48,6 +58,8 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             allow_private_address: false,
+            tls: Tls::default(),
+            names: None,
             read_timeout: READ_TIMEOUT,
             retry_pause: Duration::from_millis(200),
         }
@@ -68,15 +80,13 @@ impl HttpClient {
                 "{base_url} is a private address: set allow_private_address for this system if that is meant"
             )));
         }
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls =
-            rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(|e| config(format!("TLS cannot start: {e}")))?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
+        let tls = tls::client_config(&options.tls)
+            .map_err(|(field, problem)| SyncError::Config { field: format!("{system}.{field}"), problem })?;
+        let names = options.names.clone().unwrap_or_else(|| Arc::new(SystemNames));
+        let resolver = Resolver { names, allow_private: options.allow_private_address };
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
+            .dns_resolver(resolver)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(options.read_timeout)
@@ -375,56 +385,5 @@ pub fn shorten(text: &str) -> String {
     }
 }
 
-/// Loopback, private, link-local and unspecified addresses, and the name of the own machine. Names that resolve to
-/// such an address are the network's affair (security groups, VPC).
-fn is_private(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(ip)) => {
-            ip.is_private()
-                || ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_unspecified()
-                || ip.is_broadcast()
-        }
-        Some(url::Host::Ipv6(ip)) => {
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_unique_local()
-                || ip.is_unicast_link_local()
-                || ip.to_ipv4_mapped().is_some()
-        }
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => true,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn private_addresses_need_permission() {
-        for address in [
-            "http://127.0.0.1:1",
-            "http://10.0.0.5",
-            "http://169.254.169.254/",
-            "http://localhost",
-            "http://[::1]",
-        ] {
-            let error = HttpClient::new("q", address, &HttpOptions::default()).err().map(|e| e.to_string());
-            assert!(error.is_some_and(|e| e.contains("allow_private_address")), "{address}");
-        }
-        assert!(HttpClient::new("q", "https://cloud.tenable.com", &HttpOptions::default()).is_ok());
-    }
-
-    #[test]
-    fn a_link_to_another_host_is_refused() {
-        let client = HttpClient::new("q", "https://qualysapi.qualys.com", &HttpOptions::default()).unwrap();
-        assert!(client.same_host("https://qualysapi.qualys.com/api/?id_min=5").is_ok());
-        assert!(client.same_host("https://evil.example/api/?id_min=5").is_err());
-        assert!(
-            client.same_host("http://qualysapi.qualys.com/api/").is_err(),
-            "a weaker scheme is another origin"
-        );
-    }
-}
+mod tests;

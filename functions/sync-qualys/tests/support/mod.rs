@@ -203,6 +203,7 @@ pub fn connector(base_url: &str, streams: &[&str], page_size: u32) -> Connector 
         close_limit_percent: 30,
         page_size: Some(page_size),
         allow_private_address: true,
+        tls: domain::policy::Tls::default(),
     }
 }
 
@@ -211,6 +212,7 @@ pub fn http(base_url: &str) -> HttpClient {
         allow_private_address: true,
         retry_pause: Duration::from_millis(1),
         read_timeout: Duration::from_secs(10),
+        ..HttpOptions::default()
     };
     HttpClient::new("qualys-test", base_url, &options).unwrap()
 }

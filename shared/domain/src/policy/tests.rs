@@ -52,6 +52,7 @@ fn a_secret_in_clear_is_refused_with_its_place() {
             close_limit_percent: 30,
             page_size: None,
             allow_private_address: false,
+            tls: Tls::default(),
         }],
         ..Config::default()
     };

@@ -1,0 +1,69 @@
+mod tls;
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use super::*;
+
+/// A directory with one entry.
+#[derive(Debug)]
+struct OneName(&'static str, Vec<SocketAddr>);
+
+impl Names for OneName {
+    fn look_up(
+        &self,
+        name: String,
+    ) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send + 'static>> {
+        let found = if name == self.0 { self.1.clone() } else { vec![] };
+        Box::pin(async move { Ok(found) })
+    }
+}
+
+#[test]
+fn private_addresses_need_permission() {
+    for address in [
+        "http://127.0.0.1:1",
+        "http://10.0.0.5",
+        "http://169.254.169.254/",
+        "http://localhost",
+        "http://localhost.",
+        "http://[::1]",
+    ] {
+        let error = HttpClient::new("q", address, &HttpOptions::default()).err().map(|e| e.to_string());
+        assert!(error.is_some_and(|e| e.contains("allow_private_address")), "{address}");
+    }
+    assert!(HttpClient::new("q", "https://cloud.tenable.com", &HttpOptions::default()).is_ok());
+}
+
+#[tokio::test]
+async fn a_name_of_a_private_address_needs_permission() {
+    let server = tls::Server::plain().await;
+    let ask = async |addresses: Vec<SocketAddr>, allow_private_address| {
+        let options = HttpOptions {
+            allow_private_address,
+            names: Some(Arc::new(OneName("console.example", addresses))),
+            retry_pause: Duration::ZERO,
+            ..HttpOptions::default()
+        };
+        let base = format!("http://console.example:{}", server.address.port());
+        let client = HttpClient::new("console", &base, &options).unwrap();
+        client.request(Method::GET, "api").send().await.map(|answer| answer.status().as_u16())
+    };
+    let error = ask(vec![server.address], false).await.unwrap_err().to_string();
+    assert!(error.contains("console.example is 127.0.0.1, a private address"), "{error}");
+    assert!(error.contains("allow_private_address"), "{error}");
+    assert_eq!(server.connections(), 0, "it was not even tried");
+    assert_eq!(ask(vec![server.address], true).await.unwrap(), 200);
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn a_link_to_another_host_is_refused() {
+    let client = HttpClient::new("q", "https://qualysapi.qualys.com", &HttpOptions::default()).unwrap();
+    assert!(client.same_host("https://qualysapi.qualys.com/api/?id_min=5").is_ok());
+    assert!(client.same_host("https://evil.example/api/?id_min=5").is_err());
+    assert!(
+        client.same_host("http://qualysapi.qualys.com/api/").is_err(),
+        "a weaker scheme is another origin"
+    );
+}
