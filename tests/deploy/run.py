@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 
 from cloud_assembly import Assembly, name_permissions
-from emulator import Emulator, answers, free_port, wait_for
+from emulator import REGION, Emulator, answers, free_port, wait_for
 from recorder import Recorder, allowed, statements
 
 ROOT = Path(__file__).resolve().parents[2]
