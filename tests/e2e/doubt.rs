@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 
-use domain::{Status, VulnId};
+use domain::{Outcome, Status, VulnId};
 use jiff::SignedDuration;
 use queue::{QueueName, SyncMessage, Trigger};
 use store::{AuditAction, AuditLine, RunStatus, Verdict};
-use sync::SyncError;
 use vulnrelay::stack::INTEL_START;
 use webhook::{SIGNATURE_HEADER, TIMESTAMP_HEADER, Webhook, sign};
 
@@ -164,15 +163,32 @@ async fn a_wrong_secret_fails_the_run_by_name_and_changes_nothing() {
     let before = site.export().await;
     site.rotate("sim-", "wrong-");
     for connector in site.stack.services().config.connectors.clone() {
-        let refused = site.stack.check(&connector).await.unwrap_err();
-        assert!(matches!(refused, SyncError::Unauthorized { .. }), "{refused}");
-        assert!(refused.to_string().contains(connector.name.as_str()), "{refused}");
-        assert!(!refused.to_string().contains("wrong-"), "{refused}");
+        let check = site.stack.check(&connector).await.unwrap();
+        let refused = check.lines.iter().find(|line| line.what == "credentials").unwrap();
+        assert_eq!(refused.outcome, Outcome::Bad, "{refused:?}");
+        assert!(refused.says.contains(connector.name.as_str()), "{refused:?}");
+        assert!(!refused.says.contains("wrong-"), "{refused:?}");
         site.pull(connector.name.as_str(), Trigger::Full).await;
         let run = site.last_run(connector.name.as_str()).await;
         assert_eq!((run.verdict, run.counts.closed), (Some(Verdict::Failed), 0), "{run:?}");
     }
     assert_eq!(difference("export", &before, &site.export().await), None);
+}
+
+#[tokio::test]
+async fn a_connector_is_tried_out_by_a_message_and_nothing_is_pulled() {
+    let site = Site::start(Setup::new(2)).await;
+    for connector in site.stack.services().config.connectors.clone() {
+        let message = serde_json::to_string(&SyncMessage::check(connector.name.clone())).unwrap();
+        site.stack.send(QueueName::Sync(connector.scanner).as_str(), &message).unwrap();
+        site.drain().await;
+        let store = &site.stack.services().store;
+        let check = store.check(&connector.name).await.unwrap().unwrap();
+        assert!(check.is_good(), "{check:?}");
+        let looked_at: Vec<_> = check.lines.iter().map(|line| line.what.as_str()).collect();
+        assert_eq!(looked_at[..2], ["address", "credentials"], "{check:?}");
+        assert!(store.runs(&connector.name, 5).await.unwrap().is_empty());
+    }
 }
 
 #[tokio::test]

@@ -89,6 +89,7 @@ impl Dashboard {
             Route::Decide => self.decide(name(0), name(1), request.body()?, caller).await?,
             Route::Approve => self.approve(name(0), name(1), caller).await?,
             Route::Sync => self.sync(name(0), caller).await?,
+            Route::Check => self.check(name(0), caller).await?,
             Route::RevokeToken => self.revoke_token(name(0), caller).await?,
             Route::CreateToken => {
                 let created = self.create_token(request.body()?, caller).await?;
@@ -171,16 +172,22 @@ impl Dashboard {
     }
 
     async fn sync(&self, connector: &str, caller: &Caller) -> Result<String, Problem> {
-        let (connector, queue) = self.known_connector(connector)?;
-        if self.config.connector(&connector).is_some_and(|known| known.scanner.pushes()) {
-            return Err(Problem::Conflict("its findings arrive as events: there is nothing to pull".into()));
-        }
+        let (connector, queue) = self.pulled_connector(connector)?;
         let line =
             self.line(caller, AuditAction::AskedForSync, format!("connector {connector}"), String::new());
         self.store.put_audit(&line).await?;
         // Two wishes of one person are at different times.
         let request = format!("{} at {}", caller.name, self.now());
         self.tell(queue, &SyncMessage::start(connector.clone(), Trigger::Full, request)).await?;
+        Ok(format!("/runs?connector={connector}"))
+    }
+
+    /// Has a connector tried out; what is found shows among its runs.
+    async fn check(&self, connector: &str, caller: &Caller) -> Result<String, Problem> {
+        let (connector, queue) = self.pulled_connector(connector)?;
+        let target = format!("connector {connector}");
+        self.store.put_audit(&self.line(caller, AuditAction::AskedForCheck, target, String::new())).await?;
+        self.tell(queue, &SyncMessage::check(connector.clone())).await?;
         Ok(format!("/runs?connector={connector}"))
     }
 
@@ -234,6 +241,14 @@ impl Dashboard {
                 Ok("/tokens".to_owned())
             }
         }
+    }
+
+    fn pulled_connector(&self, name: &str) -> Result<(ConnectorName, QueueName), Problem> {
+        let (connector, queue) = self.known_connector(name)?;
+        if self.config.connector(&connector).is_some_and(|known| known.scanner.pushes()) {
+            return Err(Problem::Conflict("its findings arrive as events: there is nothing to pull".into()));
+        }
+        Ok((connector, queue))
     }
 
     fn known_connector(&self, name: &str) -> Result<(ConnectorName, QueueName), Problem> {

@@ -204,6 +204,7 @@ impl Dashboard {
             | Route::Approve
             | Route::Decide
             | Route::Sync
+            | Route::Check
             | Route::CreateToken
             | Route::RevokeToken => Err(Problem::NotFound),
         }

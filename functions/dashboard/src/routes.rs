@@ -19,6 +19,7 @@ pub enum Route {
     Approve,
     Decide,
     Sync,
+    Check,
     CreateToken,
     RevokeToken,
     OpenApi,
@@ -78,7 +79,7 @@ const ANALYST: Access = Access::AtLeast(Role::Analyst);
 const ADMIN: Access = Access::AtLeast(Role::Admin);
 
 /// Every route, each with who may call it.
-pub const ROUTES: [Entry; 30] = [
+pub const ROUTES: [Entry; 31] = [
     get("/", Route::Overview, VIEWER),
     get("/vulnerabilities", Route::Vulnerabilities, VIEWER),
     get("/vulnerabilities/{asset}/{vulnerability}", Route::Vulnerability, VIEWER),
@@ -106,6 +107,7 @@ pub const ROUTES: [Entry; 30] = [
     get("/api/tokens", Route::Tokens, ADMIN),
     post("/api/vulnerabilities/{asset}/{vulnerability}/decision", Route::Decide, ANALYST),
     post("/api/connectors/{connector}/sync", Route::Sync, ANALYST),
+    post("/api/connectors/{connector}/check", Route::Check, ANALYST),
     post("/api/runs/{connector}/{run}/approve", Route::Approve, ADMIN),
     post("/api/tokens", Route::CreateToken, ADMIN),
     post("/api/tokens/{token}/revoke", Route::RevokeToken, ADMIN),

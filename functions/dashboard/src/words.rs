@@ -6,6 +6,11 @@ use domain::{FindingState, Severity, Status};
 use jiff::Timestamp;
 use store::AuditAction;
 
+/// A name with blanks instead of lines below.
+pub(crate) fn stream(name: &str) -> String {
+    name.replace('_', " ")
+}
+
 /// A share of parts per billion, with as many digits as it deserves.
 pub(crate) fn percent(billionths: u32) -> String {
     let percent = f64::from(billionths) / 1e7;
@@ -112,6 +117,7 @@ pub(crate) fn audit(action: AuditAction) -> &'static str {
         AuditAction::Decided => "decided",
         AuditAction::TookBackDecision => "took a decision back",
         AuditAction::ApprovedRun => "approved the closings of a run",
+        AuditAction::AskedForCheck => "had a connector tried out",
         AuditAction::AskedForSync => "asked for a full pull",
         AuditAction::CreatedToken => "created an API token",
         AuditAction::RevokedToken => "revoked an API token",

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use aws_lambda_events::http::Method;
 use dashboard::ROUTES;
-use domain::{Severity, Status};
+use domain::{Check, CheckLine, Outcome, Severity, Status};
 use serde_json::{Value, json};
 use store::RunStatus;
 use support::{HOST, HOSTILE, Kind, Setting, TOKEN, connector, now, request};
@@ -444,6 +444,21 @@ async fn sync_now_asks_for_everything() {
     let request = format!("ada at {}", now());
     let expected = json!({ "connector": "tenable-prod", "start": "full", "request": request });
     assert_eq!(setting.queues.sent(), [("sync-tenable".to_owned(), expected)]);
+}
+
+#[tokio::test]
+async fn what_trying_a_connector_out_has_found_is_shown() {
+    let setting = Setting::new().await;
+    assert_eq!(setting.post("/api/connectors/tenable-prod/check", &json!({})).await.status, 202);
+    let expected = json!({ "connector": "tenable-prod", "check": true });
+    assert_eq!(setting.queues.sent(), [("sync-tenable".to_owned(), expected)]);
+    let bad = CheckLine::new("assets", Outcome::Bad, HOSTILE);
+    let check = Check { at: now(), lines: vec![CheckLine::new("address", Outcome::Good, "yours"), bad] };
+    setting.store.put_check(&connector("tenable-prod"), &check).await.unwrap();
+    let shown = setting.json("/api/runs?connector=tenable-prod").await;
+    assert_eq!(shown["connectors"][0]["check"]["lines"][1]["outcome"], "bad");
+    let page = setting.get("/runs?connector=tenable-prod").await.text;
+    assert!(page.contains("Does not work") && !page.contains(HOSTILE), "{page}");
 }
 
 #[tokio::test]

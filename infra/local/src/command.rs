@@ -40,8 +40,8 @@ enum Command {
     Up(UpArgs),
     /// Run every connector once, work everything that follows, print a summary
     Sync(SyncArgs),
-    /// Ask each scanner whether address and credentials work
-    Check(StateArgs),
+    /// Try each connector out: address, credentials, clock, and the right to each stream
+    Check(CheckArgs),
     /// Serve every simulated outside system, and print the configuration to use with them
     Simulate(SimulateArgs),
     /// Turn files of a scanner's answers into normalised assets, findings and rules
@@ -94,6 +94,15 @@ struct SyncArgs {
     #[arg(long)]
     full: bool,
     /// Print the summary as one JSON line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    state: StateArgs,
+    /// Print what was found as JSON, one line a connector
     #[arg(long)]
     json: bool,
 }

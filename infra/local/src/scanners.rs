@@ -4,11 +4,11 @@ use std::io::Read;
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use domain::Scanner;
 use domain::policy::Connector;
+use domain::{Check, Scanner};
 use futures::future::BoxFuture;
 use platform::Services;
-use sync::{EngineOptions, HttpOptions, NormalizeError, Normalized, Summary, SyncError, SyncFunction};
+use sync::{EngineOptions, HttpOptions, NormalizeError, Normalized, Summary, SyncFunction};
 
 /// One kind of scanner.
 pub struct Row {
@@ -57,7 +57,7 @@ impl Row {
     pub fn start(&self, services: &Services, engine: &EngineOptions, http: &HttpOptions) -> Started {
         let function = match self.start {
             Start::Pulled(start) => Function::Pulled(start(services, engine.clone(), http.clone())),
-            Start::Pushed(start) => Function::Pushed(start(services)),
+            Start::Pushed(start) => Function::Pushed(Box::new(start(services))),
         };
         Started { scanner: self.scanner, function: Arc::new(function) }
     }
@@ -72,7 +72,7 @@ pub struct Started {
 
 enum Function {
     Pulled(SyncFunction),
-    Pushed(sync_aws::SyncAws),
+    Pushed(Box<sync_aws::SyncAws>),
 }
 
 impl Started {
@@ -90,11 +90,11 @@ impl Started {
         })
     }
 
-    /// Asks the cheapest question that proves address and credentials.
-    pub async fn check(&self, connector: &Connector) -> Result<String, SyncError> {
+    /// Tries a connector out. `None` where its findings arrive as events: there is nobody to ask.
+    pub async fn check(&self, connector: &Connector) -> Option<Check> {
         match &*self.function {
-            Function::Pulled(function) => function.check(connector).await,
-            Function::Pushed(_) => Ok("its findings arrive as events, there is nobody to ask".to_owned()),
+            Function::Pulled(function) => Some(function.check(connector).await),
+            Function::Pushed(_) => None,
         }
     }
 }

@@ -16,8 +16,10 @@
 //! | [`policy`] | what does this company want |
 //! | [`vulnerability`] | what have we made of it |
 //! | [`role`] | who may do what |
+//! | [`check`] | does a connector work |
 //! | [`decide`] | all of the above for one asset, in one pure function |
 
+pub mod check;
 pub mod decide;
 pub mod finding;
 pub mod host;
@@ -34,6 +36,7 @@ pub mod score;
 pub mod sla;
 pub mod vulnerability;
 
+pub use check::{Check, CheckLine, Outcome};
 pub use finding::{Cvss, Finding, FindingKind, FindingState, Rule};
 pub use host::{CloudId, Host, Tag};
 pub use ids::{AssetId, ConnectorName, CveId, FindingKey, InvalidId, RuleId, RunId, SightingId, VulnId};

@@ -51,6 +51,9 @@ pub struct Kind {
     /// everybody.
     #[serde(skip)]
     pub on_request: &'static [&'static str],
+    /// How the hosts of its maker's platforms end; empty where everybody runs their own.
+    #[serde(skip)]
+    pub hosts: &'static [&'static str],
     /// Whose agents' ids it tells: ids of two vendors are never compared.
     #[serde(skip)]
     pub agents: &'static str,
@@ -81,6 +84,17 @@ pub static KINDS: [Kind; 6] = [
         auth: &[AuthMethod::Basic],
         streams: &["asset_inventory", "knowledge_base", "host_detections"],
         on_request: &[],
+        hosts: &[
+            ".qualys.com",
+            ".qualys.eu",
+            ".qualys.it",
+            ".qualys.in",
+            ".qualys.ca",
+            ".qualys.ae",
+            ".qualys.co.uk",
+            ".qualys.com.au",
+            ".qualysksa.com",
+        ],
         agents: "qualys",
         concurrency: 2,
         events: &[],
@@ -93,6 +107,7 @@ pub static KINDS: [Kind; 6] = [
         auth: &[AuthMethod::ApiKeys],
         streams: &["assets", "vulnerabilities"],
         on_request: &[],
+        hosts: &["cloud.tenable.com", "fedcloud.tenable.com"],
         agents: "tenable",
         concurrency: 2,
         events: &[],
@@ -105,6 +120,7 @@ pub static KINDS: [Kind; 6] = [
         auth: &[AuthMethod::ApiKeys, AuthMethod::Basic],
         streams: &["scans", "compliance"],
         on_request: &["compliance"],
+        hosts: &[],
         agents: "tenable",
         concurrency: 2,
         events: &[],
@@ -117,6 +133,7 @@ pub static KINDS: [Kind; 6] = [
         auth: &[AuthMethod::ApiKey],
         streams: &["assets", "vulnerabilities"],
         on_request: &[],
+        hosts: &[".api.insight.rapid7.com"],
         agents: "rapid7",
         concurrency: 2,
         events: &[],
@@ -129,6 +146,7 @@ pub static KINDS: [Kind; 6] = [
         auth: &[AuthMethod::Basic],
         streams: &["assets", "vulnerabilities"],
         on_request: &[],
+        hosts: &[],
         agents: "rapid7",
         concurrency: 2,
         events: &[],
@@ -141,6 +159,7 @@ pub static KINDS: [Kind; 6] = [
         auth: &[],
         streams: &["inspector", "security_hub"],
         on_request: &[],
+        hosts: &[],
         agents: "aws",
         concurrency: 10,
         events: &[
@@ -164,6 +183,14 @@ impl Scanner {
     /// The name used in configuration, keys and output.
     pub fn as_str(self) -> &'static str {
         self.kind().name
+    }
+
+    /// Whether `host` is one of its maker's platforms; `None` where everybody runs their own.
+    pub fn knows_host(self, host: &str) -> Option<bool> {
+        let hosts = self.kind().hosts;
+        let host = host.to_ascii_lowercase();
+        let fits = |end: &&str| if end.starts_with('.') { host.ends_with(*end) } else { host == **end };
+        (!hosts.is_empty()).then(|| hosts.iter().any(fits))
     }
 
     /// Whether it tells us by itself. There is nothing to pull then, and no run.
@@ -216,6 +243,16 @@ mod tests {
             assert_eq!(kind.name.parse(), Ok(kind.scanner));
             assert_eq!(serde_json::to_string(&kind.scanner).unwrap(), format!("{:?}", kind.name));
         }
+    }
+
+    #[test]
+    fn a_host_belongs_to_a_platform_by_its_end() {
+        assert_eq!(Scanner::Qualys.knows_host("qualysapi.qg2.apps.qualys.eu"), Some(true));
+        assert_eq!(Scanner::Qualys.knows_host("qualysapi.qualys.com.evil.example"), Some(false));
+        assert_eq!(Scanner::Qualys.knows_host("notqualys.com"), Some(false));
+        assert_eq!(Scanner::Tenable.knows_host("Cloud.Tenable.com"), Some(true));
+        assert_eq!(Scanner::Tenable.knows_host("x.cloud.tenable.com"), Some(false));
+        assert_eq!(Scanner::Nessus.knows_host("nessus.corp.example"), None);
     }
 
     #[test]

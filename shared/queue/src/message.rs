@@ -7,7 +7,7 @@ use tracing::{Span, field, info_span};
 
 use crate::batch::Message;
 
-/// To a `sync-*` function: start a run, go on with a unit, or finish a run.
+/// To a `sync-*` function: start a run, go on with a unit, finish a run, or try the connector out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncMessage {
     /// Which account.
@@ -28,6 +28,9 @@ pub struct SyncMessage {
     /// not keep itself going beside the one that followed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn: Option<u64>,
+    /// Tries the connector out and keeps what it finds; pulls nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub check: bool,
 }
 
 /// Why a run starts.
@@ -43,21 +46,29 @@ pub enum Trigger {
 }
 
 impl SyncMessage {
+    /// Nothing yet.
+    fn to(connector: ConnectorName) -> Self {
+        Self { connector, start: None, request: None, run: None, unit: None, turn: None, check: false }
+    }
+
+    /// Tries a connector out.
+    pub fn check(connector: ConnectorName) -> Self {
+        Self { check: true, ..Self::to(connector) }
+    }
+
     /// Starts a run. `request` names the wish: see [`SyncMessage::request`].
     pub fn start(connector: ConnectorName, trigger: Trigger, request: impl Into<String>) -> Self {
-        let request = Some(request.into());
-        Self { connector, start: Some(trigger), request, run: None, unit: None, turn: None }
+        Self { start: Some(trigger), request: Some(request.into()), ..Self::to(connector) }
     }
 
     /// Goes on with a unit, whose turn it is.
     pub fn unit(connector: ConnectorName, run: RunId, unit: impl Into<String>, turn: u64) -> Self {
-        let unit = Some(unit.into());
-        Self { connector, start: None, request: None, run: Some(run), unit, turn: Some(turn) }
+        Self { run: Some(run), unit: Some(unit.into()), turn: Some(turn), ..Self::to(connector) }
     }
 
     /// Judges and finishes a run.
     pub fn finish(connector: ConnectorName, run: RunId) -> Self {
-        Self { connector, start: None, request: None, run: Some(run), unit: None, turn: None }
+        Self { run: Some(run), ..Self::to(connector) }
     }
 }
 
@@ -198,6 +209,12 @@ mod tests {
         let unnamed: SyncMessage =
             serde_json::from_str(r#"{"connector":"qualys-prod","start":"scheduled"}"#).unwrap();
         assert_eq!((unnamed.start, unnamed.request), (Some(Trigger::Scheduled), None));
+    }
+
+    #[test]
+    fn a_check_is_asked_for_alone() {
+        let message = SyncMessage::check("qualys-prod".parse().unwrap());
+        assert_eq!(serde_json::to_string(&message).unwrap(), r#"{"connector":"qualys-prod","check":true}"#);
     }
 
     #[test]

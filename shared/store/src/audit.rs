@@ -22,6 +22,8 @@ pub enum AuditAction {
     ApprovedRun,
     /// Asked for a full pull.
     AskedForSync,
+    /// Had a connector tried out.
+    AskedForCheck,
     /// Created an API token.
     CreatedToken,
     /// Revoked an API token.

@@ -120,6 +120,11 @@ pub fn connector(connector: &ConnectorName) -> Key {
     Key::new(runs_partition(connector), CONNECTOR)
 }
 
+/// What was found when a connector was last tried out.
+pub fn check(connector: &ConnectorName) -> Key {
+    Key::new(runs_partition(connector), "CHECK")
+}
+
 /// A run.
 pub fn run(connector: &ConnectorName, run: &RunId) -> Key {
     Key::new(runs_partition(connector), format!("RUN#{run}"))

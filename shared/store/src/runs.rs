@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use domain::decide::SWEEP_AFTER;
-use domain::{ConnectorName, RunId, SightingId};
+use domain::{Check, ConnectorName, RunId, SightingId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -404,6 +404,17 @@ impl Store {
         range.limit = Some(limit);
         let (items, _) = self.query_page(&range, None).await?;
         items.iter().map(read_run).collect()
+    }
+
+    /// What was found when the connector was last tried out.
+    pub async fn check(&self, connector: &ConnectorName) -> Result<Option<Check>, StoreError> {
+        self.get(&keys::check(connector), false).await?.as_ref().map(codec::parse).transpose()
+    }
+
+    /// Keeps what was found, in place of what was found before.
+    pub async fn put_check(&self, connector: &ConnectorName, check: &Check) -> Result<(), StoreError> {
+        let item = Item::from([(codec::DOCUMENT.to_owned(), document(check))]);
+        self.put(&keys::check(connector), item, None).await
     }
 
     /// A unit of a run.

@@ -2,6 +2,7 @@
 //!
 //! Every step can be repeated and can end anywhere. A message only says where to look; what is done is in the table.
 
+pub(crate) mod check;
 mod finish;
 mod sink;
 mod start;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::policy::{Config, Connector};
+use domain::{Check, CheckLine, Outcome};
 use jiff::SignedDuration;
 use platform::telemetry::Measured;
 use platform::{Clock, Dimension, Metrics, Services};
@@ -97,6 +99,11 @@ impl Engine {
             tracing::warn!(connector = %message.connector, "no such connector any more, message dropped");
             return Ok(());
         };
+        if message.check {
+            let check = self.check(connector).await;
+            tracing::info!(connector = %connector.name, good = check.is_good(), "connector tried out");
+            return Ok(self.store.put_check(&connector.name, &check).await?);
+        }
         match (message.start, message.run, message.unit) {
             (Some(trigger), ..) => self.start(connector, trigger, message.request.as_deref()).await,
             (None, Some(run), Some(unit)) => self.work(connector, &run, &unit, message.turn).await,
@@ -108,9 +115,21 @@ impl Engine {
         }
     }
 
-    /// Asks the scanner the cheapest question that proves address and credentials.
-    pub async fn check(&self, connector: &Connector) -> Result<String, SyncError> {
-        (self.make)(connector.clone()).await?.scanner.check().await
+    /// Tries a connector out: address, credentials, clock, and the right to each stream.
+    pub async fn check(&self, connector: &Connector) -> Check {
+        let mut lines = vec![check::address(connector)];
+        match (self.make)(connector.clone()).await {
+            Err(error) => lines.push(check::failed("credentials", &error)),
+            Ok(built) => match built.scanner.check().await {
+                Err(error) => lines.push(check::failed("credentials", &error)),
+                Ok(says) => {
+                    lines.push(CheckLine::new("credentials", Outcome::Good, says));
+                    lines.extend(built.http.told_time().map(|told| check::clock(told, self.clock.now())));
+                    lines.extend(built.scanner.rights(self.clock.now()).await);
+                }
+            },
+        }
+        Check { at: self.clock.now(), lines }
     }
 
     async fn send(&self, message: &SyncMessage, delay: SignedDuration) -> Result<(), SyncError> {

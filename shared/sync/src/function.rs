@@ -139,8 +139,8 @@ impl SyncFunction {
         handle_batch(event, |message: SyncMessage| self.engine.handle(message)).await
     }
 
-    /// Asks a connector's scanner the cheapest question that proves address and credentials.
-    pub async fn check(&self, connector: &Connector) -> Result<String, SyncError> {
+    /// Tries a connector out: address, credentials, clock, and the right to each stream.
+    pub async fn check(&self, connector: &Connector) -> domain::Check {
         self.engine.check(connector).await
     }
 }

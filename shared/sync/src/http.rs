@@ -28,6 +28,7 @@ pub struct HttpClient {
     system: Arc<str>,
     headers: HeaderMap,
     requests: Arc<std::sync::atomic::AtomicU64>,
+    told_time: Arc<std::sync::atomic::AtomicI64>,
     retry_pause: Duration,
 }
 
@@ -103,6 +104,7 @@ impl HttpClient {
             system: system.into(),
             headers: HeaderMap::new(),
             requests: Arc::default(),
+            told_time: Arc::default(),
             retry_pause: options.retry_pause,
         })
     }
@@ -135,6 +137,19 @@ impl HttpClient {
     /// Requests sent so far, by this client and its clones.
     pub fn requests(&self) -> u64 {
         self.requests.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// The time that the system told with its last answer, to the second.
+    pub fn told_time(&self) -> Option<jiff::Timestamp> {
+        let second = self.told_time.load(std::sync::atomic::Ordering::Relaxed);
+        (second != 0).then(|| jiff::Timestamp::from_second(second).ok()).flatten()
+    }
+
+    fn note_time(&self, answer: &reqwest::Response) {
+        let date = answer.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
+        if let Some(told) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) {
+            self.told_time.store(told.timestamp().as_second(), std::sync::atomic::Ordering::Relaxed);
+        }
     }
 
     /// The query of a vendor-given address if it points to the configured host, otherwise an error.
@@ -254,6 +269,9 @@ impl HttpRequest<'_> {
             }
             client.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let outcome = request.send().await;
+            if let Ok(answer) = &outcome {
+                client.note_time(answer);
+            }
             let again = attempt < tries
                 && match &outcome {
                     Ok(answer) => matches!(answer.status().as_u16(), 502..=504),

@@ -12,6 +12,7 @@ pub mod push;
 pub mod scanner;
 pub mod split;
 
+pub use engine::check::{failed, right};
 pub use engine::{Built, EngineOptions};
 pub use error::SyncError;
 pub use function::{Build, Credentials, SyncFunction};

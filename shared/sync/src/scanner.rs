@@ -1,7 +1,7 @@
 //! What a scanner has to offer to be pulled: a plan of units, and the work of one unit.
 
 use async_trait::async_trait;
-use domain::{ConnectorName, Finding, Host, Rule, RunId};
+use domain::{CheckLine, ConnectorName, Finding, Host, Rule, RunId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,13 @@ pub trait Scanner: Send + Sync {
 
     /// Asks the cheapest question that proves address and credentials. Answers one line for a person.
     async fn check(&self) -> Result<String, SyncError>;
+
+    /// Asks for a little of each stream that the connector takes: one line each, under the stream's name. Asked only
+    /// after [`Scanner::check`] has succeeded. `now` is the engine's time.
+    async fn rights(&self, now: Timestamp) -> Vec<CheckLine> {
+        let _ = now;
+        Vec::new()
+    }
 }
 
 /// One pull of a connector.

@@ -1,7 +1,7 @@
 //! Connectors and their runs.
 
 use domain::policy::Connector;
-use domain::{ConnectorName, RunId, Scanner};
+use domain::{Check, ConnectorName, RunId, Scanner};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::{RunCounts, RunRecord, RunStatus, Verdict};
@@ -89,6 +89,9 @@ pub struct ConnectorRuns {
     pub name: ConnectorName,
     /// The kind of scanner.
     pub scanner: Scanner,
+    /// What was found when it was last tried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
     /// The latest runs, newest first.
     pub runs: Vec<RunRow>,
 }
@@ -115,10 +118,14 @@ impl Dashboard {
             None => (all.iter().take(CONNECTORS).collect(), RUNS_OF_EACH),
         };
         let read = chosen.into_iter().map(|connector| async move {
-            let runs = self.store.runs(&connector.name, limit).await?;
+            let (runs, check) = futures::try_join!(
+                self.store.runs(&connector.name, limit),
+                self.store.check(&connector.name)
+            )?;
             Ok::<_, Problem>(ConnectorRuns {
                 name: connector.name.clone(),
                 scanner: connector.scanner,
+                check,
                 runs: runs.into_iter().map(RunRow::from).collect(),
             })
         });

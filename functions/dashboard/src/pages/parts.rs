@@ -203,6 +203,18 @@ pub(super) fn sync_now(connector: &str, view: &View<'_>) -> Markup {
     }
 }
 
+/// The button that tries a connector out.
+pub(super) fn check_now(connector: &str, view: &View<'_>) -> Markup {
+    html! {
+        @if view.may(Role::Analyst) {
+            form.inline method="post" action={ "/api/connectors/" (connector) "/check" }
+                enctype="application/x-www-form-urlencoded" {
+                button.second type="submit" { "Try out" span.hidden { " " (connector) } }
+            }
+        }
+    }
+}
+
 /// An address with parameters.
 pub(super) fn with_query<'a>(path: &str, parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let query: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();

@@ -1,5 +1,6 @@
 //! Connectors and their runs.
 
+use domain::{Check, CheckLine};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use store::RunStatus;
@@ -36,7 +37,8 @@ fn section(connector: &ConnectorRuns, now: Timestamp, view: &View<'_>) -> Markup
     html! {
         section aria-labelledby={ "c-" (name) } {
             h2 id={ "c-" (name) } { (name) " " span.quiet { (connector.scanner) } }
-            @if !connector.scanner.pushes() { (parts::sync_now(name, view)) }
+            @if !connector.scanner.pushes() { (parts::sync_now(name, view)) (parts::check_now(name, view)) }
+            @if let Some(check) = &connector.check { (found(check, now)) }
             @if connector.scanner.pushes() {
                 p.empty { "Its findings arrive as events. There are no runs." }
             } @else if connector.runs.is_empty() {
@@ -49,6 +51,20 @@ fn section(connector: &ConnectorRuns, now: Timestamp, view: &View<'_>) -> Markup
                     } }
                     tbody { @for run in &connector.runs { (line(name, run, now, view)) } }
                 } }
+            }
+        }
+    }
+}
+
+/// What was found when the connector was tried out; folded away where all is well.
+fn found(check: &Check, now: Timestamp) -> Markup {
+    html! {
+        details open[!check.is_good()] {
+            summary { @if check.is_good() { "Works" } @else { "Does not work" } ", tried out " (parts::time(check.at, now)) }
+            dl {
+                @for CheckLine { what, outcome, says } in &check.lines {
+                    dt { (words::stream(what)) } dd { strong { (outcome.as_str()) } ": " (says) }
+                }
             }
         }
     }

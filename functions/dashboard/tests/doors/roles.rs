@@ -38,7 +38,9 @@ fn weakest(method: &str, path: &str) -> usize {
         ) => 1,
         (
             "POST",
-            "/api/vulnerabilities/{asset}/{vulnerability}/decision" | "/api/connectors/{connector}/sync",
+            "/api/vulnerabilities/{asset}/{vulnerability}/decision"
+            | "/api/connectors/{connector}/sync"
+            | "/api/connectors/{connector}/check",
         ) => 2,
         ("GET", "/tokens" | "/api/tokens")
         | ("POST", "/api/runs/{connector}/{run}/approve" | "/api/tokens" | "/api/tokens/{token}/revoke") => 3,

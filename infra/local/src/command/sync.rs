@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use domain::{CheckLine, Outcome};
 use queue::{QueueName, Trigger};
-use sync::SyncError;
 
-use super::{Failure, StateArgs, SyncArgs, load, start};
+use super::{CheckArgs, Failure, SyncArgs, load, start};
 use crate::aws::EventSources;
 use crate::clock::StackClock;
 use crate::stack::{INTEL_START, SLA_QUEUE, Stack, StackError, start_message};
@@ -60,11 +60,10 @@ pub async fn sync(args: SyncArgs) -> Result<(), Failure> {
 async fn refusals(stack: &Stack) -> Vec<String> {
     let mut refused = Vec::new();
     for connector in &stack.services().config.connectors {
-        if let Err(error @ (SyncError::Unauthorized { .. } | SyncError::Config { .. })) =
-            stack.check(connector).await
-        {
-            refused.push(error.to_string());
-        }
+        let check = stack.check(connector).await;
+        // A right that is missing leaves out one stream; the run says so.
+        let bad = |line: &CheckLine| line.outcome == Outcome::Bad && line.what == "credentials";
+        refused.extend(check.into_iter().flat_map(|check| check.lines).filter(bad).map(|line| line.says));
     }
     refused
 }
@@ -115,8 +114,8 @@ fn report(summary: &Summary, json: bool) {
     ));
 }
 
-pub async fn check(args: StateArgs) -> Result<(), Failure> {
-    let loaded = load(&args, None)?;
+pub async fn check(args: CheckArgs) -> Result<(), Failure> {
+    let loaded = load(&args.state, None)?;
     // A check leaves no trace: its state is in memory.
     let stack = crate::stack::Stack::start(crate::stack::StackConfig {
         data: None,
@@ -131,12 +130,29 @@ pub async fn check(args: StateArgs) -> Result<(), Failure> {
         around: None,
     })
     .await?;
-    let mut problems = Vec::new();
+    let mut good = true;
     for connector in &stack.services().config.connectors {
-        match stack.check(connector).await {
-            Ok(answer) => terminal::done(&format!("{}: {answer}", connector.name)),
-            Err(error) => problems.push(error.to_string()),
+        let Some(check) = stack.check(connector).await else {
+            terminal::done(&format!(
+                "{}: its findings arrive as events, there is nobody to ask",
+                connector.name
+            ));
+            continue;
+        };
+        good &= check.is_good();
+        for CheckLine { what, outcome, says } in &check.lines {
+            let line = format!("{}: {what}: {says}", connector.name);
+            match outcome {
+                Outcome::Good => terminal::done(&line),
+                Outcome::Doubtful => terminal::notice(&line),
+                Outcome::Bad | Outcome::Unknown => terminal::error(&line),
+            }
+        }
+        if args.json {
+            let line =
+                serde_json::json!({ "connector": connector.name, "at": check.at, "lines": check.lines });
+            println!("{line}");
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(Failure::Input(problems.join("\n"))) }
+    if good { Ok(()) } else { Err(Failure::Input("not every connector works: see above".into())) }
 }
