@@ -8,8 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::services::CONFIG_DOCUMENT;
-use platform::{Clock, Settings, StartError, SystemClock, parse_config};
+use platform::{Clock, Settings, StartError, SystemClock, store_config};
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError};
 use sync::SyncError;
@@ -138,14 +137,11 @@ impl Configure {
 
     async fn put(&self, request: &Request) -> Result<(), String> {
         let Properties { name, document } = &request.resource_properties;
-        parse_config(name, document).map_err(|error| error.to_string())?;
         let author = format!("deployment of {name}");
-        let stored = self.store.put_document(CONFIG_DOCUMENT, document, &author, self.clock.now()).await;
-        let stored = match stored {
+        let put = || store_config(&self.store, (name, document), &author, self.clock.now());
+        let stored = match put().await {
             // Somebody stored one at the same moment: the deployed one comes after it.
-            Err(StoreError::Conflict { .. }) => {
-                self.store.put_document(CONFIG_DOCUMENT, document, &author, self.clock.now()).await
-            }
+            Err(StartError::Store(StoreError::Conflict { .. })) => put().await,
             other => other,
         };
         let document = stored.map_err(|error| error.to_string())?;

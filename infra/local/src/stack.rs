@@ -8,8 +8,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
 use futures::future::BoxFuture;
-use platform::services::CONFIG_DOCUMENT;
-use platform::{ConfigError, Services, Settings, StartError};
+use platform::{ConfigError, Services, Settings, StartError, store_config};
 use queue::{QueueName, SyncMessage, Trigger};
 use store::{Store, StoreError, create_table};
 use sync::{EngineOptions, HttpOptions};
@@ -103,7 +102,6 @@ impl Stack {
     /// Opens the state, stores the configuration, starts the functions. Nothing runs before [`Stack::sources`] do.
     pub async fn start(config: StackConfig) -> Result<Self, StackError> {
         let (name, text) = &config.config;
-        platform::parse_config(name, text)?;
         let access_key = format!("local{:016x}", fastrand::u64(..));
         let aws = LocalAws::start(LocalAwsConfig {
             data: config.data,
@@ -116,9 +114,8 @@ impl Stack {
         let settings = settings(&aws, &access_key, config.connector);
         create_table(&settings.dynamodb, TABLE).await?;
         let now = config.clock.now();
-        Store::new(settings.dynamodb.clone(), TABLE)
-            .put_document(CONFIG_DOCUMENT, text, &config.author, now)
-            .await?;
+        let table = Store::new(settings.dynamodb.clone(), TABLE);
+        store_config(&table, (name, text), &config.author, now).await?;
         let services =
             Services::connect(&settings, config.clock.clone(), Arc::new(platform::telemetry::Log)).await?;
         let functions = Functions {

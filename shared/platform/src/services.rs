@@ -5,16 +5,27 @@ use std::sync::Arc;
 
 use domain::policy::Config;
 use queue::{Queue, QueueName};
-use store::{Store, StoreError};
+use store::{Document, Store, StoreError};
 
 use crate::aws::{MissingVariable, TlsError, required_variable};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{ConfigError, parse_config};
+use crate::config::{ConfigError, compile, parse_config, read_compiled};
 use crate::secrets::Secrets;
 use crate::telemetry::{self, MetricSink, Metrics};
 
 /// Kind of the stored document that holds the configuration.
 pub const CONFIG_DOCUMENT: &str = "config";
+
+/// Checks a configuration, its name and its text, and makes it the current one.
+pub async fn store_config(
+    store: &Store,
+    (name, text): (&str, &str),
+    author: &str,
+    at: jiff::Timestamp,
+) -> Result<Document, StartError> {
+    let compiled = compile(&parse_config(name, text)?);
+    Ok(store.put_compiled_document(CONFIG_DOCUMENT, text, compiled, author, at).await?)
+}
 
 /// Where a function finds what it works with.
 #[derive(Clone)]
@@ -107,7 +118,10 @@ impl Services {
     ) -> Result<Self, StartError> {
         let store = Store::new(settings.dynamodb.clone(), &settings.table);
         let document = store.current_document(CONFIG_DOCUMENT).await?.ok_or(StartError::NoConfig)?;
-        let config = parse_config("the stored configuration", &document.text)?;
+        let config = match document.compiled.as_deref().and_then(read_compiled) {
+            Some(config) => config,
+            None => parse_config("the stored configuration", &document.text)?,
+        };
         Ok(Self {
             store,
             queue: Queue::new(settings.sqs.clone(), settings.queues.clone()),

@@ -21,10 +21,17 @@ pub struct Document {
     pub version: u64,
     /// The text.
     pub text: String,
+    /// The same, in a form that is quick to read: made when the text was stored, by the version that stored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compiled: Option<String>,
     /// Who wrote it.
     pub author: String,
     /// When.
     pub at: Timestamp,
+}
+
+fn item_of(current: &Document) -> Item {
+    Item::from([(codec::DOCUMENT.to_owned(), document(current)), ("rev".into(), n(current.version))])
 }
 
 impl Store {
@@ -41,17 +48,35 @@ impl Store {
         author: &str,
         at: Timestamp,
     ) -> Result<Document, StoreError> {
+        self.put_compiled_document(kind, text, None, author, at).await
+    }
+
+    /// The same with the text's compiled form. A text that is current already stays the version that it is; only the
+    /// form is exchanged, if another version of the product makes another one.
+    pub async fn put_compiled_document(
+        &self,
+        kind: &str,
+        text: &str,
+        compiled: Option<String>,
+        author: &str,
+        at: Timestamp,
+    ) -> Result<Document, StoreError> {
         let key = keys::document(kind, CURRENT);
         let item = self.get(&key, true).await?;
         let rev = item.as_ref().and_then(|i| number::<u64>(i, "rev"));
         if let Some(current) = item.as_ref().map(codec::parse::<Document>).transpose()?
             && current.text == text
         {
+            if current.compiled == compiled {
+                return Ok(current);
+            }
+            let current = Document { compiled, ..current };
+            self.put(&key, item_of(&current), Some(Condition::revision(rev))).await?;
             return Ok(current);
         }
         let version = rev.unwrap_or(0) + 1;
-        let new = Document { version, text: text.to_owned(), author: author.to_owned(), at };
-        let item = || Item::from([(codec::DOCUMENT.to_owned(), document(&new)), ("rev".into(), n(version))]);
+        let new = Document { version, text: text.to_owned(), compiled, author: author.to_owned(), at };
+        let item = || item_of(&new);
         let items = vec![
             self.transact_put(&key, item(), Condition::revision(rev))?,
             self.transact_put(&keys::document(kind, &format!("{version:010}")), item(), Condition::absent())?,
