@@ -4,7 +4,6 @@ mod detection;
 mod host;
 mod report;
 mod rule;
-mod text;
 
 pub use detection::detection;
 pub use host::{host, host_asset};

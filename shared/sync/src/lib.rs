@@ -7,10 +7,13 @@ pub mod engine;
 pub mod error;
 pub mod function;
 pub mod http;
+pub mod lenient;
+pub mod names;
 pub mod normalized;
 pub mod push;
 pub mod scanner;
 pub mod split;
+pub mod text;
 
 pub use engine::check::{failed, right};
 pub use engine::{Built, EngineOptions};

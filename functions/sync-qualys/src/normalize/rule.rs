@@ -2,7 +2,9 @@
 
 use domain::{CveId, Rule, Scanner, Severity};
 
-use super::{cvss, qid, severity, text::plain, time, yes};
+use sync::text::plain;
+
+use super::{cvss, qid, severity, time, yes};
 use crate::xml::{clean, walk};
 
 /// The fields of a definition as they came.

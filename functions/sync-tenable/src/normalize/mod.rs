@@ -2,13 +2,13 @@
 
 pub mod assets;
 pub mod findings;
-pub mod lenient;
-mod names;
 
 use std::collections::HashSet;
 use std::io::Read;
 
 use domain::RuleId;
+pub use sync::lenient;
+use sync::names;
 use sync::split::json::{JsonArray, SplitError};
 use sync::{NormalizeError, Normalized, Summary};
 

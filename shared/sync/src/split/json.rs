@@ -3,7 +3,11 @@
 //! The cutter finds where an element begins and ends and nothing more; whether it is good JSON is for the parser of
 //! that one element to say. Memory is bounded by one element and one fed chunk.
 
+mod member;
+
 use std::collections::VecDeque;
+
+pub use member::{JsonMember, MemberError};
 
 use super::Piece;
 use crate::scanner::BadRecord;
@@ -75,6 +79,8 @@ pub struct JsonArray {
     dropped: bool,
     error: Option<SplitError>,
     ready: VecDeque<Result<Piece, BadRecord>>,
+    /// It stands inside of something: what follows it is not its affair.
+    embedded: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +116,18 @@ impl JsonArray {
             dropped: false,
             error: None,
             ready: VecDeque::new(),
+            embedded: false,
         }
+    }
+
+    /// A cutter for an array that begins at `offset` of a larger document.
+    fn embedded(limit: usize, offset: u64) -> Self {
+        Self { base: offset, embedded: true, ..Self::new(limit) }
+    }
+
+    /// What follows the array, once that has ended.
+    fn rest(&mut self) -> Option<Vec<u8>> {
+        (self.state == State::End).then(|| self.buffer.split_off(self.seen))
     }
 
     /// Takes the next chunk of the body.
@@ -174,6 +191,7 @@ impl JsonArray {
             State::Between { after_comma } => self.step_between(after_comma),
             State::Nested => self.step_nested(),
             State::Bare => self.step_bare(),
+            State::End if self.embedded => false,
             State::End => {
                 if self.skip_blanks().is_some() {
                     self.fail(SplitError::Trailing { offset: self.here() });

@@ -1,4 +1,4 @@
-//! Values as Tenable really sends them: numbers as text and text as numbers, one element instead of a list, `null`,
+//! Values as scanners really send them: numbers as text and text as numbers, one element instead of a list, `null`,
 //! empty, redacted or impossible values. None of these may cost a record; what cannot be used is absent.
 
 use std::fmt;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use domain::Host;
 
 /// Puts addresses and names where they belong in `host`: a "host name" may hold an address, an "FQDN" may have no dot.
-/// A name with dots stands among the FQDNs too, wherever Tenable put it, as other scanners will.
+/// A name with dots stands among the FQDNs too, wherever the scanner put it, as other scanners will.
 pub fn sort_into(host: &mut Host, addresses: Vec<String>, hostnames: Vec<String>, fqdns: Vec<String>) {
     for address in addresses {
         add_address(host, &address);
@@ -29,7 +29,7 @@ pub fn sort_into(host: &mut Host, addresses: Vec<String>, hostnames: Vec<String>
             add(&mut host.hostnames, &name);
         }
     }
-    // What Tenable itself calls an FQDN comes first.
+    // What the scanner itself calls an FQDN comes first.
     for name in std::mem::take(&mut host.fqdns) {
         add(&mut qualified, &name);
     }

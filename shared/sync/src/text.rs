@@ -1,10 +1,10 @@
-//! Plain text out of the HTML that the knowledge base keeps its texts in.
+//! Plain text out of the HTML that scanners keep their texts in.
 
 /// A tag longer than this is no tag.
 const TAG_LIMIT: usize = 4096;
 
 /// The text of an HTML fragment: blocks on lines of their own, list items with a dash, links with their address.
-pub(crate) fn plain(html: &str) -> String {
+pub fn plain(html: &str) -> String {
     let mut text = Lines::default();
     let mut rest = html;
     let mut link: Option<(String, usize)> = None;
