@@ -167,8 +167,11 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
+    /// The finding's own, or, where the scanner tells it with the definition alone, that of its rule.
     fn severity(&self) -> Severity {
-        self.statement.finding.severity
+        let finding = &self.statement.finding;
+        let by_rule = self.rule.and_then(|rule| rule.severity).filter(|_| finding.source_severity.is_empty());
+        by_rule.unwrap_or(finding.severity)
     }
 }
 

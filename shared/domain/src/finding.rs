@@ -113,7 +113,8 @@ pub struct Finding {
     pub kind: FindingKind,
     /// Severity in our words.
     pub severity: Severity,
-    /// Severity as the scanner wrote it.
+    /// Severity as the scanner wrote it; empty where it tells severities with its definitions alone: then that of the rule
+    /// counts.
     pub source_severity: String,
     /// State in our words.
     pub state: FindingState,

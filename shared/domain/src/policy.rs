@@ -85,12 +85,36 @@ pub struct Connector {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub page_size: Option<u32>,
+    /// Which of its interfaces is used, where a scanner has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
     /// Private and link-local addresses are refused unless this is set, as for an on-premise scanner.
     #[serde(default)]
     pub allow_private_address: bool,
     /// Whom to trust where the public certificate authorities do not know the server.
     #[serde(default, skip_serializing_if = "Tls::is_public")]
     pub tls: Tls,
+}
+
+/// An interface that a scanner is read through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// Page by page.
+    Api,
+    /// Reports that the console of InsightVM prepares.
+    Report,
+}
+
+impl Via {
+    /// The interfaces that a scanner has, the one that is used by default first; none if there is nothing to choose.
+    pub fn of(scanner: Scanner) -> &'static [Self] {
+        match scanner {
+            Scanner::InsightvmConsole => &[Self::Report, Self::Api],
+            _ => &[],
+        }
+    }
 }
 
 fn default_scope() -> String {
@@ -737,6 +761,12 @@ impl Config {
             if connector.max_concurrency == Some(0) {
                 return invalid(field("max_concurrency"), "use at least 1");
             }
+            if connector.via.is_some_and(|via| !Via::of(connector.scanner).contains(&via)) {
+                return invalid(
+                    field("via"),
+                    &format!("{} has no such interface: leave it out", connector.scanner),
+                );
+            }
             if connector.page_size == Some(0) {
                 return invalid(field("page_size"), "use at least 1");
             }
@@ -851,6 +881,11 @@ impl Config {
 }
 
 impl Connector {
+    /// The interface that is used, where its scanner has several.
+    pub fn via(&self) -> Option<Via> {
+        self.via.or_else(|| Via::of(self.scanner).first().copied())
+    }
+
     /// Whether the connector takes this stream.
     pub fn pulls(&self, stream: &str) -> bool {
         if self.data_streams.is_empty() {
