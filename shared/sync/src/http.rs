@@ -309,6 +309,11 @@ impl HttpResponse {
         self.inner.headers().get(name)?.to_str().ok()
     }
 
+    /// Who answers.
+    pub fn system(&self) -> &str {
+        &self.system
+    }
+
     /// What was asked: method and path.
     pub fn what(&self) -> &str {
         &self.what

@@ -1,0 +1,416 @@
+//! The resources of the API: assets, what is found on them, definitions, tags, solutions.
+
+use domain::{CloudId, CveId, Finding, Host, Rule, RuleId, Scanner, Tag};
+use jiff::Timestamp;
+use serde::Deserialize;
+use sync::lenient::{FromScalar, List, Part, Scalar};
+use sync::text::plain;
+use sync::{BadRecord, names};
+
+use super::state::{self, Instance};
+use super::{brief, severity};
+
+macro_rules! nothing_from_a_scalar {
+    ($($name:ty),*) => { $(impl FromScalar for $name {
+        fn from_scalar(_: Scalar) -> Self {
+            Self::default()
+        }
+    })* };
+}
+
+/// One asset.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asset {
+    /// Who it is.
+    pub host: Host,
+    /// A scan or an agent has looked for vulnerabilities. Until then nothing is known of it.
+    pub assessed: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireAsset {
+    id: Scalar,
+    ip: List<Scalar>,
+    mac: List<Scalar>,
+    addresses: List<Address>,
+    host_name: List<Scalar>,
+    host_names: List<HostName>,
+    ids: List<UniqueId>,
+    os: Scalar,
+    os_fingerprint: Part<Fingerprint>,
+    history: List<Event>,
+    assessed_for_vulnerabilities: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Address {
+    ip: Scalar,
+    mac: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct HostName {
+    name: Scalar,
+    source: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct UniqueId {
+    id: Scalar,
+    source: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fingerprint {
+    description: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Event {
+    date: Scalar,
+    #[serde(rename = "type")]
+    kind: Scalar,
+}
+
+nothing_from_a_scalar!(Address, UniqueId, Fingerprint, Event, WireResult, Text, Score, Cvss, Link);
+
+impl FromScalar for HostName {
+    fn from_scalar(name: Scalar) -> Self {
+        Self { name, source: Scalar::Absent }
+    }
+}
+
+/// Reads the asset that begins at `offset`.
+pub fn asset(offset: u64, bytes: &[u8]) -> Result<Asset, BadRecord> {
+    let bad = |problem: String| BadRecord { offset, problem };
+    let wire: WireAsset =
+        serde_json::from_slice(bytes).map_err(|error| bad(format!("it is no asset: {}", brief(&error))))?;
+    let native = wire.id.text().ok_or_else(|| bad("it has no id".into()))?;
+    // Other entries are changes by people and imports: nothing was looked at then.
+    let looks = wire.history.0.into_iter().filter_map(|event| {
+        let kind = event.kind.text().unwrap_or_default().to_ascii_uppercase();
+        let agent = kind == "AGENT-IMPORT";
+        event.date.time().filter(|_| agent || kind == "SCAN").map(|date| (date, agent))
+    });
+    let last = looks.max();
+    let mut host = Host {
+        native,
+        os: wire.os.text().or(wire.os_fingerprint.0.description.text()),
+        last_scanned_at: last.map(|(date, _)| date),
+        ..Host::default()
+    };
+    let (mut ips, mut macs) = (wire.ip.texts(), wire.mac.texts());
+    for address in wire.addresses.0 {
+        ips.extend(address.ip.text());
+        macs.extend(address.mac.text());
+    }
+    host.macs = names::macs(macs);
+    host.macs.retain(|mac| mac.bytes().any(|b| b.is_ascii_hexdigit() && b != b'0'));
+    let mut hostnames = wire.host_name.texts();
+    for name in wire.host_names.0 {
+        let source = name.source.text().unwrap_or_default();
+        match name.name.text() {
+            Some(name) if source.eq_ignore_ascii_case("netbios") => host.netbios.push(name),
+            name => hostnames.extend(name),
+        }
+    }
+    names::sort_into(&mut host, ips, hostnames, vec![]);
+    for unique in wire.ids.0 {
+        if let Some(id) = unique.id.text() {
+            identify(&mut host, id.trim(), &unique.source.text().unwrap_or_default());
+        }
+    }
+    // An agent looks from inside: it needs no credentials.
+    host.credentialed = last.filter(|(_, agent)| *agent).map(|_| true);
+    let assessed = wire.assessed_for_vulnerabilities.truth().unwrap_or(host.last_scanned_at.is_some());
+    Ok(Asset { host, assessed })
+}
+
+/// Puts a unique identifier where its source says that it belongs.
+fn identify(host: &mut Host, id: &str, source: &str) {
+    let source = source.to_ascii_lowercase();
+    let from = |words: &[&str]| words.iter().any(|word| source.contains(word));
+    let cloud =
+        |provider: &str| CloudId { provider: provider.into(), account: None, region: None, id: id.into() };
+    let is_instance = id
+        .strip_prefix("i-")
+        .is_some_and(|rest| matches!(rest.len(), 8 | 17) && rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    let is_uuid = id.len() == 36 && id.bytes().filter(|b| *b == b'-').count() == 4;
+    if from(&["agent"]) {
+        host.agent_ids.push(id.to_owned());
+    } else if from(&["serial"]) {
+        host.serial.get_or_insert_with(|| id.to_owned());
+    } else if from(&["aws", "ec2", "amazon"]) || is_instance {
+        host.cloud.push(cloud("aws"));
+    } else if from(&["azure"]) {
+        host.cloud.push(cloud("azure"));
+    } else if from(&["gcp", "google"]) {
+        host.cloud.push(cloud("gcp"));
+    } else if from(&["dmidecode", "csproduct", "wql", "bios", "uuid"]) && is_uuid {
+        host.bios_uuid.get_or_insert_with(|| id.to_owned());
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireFinding {
+    id: Scalar,
+    status: Scalar,
+    results: List<WireResult>,
+    links: List<Link>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireResult {
+    port: Scalar,
+    protocol: Scalar,
+    key: Scalar,
+    proof: Scalar,
+    since: Scalar,
+    status: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Link {
+    href: Scalar,
+}
+
+/// What is found on one asset of one vulnerability.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnAsset {
+    /// The asset, where its links name it.
+    pub asset: Option<String>,
+    /// One result of a check each.
+    pub instances: Vec<Instance>,
+}
+
+/// Reads an element of `/assets/{id}/vulnerabilities`. `since` is the date of the last change of a result, and so the
+/// day when it was first found only until it changes for the first time.
+pub fn finding(offset: u64, bytes: &[u8], seen_at: Option<Timestamp>) -> Result<OnAsset, BadRecord> {
+    let bad = |problem: String| BadRecord { offset, problem };
+    let wire: WireFinding =
+        serde_json::from_slice(bytes).map_err(|error| bad(format!("it is no finding: {}", brief(&error))))?;
+    let vulnerability = wire.id.text().ok_or_else(|| bad("it has no id".into()))?;
+    let whole = wire.status.text().unwrap_or_default();
+    let asset = wire.links.0.into_iter().filter_map(|link| link.href.text()).find_map(|href| {
+        let (_, rest) = href.split_once("/assets/")?;
+        rest.split('/')
+            .next()
+            .filter(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()))
+            .map(str::to_owned)
+    });
+    let instances = wire.results.0.into_iter().map(|result| {
+        let since = result.since.time();
+        let status = result.status.text().unwrap_or_else(|| whole.clone());
+        let gone = status.eq_ignore_ascii_case("not-vulnerable");
+        Instance {
+            vulnerability: vulnerability.clone(),
+            status,
+            excepted: false,
+            port: state::port(result.port.number()),
+            protocol: result.protocol.text().map(|protocol| protocol.to_ascii_lowercase()),
+            key: result.key.text(),
+            evidence: result.proof.text().map(|proof| plain(&proof)).filter(|proof| !proof.is_empty()),
+            first_found: since.filter(|_| !gone),
+            last_found: seen_at.filter(|_| !gone),
+            reopened_at: None,
+            changed_at: since,
+        }
+    });
+    Ok(OnAsset { asset, instances: instances.collect() })
+}
+
+/// The findings of one asset.
+pub fn findings(elements: Vec<OnAsset>) -> Vec<Finding> {
+    state::findings(elements.into_iter().flat_map(|element| element.instances))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireRule {
+    id: Scalar,
+    title: Scalar,
+    description: Part<Text>,
+    severity: Scalar,
+    severity_score: Scalar,
+    cves: List<Scalar>,
+    cvss: Part<Cvss>,
+    modified: Scalar,
+    added: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Text {
+    text: Scalar,
+    html: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Cvss {
+    v2: Part<Score>,
+    v3: Part<Score>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Score {
+    score: Scalar,
+    vector: Scalar,
+}
+
+impl Text {
+    fn read(self) -> Option<String> {
+        let text = self.html.text().map(|html| plain(&html)).or(self.text.text())?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+}
+
+/// Reads a definition (`/vulnerabilities/{id}`). What to do about it is another resource.
+pub fn rule(offset: u64, bytes: &[u8]) -> Result<Rule, BadRecord> {
+    let bad = |problem: String| BadRecord { offset, problem };
+    let wire: WireRule = serde_json::from_slice(bytes)
+        .map_err(|error| bad(format!("it is no definition: {}", brief(&error))))?;
+    let id = wire.id.text().ok_or_else(|| bad("it has no id".into()))?;
+    let (v2, v3) = (wire.cvss.0.v2.0, wire.cvss.0.v3.0);
+    let (score2, score3) = (v2.score.number(), v3.score.number());
+    Ok(Rule {
+        scanner: Scanner::InsightvmConsole,
+        title: wire.title.text().unwrap_or_else(|| id.clone()),
+        id: RuleId::new(id),
+        cves: cves(wire.cves.texts().iter().map(String::as_str)),
+        severity: severity::severity(wire.severity.text().as_deref(), wire.severity_score.number(), score3),
+        cvss: severity::best_cvss((score3, v3.vector.text()), (score2, v2.vector.text())),
+        description: wire.description.0.read(),
+        solution: None,
+        patchable: None,
+        modified: wire.modified.time().or(wire.added.time()),
+    })
+}
+
+/// CVEs, sorted, without repetition; what is none is left out.
+pub(super) fn cves<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<CveId> {
+    let mut cves: Vec<CveId> = texts.filter_map(|text| text.parse().ok()).collect();
+    cves.sort();
+    cves.dedup();
+    cves
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireSolution {
+    summary: Part<Text>,
+    steps: Part<Text>,
+    #[serde(rename = "type")]
+    kind: Scalar,
+}
+
+/// What to do, and whether it is a patch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Solution {
+    /// In plain words.
+    pub text: Option<String>,
+    /// The vendor of the software offers a patch.
+    pub is_patch: bool,
+}
+
+/// Reads a solution (`/solutions/{id}`).
+pub fn solution(bytes: &[u8]) -> Result<Solution, String> {
+    let wire: WireSolution = serde_json::from_slice(bytes).map_err(|error| brief(&error))?;
+    let (summary, steps) = (wire.summary.0.read(), wire.steps.0.read());
+    let kind = wire.kind.text().unwrap_or_default().to_ascii_lowercase();
+    Ok(Solution { text: joined(summary, steps), is_patch: is_patch(&kind) })
+}
+
+pub(super) fn is_patch(kind: &str) -> bool {
+    matches!(kind.replace([' ', '_'], "-").as_str(), "patch" | "rollup-patch" | "rollup")
+}
+
+/// Summary and steps, once where they are the same.
+pub(super) fn joined(summary: Option<String>, steps: Option<String>) -> Option<String> {
+    match (summary, steps) {
+        (Some(summary), Some(steps)) if steps.starts_with(&summary) => Some(steps),
+        (Some(summary), Some(steps)) => Some(format!("{summary}\n{steps}")),
+        (summary, steps) => summary.or(steps),
+    }
+}
+
+/// A tag of the console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsoleTag {
+    /// Something to show and to match.
+    Tag(Tag),
+    /// How much the asset matters, 1 to 5.
+    Criticality(u8),
+}
+
+/// A tag by its type (`custom`, `location`, `owner`, `criticality`) and its name.
+pub fn tag(kind: &str, name: &str) -> Option<ConsoleTag> {
+    let (kind, name) = (kind.trim().to_ascii_lowercase(), name.trim());
+    if name.is_empty() {
+        return None;
+    }
+    Some(match kind.as_str() {
+        "criticality" => {
+            ConsoleTag::Criticality(match name.to_ascii_lowercase().replace('_', " ").as_str() {
+                "very high" => 5,
+                "high" => 4,
+                "medium" => 3,
+                "low" => 2,
+                "very low" => 1,
+                _ => return None,
+            })
+        }
+        "location" | "owner" => ConsoleTag::Tag(Tag { key: kind, value: name.to_owned() }),
+        _ => ConsoleTag::Tag(Tag::parse(name)),
+    })
+}
+
+/// Attaches a tag to a host; of several criticalities the highest counts.
+pub fn attach(host: &mut Host, tag: ConsoleTag) {
+    match tag {
+        ConsoleTag::Criticality(level) => host.criticality = host.criticality.max(Some(level)),
+        ConsoleTag::Tag(tag) if !host.tags.contains(&tag) => {
+            // The console has no order; ours must not depend on the order of asking.
+            let at = host.tags.partition_point(|known| *known < tag);
+            host.tags.insert(at, tag);
+        }
+        ConsoleTag::Tag(_) => {}
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireTag {
+    id: Scalar,
+    name: Scalar,
+    #[serde(rename = "type")]
+    kind: Scalar,
+}
+
+/// Reads an element of `/tags`: its number, and what it is to us.
+pub fn listed_tag(bytes: &[u8]) -> Option<(u64, ConsoleTag)> {
+    let wire: WireTag = serde_json::from_slice(bytes).ok()?;
+    let tag = tag(&wire.kind.text().unwrap_or_default(), &wire.name.text()?)?;
+    Some((wire.id.text()?.parse().ok()?, tag))
+}
+
+/// Reads an element of `/tags/{id}/assets`.
+pub fn listed_id(bytes: &[u8]) -> Option<u64> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Reference {
+        id: Scalar,
+    }
+    let reference: Reference = serde_json::from_slice(bytes).ok()?;
+    reference.id.text()?.parse().ok()
+}

@@ -1,0 +1,225 @@
+//! InsightVM's bytes -> our words. Pure: no clock, no network.
+
+pub mod json;
+pub mod report;
+mod severity;
+pub mod state;
+mod xml;
+
+use std::io::Read;
+
+use sync::split::json::{JsonMember, MemberError};
+use sync::split::xml::SplitError;
+use sync::{NormalizeError, Normalized, Summary};
+
+use crate::csv::{Broken, Rows};
+
+/// Longest element of a page. A service banner or a proof has kilobytes, an asset with its software megabytes.
+pub const RECORD_LIMIT: usize = 16 * 1024 * 1024;
+/// Bytes read at once.
+const CHUNK: usize = 64 * 1024;
+const KNOWN: &str = "assets, vulnerabilities, definitions, report, report_rules, xml";
+
+/// Normalises one answer of a console: a page of `assets`, of the `vulnerabilities` of an asset, of `definitions`; the CSV
+/// of one of our reports (`report` with findings, `report_rules` with definitions); or a Nexpose XML 2.0 export (`xml`).
+///
+/// A bad record fails alone ([`Normalized::Refused`]); a document that is something else, or was cut off, is an error, and
+/// what was emitted before it must not be taken for everything. Findings of the API come without severity, which is in
+/// their definition. Memory does not grow with the document, save for XML, whose severities stand at its end.
+pub fn normalize(
+    stream: &str,
+    reader: impl Read,
+    emit: &mut dyn FnMut(Normalized),
+) -> Result<Summary, NormalizeError> {
+    let mut summary = Summary::default();
+    let mut counted = |statement: Normalized| {
+        summary.count(&statement);
+        emit(statement);
+    };
+    let mut reader = reader;
+    let mut begun = Vec::new();
+    let stream = match stream {
+        "" => {
+            reader.by_ref().take(CHUNK as u64).read_to_end(&mut begun)?;
+            told_by(&begun)
+        }
+        named => named,
+    };
+    let reader = std::io::Cursor::new(begun).chain(reader);
+    match stream {
+        "assets" | "vulnerabilities" | "definitions" => page(stream, reader, &mut counted)?,
+        "report" | "report_rules" => csv(stream == "report", reader, &mut counted)?,
+        "xml" => export(reader, &mut counted)?,
+        _ => return Err(NormalizeError::UnknownStream { stream: stream.to_owned(), known: KNOWN }),
+    }
+    Ok(summary)
+}
+
+/// What a document is by its first bytes. A packed report is taken for one with findings.
+fn told_by(begun: &[u8]) -> &'static str {
+    let text = String::from_utf8_lossy(begun);
+    let has = |names: &[&str]| names.iter().all(|name| text.contains(name));
+    match text.trim_start().chars().next() {
+        Some('<') => "xml",
+        Some('{') if has(&["\"results\"", "\"instances\""]) => "vulnerabilities",
+        Some('{') if has(&["\"severityScore\""]) || has(&["\"cvss\""]) => "definitions",
+        Some('{') => "assets",
+        _ if text.lines().next().is_some_and(|line| line.contains("title") && !line.contains("asset_id")) => {
+            "report_rules"
+        }
+        _ => "report",
+    }
+}
+
+/// Calls `take` with every piece of what there is to read.
+fn pieces<E: Into<NormalizeError>>(
+    mut reader: impl Read,
+    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), NormalizeError> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => take(&buffer[..length]).map_err(Into::into)?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn page(stream: &str, reader: impl Read, emit: &mut dyn FnMut(Normalized)) -> Result<(), NormalizeError> {
+    let mut splitter = JsonMember::new("resources", RECORD_LIMIT);
+    let mut single = Vec::new();
+    pieces(reader, |bytes| {
+        splitter.feed(bytes);
+        // A definition is also asked for alone, and then has no page around it.
+        if stream == "definitions" && single.len() < RECORD_LIMIT {
+            single.extend_from_slice(bytes);
+        }
+        while let Some(piece) = splitter.next() {
+            single = Vec::new();
+            match piece {
+                Ok(piece) => element(stream, piece.offset, &piece.bytes, emit),
+                Err(bad) => emit(Normalized::Refused(bad)),
+            }
+        }
+        Ok::<(), NormalizeError>(())
+    })?;
+    match splitter.finish() {
+        Err(MemberError::Missing { .. }) if stream == "definitions" => {
+            element(stream, 0, &single, emit);
+            Ok(())
+        }
+        Err(error) => Err(broken_page(&error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn element(stream: &str, offset: u64, bytes: &[u8], emit: &mut dyn FnMut(Normalized)) {
+    match stream {
+        "assets" => match json::asset(offset, bytes) {
+            Ok(asset) => emit(Normalized::Host(asset.host)),
+            Err(bad) => emit(Normalized::Refused(bad)),
+        },
+        "definitions" => match json::rule(offset, bytes) {
+            Ok(rule) => emit(Normalized::Rule(rule)),
+            Err(bad) => emit(Normalized::Refused(bad)),
+        },
+        _ => match json::finding(offset, bytes, None) {
+            Ok(on_asset) => {
+                // A page belongs to one asset, which only the links name.
+                let host = on_asset.asset.clone().unwrap_or_default();
+                for finding in json::findings(vec![on_asset]) {
+                    let (host, title, cves, solution) = (host.clone(), None, Vec::new(), None);
+                    emit(Normalized::Finding { host, finding, title, cves, solution });
+                }
+            }
+            Err(bad) => emit(Normalized::Refused(bad)),
+        },
+    }
+}
+
+fn csv(of_findings: bool, reader: impl Read, emit: &mut dyn FnMut(Normalized)) -> Result<(), NormalizeError> {
+    let mut rows = Rows::default();
+    let mut assets = report::Assets::default();
+    let mut read = |rows: &mut Rows| {
+        let wanted = if of_findings { report::FINDING_COLUMNS } else { report::RULE_COLUMNS };
+        if let Some(column) = report::missing_column(rows, wanted) {
+            return Err(Broken { offset: 0, problem: format!("its first line names no column {column}") });
+        }
+        while let Some(row) = rows.next_row() {
+            let row = match row {
+                Ok(row) => row,
+                Err(bad) => {
+                    emit(Normalized::Refused(bad));
+                    continue;
+                }
+            };
+            if !of_findings {
+                emit(report::rule(rows, &row).map_or_else(Normalized::Refused, Normalized::Rule));
+                continue;
+            }
+            let (asset, taken) = assets.take(rows, &row);
+            asset.into_iter().for_each(|asset| tell(asset, emit));
+            taken.err().into_iter().for_each(|bad| emit(Normalized::Refused(bad)));
+        }
+        Ok(())
+    };
+    pieces(reader, |bytes| {
+        rows.feed(bytes)?;
+        read(&mut rows)
+    })?;
+    rows.finish()?;
+    read(&mut rows)?;
+    assets.finish().into_iter().for_each(|asset| tell(asset, emit));
+    Ok(())
+}
+
+fn tell(asset: report::OnAsset, emit: &mut dyn FnMut(Normalized)) {
+    let native = asset.host.native.clone();
+    emit(Normalized::Host(asset.host));
+    for finding in asset.findings {
+        let (host, title, cves, solution) = (native.clone(), None, Vec::new(), None);
+        emit(Normalized::Finding { host, finding, title, cves, solution });
+    }
+}
+
+fn export(reader: impl Read, emit: &mut dyn FnMut(Normalized)) -> Result<(), NormalizeError> {
+    let mut document = xml::Document::default();
+    let malformed = |SplitError { offset, problem }: SplitError| NormalizeError::Malformed {
+        offset,
+        problem,
+        remedy: "export it again as \"XML Export 2.0\", and give it as the console wrote it",
+    };
+    pieces(reader, |bytes| document.feed(bytes, emit).map_err(malformed))?;
+    document.finish(emit).map_err(malformed)
+}
+
+impl From<Broken> for NormalizeError {
+    fn from(Broken { offset, problem }: Broken) -> Self {
+        Self::Malformed { offset, problem, remedy: "generate the report again with our query, as CSV" }
+    }
+}
+
+fn broken_page(error: &MemberError) -> NormalizeError {
+    let remedy = match error {
+        MemberError::NotAnObject { found: '<', .. } => {
+            "this is a page of a proxy or of the console, not of its API"
+        }
+        _ => "ask the console again, and give the answer as it came",
+    };
+    NormalizeError::Malformed { offset: error.offset(), problem: error.to_string(), remedy }
+}
+
+/// A parser's complaint without what it quotes beyond a few words.
+fn brief(error: &serde_json::Error) -> String {
+    const LENGTH: usize = 120;
+    let text = error.to_string();
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

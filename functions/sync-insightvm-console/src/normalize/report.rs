@@ -1,0 +1,180 @@
+//! The rows of our two reports ([`crate::query`]).
+
+use domain::{Finding, Host, Rule, RuleId, Scanner, Severity};
+use jiff::Timestamp;
+use sync::BadRecord;
+use sync::text::plain;
+
+use super::json::{attach, cves, is_patch, joined, tag};
+use super::severity;
+use super::state::{self, Instance};
+use crate::csv::{Row, Rows};
+
+/// Columns without which a report of findings is none.
+pub const FINDING_COLUMNS: &[&str] =
+    &["asset_id", "announced", "vulnerability", "status", "port", "protocol", "key"];
+/// Columns without which a report of definitions is none.
+pub const RULE_COLUMNS: &[&str] = &["vulnerability", "title", "severity"];
+
+/// What a report says of one asset.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnAsset {
+    /// The asset: its id, its tags, and when it was last looked at.
+    pub host: Host,
+    /// What is found on it. Severities are those of the definitions.
+    pub findings: Vec<Finding>,
+    /// Instances that the asset has by its own count, and those that came.
+    pub announced: u64,
+    /// See there.
+    pub received: u64,
+    /// All came, and somebody has looked: what is not here is not on the asset.
+    pub whole: bool,
+}
+
+/// The column that a report lacks.
+pub fn missing_column(rows: &Rows, wanted: &[&'static str]) -> Option<&'static str> {
+    let header = rows.header()?;
+    wanted.iter().find(|column| !header.iter().any(|known| known == *column)).copied()
+}
+
+/// Collects the rows of one asset after the other: they stand together.
+#[derive(Default)]
+pub struct Assets {
+    current: Option<Current>,
+}
+
+struct Current {
+    host: Host,
+    announced: u64,
+    received: u64,
+    refused: bool,
+    instances: Vec<Instance>,
+    severities: Vec<(RuleId, Severity, String)>,
+}
+
+impl Assets {
+    /// Takes a row. Answers the asset before, when this is the first row of another one.
+    pub fn take(&mut self, rows: &Rows, row: &Row) -> (Option<OnAsset>, Result<(), BadRecord>) {
+        let native = rows.field(row, "asset_id").filter(|id| id.parse::<u64>().is_ok());
+        let Some(native) = native else {
+            // Whose it is cannot be told: the asset that is being read may lack it.
+            if let Some(current) = &mut self.current {
+                current.refused = true;
+            }
+            let problem = "its asset_id is no number".to_owned();
+            return (None, Err(BadRecord { offset: row.offset, problem }));
+        };
+        let before = match &self.current {
+            Some(current) if current.host.native == native => None,
+            _ => self.finish(),
+        };
+        (before, self.add(native, rows, row))
+    }
+
+    fn add(&mut self, native: &str, rows: &Rows, row: &Row) -> Result<(), BadRecord> {
+        let bad = |problem: &str| BadRecord { offset: row.offset, problem: problem.to_owned() };
+        let field = |name: &str| rows.field(row, name);
+        let current = self.current.get_or_insert_with(|| {
+            let mut host = Host {
+                native: native.to_owned(),
+                last_scanned_at: field("last_assessed").and_then(time),
+                ..Host::default()
+            };
+            for label in field("tags").unwrap_or_default().lines() {
+                let (kind, name) = label.split_once(':').unwrap_or(("", label));
+                tag(kind, name).into_iter().for_each(|tag| attach(&mut host, tag));
+            }
+            let announced = field("announced").and_then(|count| count.parse().ok()).unwrap_or(0);
+            let (instances, severities) = (Vec::new(), Vec::new());
+            Current { host, announced, received: 0, refused: false, instances, severities }
+        });
+        let Some(vulnerability) = field("vulnerability") else {
+            // An asset on which nothing is found.
+            if current.announced > 0 {
+                current.refused = true;
+                return Err(bad("it has no vulnerability"));
+            }
+            return Ok(());
+        };
+        current.received += 1;
+        let Some(status) = field("status") else {
+            current.refused = true;
+            return Err(bad("it has no status"));
+        };
+        let number = |name: &str| field(name).and_then(|text| text.parse::<f64>().ok());
+        let word = field("severity").map(str::to_owned);
+        let mapped = severity::severity(word.as_deref(), number("severity_score"), number("cvss_v3_score"));
+        if let Some(severity) = mapped {
+            let raw = word.or(field("severity_score").map(str::to_owned)).unwrap_or_default();
+            current.severities.push((RuleId::new(vulnerability), severity, raw));
+        }
+        current.instances.push(Instance {
+            vulnerability: vulnerability.to_owned(),
+            status: status.to_owned(),
+            excepted: matches!(field("excepted"), Some("1" | "t" | "true")),
+            port: state::port(number("port")),
+            protocol: field("protocol").map(str::to_ascii_lowercase),
+            key: field("key").map(str::to_owned),
+            evidence: field("proof").map(plain).filter(|proof| !proof.is_empty()),
+            first_found: field("first_found").and_then(time),
+            last_found: field("last_found").and_then(time),
+            reopened_at: field("reopened_at").and_then(time),
+            changed_at: None,
+        });
+        Ok(())
+    }
+
+    /// The last asset.
+    pub fn finish(&mut self) -> Option<OnAsset> {
+        let Current { host, announced, received, refused, instances, severities } = self.current.take()?;
+        let mut findings = state::findings(instances);
+        for finding in &mut findings {
+            if let Some((_, severity, raw)) = severities.iter().find(|(rule, ..)| *rule == finding.rule) {
+                finding.severity = *severity;
+                finding.source_severity.clone_from(raw);
+            }
+        }
+        let whole = !refused && announced == received && host.last_scanned_at.is_some();
+        Some(OnAsset { host, findings, announced, received, whole })
+    }
+}
+
+/// Reads a definition.
+pub fn rule(rows: &Rows, row: &Row) -> Result<Rule, BadRecord> {
+    let field = |name: &str| rows.field(row, name);
+    let number = |name: &str| field(name).and_then(|text| text.parse::<f64>().ok());
+    let text = |name: &str| field(name).map(plain).filter(|text| !text.is_empty());
+    let owned = |name: &str| field(name).map(str::to_owned);
+    let id = field("vulnerability")
+        .ok_or_else(|| BadRecord { offset: row.offset, problem: "it has no vulnerability".into() })?;
+    let (score2, score3) = (number("cvss_v2_score"), number("cvss_v3_score"));
+    Ok(Rule {
+        scanner: Scanner::InsightvmConsole,
+        id: RuleId::new(id),
+        title: text("title").unwrap_or_else(|| id.to_owned()),
+        cves: cves(field("cves").unwrap_or_default().split(',')),
+        severity: severity::severity(field("severity"), number("severity_score"), score3),
+        cvss: severity::best_cvss((score3, owned("cvss_v3_vector")), (score2, owned("cvss_v2_vector"))),
+        description: text("description"),
+        solution: joined(text("summary"), text("fix")),
+        patchable: field("solution_type").map(|kind| is_patch(&kind.to_ascii_lowercase())),
+        modified: field("modified").and_then(time),
+    })
+}
+
+/// A time as PostgreSQL writes it (`2023-08-09 17:33:45.998`, in UTC, which the report asks for), a date, or RFC 3339.
+fn time(text: &str) -> Option<Timestamp> {
+    let civil = || text.replacen(' ', "T", 1).parse::<jiff::civil::DateTime>().ok();
+    let utc = |civil: jiff::civil::DateTime| {
+        civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    };
+    text.parse().ok().or_else(|| civil().and_then(utc))
+}
+
+/// The finding as the API tells it, where the severity stands in the definition alone. What is stored must not depend on
+/// the way by which it came: it would be rewritten whenever that changes.
+#[must_use]
+pub fn without_severity(findings: Vec<Finding>) -> Vec<Finding> {
+    let plain = |finding| Finding { severity: Severity::Medium, source_severity: String::new(), ..finding };
+    findings.into_iter().map(plain).collect()
+}

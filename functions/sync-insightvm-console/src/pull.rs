@@ -1,0 +1,280 @@
+//! Units that ask the API: pages of assets with their tags and findings, and single definitions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{Host, Rule, RuleId};
+use futures::stream::{self, StreamExt};
+use jiff::{SignedDuration, Timestamp};
+use sync::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncError, Unit};
+
+use crate::ConsoleScanner;
+use crate::client::{Assets, Client, segment};
+use crate::normalize::json::{self, Asset, OnAsset};
+use crate::work;
+
+/// Calls at the same time: more of them slow a console's database down for everybody.
+const PARALLEL: usize = 2;
+/// Solutions of one definition that are worth reading: there is one for each platform.
+const SOLUTIONS: usize = 3;
+/// Days that a search reaches further back: the console counts days in its own time zone.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+impl ConsoleScanner {
+    /// Reads a page of assets, plans what is found on them or asks for it, and plans the page after it.
+    pub(crate) async fn pull_assets(
+        &self,
+        run: &Run,
+        unit: &Unit,
+        (number, before): (u64, Option<u64>),
+        sink: &mut dyn Sink,
+    ) -> Result<Next, SyncError> {
+        let now = sink.now();
+        let which = match run.mode {
+            Mode::Full => Assets::All,
+            Mode::Incremental { since } => {
+                let from = since.saturating_sub(DAY).unwrap_or(Timestamp::UNIX_EPOCH);
+                Assets::ScannedSince(from.to_zoned(jiff::tz::TimeZone::UTC).date())
+            }
+        };
+        let mut page = self.client.assets(which, number, self.page_size, now).await?;
+        let (mut assets, mut received): (Vec<Asset>, u64) = (Vec::new(), 0);
+        while let Some(piece) = page.next().await? {
+            received += 1;
+            match piece.and_then(|piece| json::asset(piece.offset, &piece.bytes)) {
+                Ok(asset) => assets.push(asset),
+                Err(bad) => sink.refuse(bad),
+            }
+        }
+        let size = u64::from(self.page_size);
+        let total = page.total();
+        // What a page has to hold, by the console's own count.
+        let announced = total.map(|total| total.saturating_sub(number * size).min(size));
+        let mut proof = Proof { announced, received, missing: None };
+        // Fewer assets than a page ago: those behind the deleted one have moved up, one of them to the page before.
+        if let (Some(before), Some(total)) = (before, total)
+            && total < before
+        {
+            proof.missing = Some(format!("{} assets were deleted while the list was read", before - total));
+        }
+        let mut next: Vec<Unit> = Vec::new();
+        if received > 0 && total.map_or(received == size, |total| (number + 1) * size < total) {
+            next.push(work::assets(number + 1, total));
+        }
+        // A day is coarse: what was not scanned since the watermark has not changed.
+        if let Mode::Incremental { since } = run.mode {
+            assets.retain(|asset| asset.host.last_scanned_at.is_none_or(|at| at >= since));
+        }
+        if self.vulnerabilities && self.by_report {
+            let numbers: Vec<u64> =
+                assets.iter().filter_map(|a| a.host.native.parse().ok().filter(|_| a.assessed)).collect();
+            self.describe(assets, sink).await?;
+            if !numbers.is_empty() {
+                next.push(work::findings(number, numbers));
+            }
+            return Ok(Next::More(next, proof));
+        }
+        let mut tags = self.tags(&assets, now).await?;
+        if !self.vulnerabilities {
+            for asset in &mut assets {
+                tags.remove(&asset.host.native)
+                    .into_iter()
+                    .flatten()
+                    .for_each(|tag| json::attach(&mut asset.host, tag));
+            }
+            self.describe(assets, sink).await?;
+            return Ok(Next::More(next, proof));
+        }
+        let scanned: Vec<Host> = assets
+            .iter()
+            .filter(|asset| asset.assessed)
+            .map(|asset| {
+                let (native, last_scanned_at) = (asset.host.native.clone(), asset.host.last_scanned_at);
+                let mut host = Host { native, last_scanned_at, ..Host::default() };
+                tags.remove(&host.native).into_iter().flatten().for_each(|tag| json::attach(&mut host, tag));
+                host
+            })
+            .collect();
+        self.describe(assets, sink).await?;
+        let asked = scanned.len();
+        let (rules, refused) = self.findings_of(scanned, sink).await?;
+        if refused > 0 {
+            let why = "they were deleted meanwhile, or the user lacks the right to them";
+            proof.missing =
+                Some(format!("{refused} of {asked} assets do not show what is found on them: {why}"));
+        }
+        let unknown = sink.unknown_rules(rules.into_iter().collect()).await?;
+        let unknown: Vec<String> = unknown.iter().map(|rule| rule.as_str().to_owned()).collect();
+        next.extend(work::definitions(&unknown, &unit.id));
+        Ok(Next::More(next, proof))
+    }
+
+    async fn describe(&self, assets: Vec<Asset>, sink: &mut dyn Sink) -> Result<(), SyncError> {
+        if self.assets {
+            for asset in assets {
+                sink.inventory(asset.host).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the findings of each host. Answers their rules, and how many hosts show none.
+    async fn findings_of(
+        &self,
+        hosts: Vec<Host>,
+        sink: &mut dyn Sink,
+    ) -> Result<(BTreeSet<RuleId>, usize), SyncError> {
+        let (mut rules, mut refused) = (BTreeSet::new(), 0);
+        let now = sink.now();
+        let mut answers = stream::iter(hosts)
+            .map(|host| async move { Ok::<_, SyncError>((on_asset(&self.client, &host, now).await?, host)) })
+            .buffered(PARALLEL);
+        while let Some(answer) = answers.next().await {
+            let (found, host) = answer?;
+            let Some(Found { elements, bad, whole }) = found else {
+                refused += 1;
+                continue;
+            };
+            bad.into_iter().for_each(|bad| sink.refuse(bad));
+            let findings = json::findings(elements);
+            rules.extend(findings.iter().map(|finding| finding.rule.clone()));
+            let coverage = if whole { Coverage::Whole } else { Coverage::Part };
+            sink.report(HostReport { host, findings, coverage }).await?;
+        }
+        Ok((rules, refused))
+    }
+
+    /// The tags of these assets. Asked for by tag, not by asset: there are fewer of them.
+    async fn tags(
+        &self,
+        assets: &[Asset],
+        now: Timestamp,
+    ) -> Result<BTreeMap<String, Vec<json::ConsoleTag>>, SyncError> {
+        let wanted: BTreeSet<u64> =
+            assets.iter().filter_map(|asset| asset.host.native.parse().ok()).collect();
+        let mut known = Vec::new();
+        let (mut number, mut seen) = (0, 0);
+        while !wanted.is_empty() {
+            let mut page = self.client.tags(number, now).await?;
+            let before = seen;
+            while let Some(piece) = page.next().await? {
+                seen += 1;
+                known.extend(piece.ok().and_then(|piece| json::listed_tag(&piece.bytes)));
+            }
+            number += 1;
+            if seen == before || page.total().is_none_or(|total| seen >= total) {
+                break;
+            }
+        }
+        let mut tags: BTreeMap<String, Vec<json::ConsoleTag>> = BTreeMap::new();
+        for (number, tag) in known {
+            let Some(mut page) = self.client.tagged(number, now).await? else { continue };
+            while let Some(piece) = page.next().await? {
+                let id = piece.ok().and_then(|piece| json::listed_id(&piece.bytes));
+                if let Some(id) = id.filter(|id| wanted.contains(id)) {
+                    tags.entry(id.to_string()).or_default().push(tag.clone());
+                }
+            }
+        }
+        Ok(tags)
+    }
+
+    /// Asks for definitions one by one, and sends the hosts that waited for them on.
+    pub(crate) async fn pull_definitions(
+        &self,
+        rules: Vec<String>,
+        hosts_of: &str,
+        sink: &mut dyn Sink,
+    ) -> Result<Next, SyncError> {
+        let now = sink.now();
+        let mut received = 0;
+        let mut without = Vec::new();
+        let mut answers = stream::iter(rules)
+            .map(
+                |rule| async move { Ok::<_, SyncError>((definition(&self.client, &rule, now).await?, rule)) },
+            )
+            .buffered(PARALLEL);
+        while let Some(answer) = answers.next().await {
+            match answer? {
+                (Some(Ok(rule)), _) => {
+                    received += 1;
+                    sink.rule(rule).await?;
+                }
+                (Some(Err(bad)), rule) => {
+                    sink.refuse(bad);
+                    without.push(RuleId::new(rule));
+                }
+                (None, rule) => without.push(RuleId::new(rule)),
+            }
+        }
+        drop(answers);
+        sink.rules_without_definition(without).await?;
+        sink.rescore_hosts_of(hosts_of).await?;
+        Ok(Next::Done(Proof { received, ..Proof::default() }))
+    }
+}
+
+/// What the pages of one asset say.
+struct Found {
+    elements: Vec<OnAsset>,
+    bad: Vec<BadRecord>,
+    whole: bool,
+}
+
+async fn on_asset(client: &Client, host: &Host, now: Timestamp) -> Result<Option<Found>, SyncError> {
+    let mut found = Found { elements: Vec::new(), bad: Vec::new(), whole: true };
+    let (mut number, mut received) = (0, 0);
+    loop {
+        let Some(mut page) = client.findings(&host.native, number, now).await? else { return Ok(None) };
+        let before = received;
+        while let Some(piece) = page.next().await? {
+            received += 1;
+            let element =
+                piece.and_then(|piece| json::finding(piece.offset, &piece.bytes, host.last_scanned_at));
+            match element {
+                Ok(element) => found.elements.push(element),
+                Err(bad) => found.bad.push(bad),
+            }
+        }
+        number += 1;
+        match page.total() {
+            Some(total) if received < total && received > before => {}
+            total => {
+                found.whole = found.bad.is_empty() && total == Some(received);
+                return Ok(Some(found));
+            }
+        }
+    }
+}
+
+/// A definition with what to do about it. `None`: the console has none, or does not show it.
+async fn definition(
+    client: &Client,
+    rule: &str,
+    now: Timestamp,
+) -> Result<Option<Result<Rule, BadRecord>>, SyncError> {
+    let path = format!("vulnerabilities/{}", segment(rule));
+    let Some(bytes) = client.document(&path, now).await? else { return Ok(None) };
+    let mut rule = match json::rule(0, &bytes) {
+        Ok(rule) => rule,
+        Err(bad) => return Ok(Some(Err(bad))),
+    };
+    let listed = client.document(&format!("{path}/solutions"), now).await?.unwrap_or_default();
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Solutions {
+        resources: Vec<String>,
+    }
+    let solutions: Solutions = serde_json::from_slice(&listed).unwrap_or_default();
+    let mut texts: Vec<String> = Vec::new();
+    for solution in solutions.resources.iter().take(SOLUTIONS) {
+        let Some(bytes) = client.document(&format!("solutions/{}", segment(solution)), now).await? else {
+            continue;
+        };
+        // Advice that cannot be read does not cost the definition.
+        let Ok(solution) = json::solution(&bytes) else { continue };
+        rule.patchable = Some(rule.patchable.unwrap_or(false) || solution.is_patch);
+        texts.extend(solution.text.filter(|text| !texts.contains(text)));
+    }
+    rule.solution = (!texts.is_empty()).then(|| texts.join("\n\n"));
+    Ok(Some(Ok(rule)))
+}

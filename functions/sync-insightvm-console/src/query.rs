@@ -1,0 +1,62 @@
+//! What we ask the reporting data model: two SQL queries over the assets in the scope of a report.
+//!
+//! Column names of the answers are ours, so that a reader needs no order. Only columns that data model 2.3.0 documents are
+//! used, and no function but those of PostgreSQL.
+
+/// The version of the data model that the queries are written for.
+pub const DATA_MODEL: &str = "2.3.0";
+
+/// Every instance on every asset in scope, those with an exception included. An asset without any has one row with empty
+/// columns, and each row says how many the asset has: what is not in the report is known to be missing.
+pub const FINDINGS: &str = "\
+WITH instances AS (
+  SELECT asset_id, vulnerability_id, status_id, port, protocol_id, key, proof, 0 AS excepted
+  FROM fact_asset_vulnerability_instance
+  UNION ALL
+  SELECT asset_id, vulnerability_id, status_id, port, protocol_id, key, proof, 1 AS excepted
+  FROM fact_asset_vulnerability_instance_excluded
+), counts AS (
+  SELECT asset_id, count(*) AS announced FROM instances GROUP BY asset_id
+), labels AS (
+  SELECT dta.asset_id, string_agg(DISTINCT dt.tag_type || ':' || dt.tag_name, E'\\n') AS tags
+  FROM dim_tag_asset dta JOIN dim_tag dt ON dt.tag_id = dta.tag_id GROUP BY dta.asset_id
+)
+SELECT da.asset_id AS asset_id, da.last_assessed_for_vulnerabilities AS last_assessed,
+  coalesce(c.announced, 0) AS announced, l.tags AS tags,
+  dv.nexpose_id AS vulnerability, dvs.description AS status, i.excepted AS excepted,
+  i.port AS port, dp.name AS protocol, i.key AS key, i.proof AS proof,
+  fa.first_discovered AS first_found, fa.most_recently_discovered AS last_found, fa.reintroduced_date AS reopened_at,
+  dv.severity AS severity, dv.severity_score AS severity_score, dv.cvss_v3_score AS cvss_v3_score
+FROM dim_asset da
+LEFT JOIN counts c ON c.asset_id = da.asset_id
+LEFT JOIN labels l ON l.asset_id = da.asset_id
+LEFT JOIN instances i ON i.asset_id = da.asset_id
+LEFT JOIN dim_vulnerability dv ON dv.vulnerability_id = i.vulnerability_id
+LEFT JOIN dim_vulnerability_status dvs ON dvs.status_id = i.status_id
+LEFT JOIN dim_protocol dp ON dp.protocol_id = i.protocol_id
+LEFT JOIN fact_asset_vulnerability_age fa ON fa.asset_id = i.asset_id AND fa.vulnerability_id = i.vulnerability_id
+ORDER BY da.asset_id";
+
+/// The definitions of everything that is found on any asset in scope, with what to do about it.
+pub const RULES: &str = "\
+WITH used AS (
+  SELECT vulnerability_id FROM fact_asset_vulnerability_instance
+  UNION
+  SELECT vulnerability_id FROM fact_asset_vulnerability_instance_excluded
+), cves AS (
+  SELECT dvr.vulnerability_id, string_agg(DISTINCT dvr.reference, ',') AS cves
+  FROM dim_vulnerability_reference dvr WHERE dvr.source = 'CVE' GROUP BY dvr.vulnerability_id
+), remedies AS (
+  SELECT dvo.vulnerability_id, min(ds.summary) AS summary, min(ds.fix) AS fix, min(ds.solution_type) AS solution_type
+  FROM dim_vulnerability_solution dvo JOIN dim_solution ds ON ds.solution_id = dvo.solution_id
+  GROUP BY dvo.vulnerability_id
+)
+SELECT dv.nexpose_id AS vulnerability, dv.title AS title, dv.description AS description, dv.severity AS severity,
+  dv.severity_score AS severity_score, dv.cvss_score AS cvss_v2_score, dv.cvss_vector AS cvss_v2_vector,
+  dv.cvss_v3_score AS cvss_v3_score, dv.cvss_v3_vector AS cvss_v3_vector, dv.date_modified AS modified,
+  cv.cves AS cves, r.summary AS summary, r.fix AS fix, r.solution_type AS solution_type
+FROM used u
+JOIN dim_vulnerability dv ON dv.vulnerability_id = u.vulnerability_id
+LEFT JOIN cves cv ON cv.vulnerability_id = u.vulnerability_id
+LEFT JOIN remedies r ON r.vulnerability_id = u.vulnerability_id
+ORDER BY dv.nexpose_id";

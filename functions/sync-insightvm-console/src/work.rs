@@ -1,0 +1,143 @@
+//! What a unit has to remember.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use sync::Unit;
+
+/// Pauses between two looks at a report, in seconds; the last one repeats. The console builds its data model for each
+/// report anew, which takes minutes where there are many assets.
+const PAUSES: [i64; 7] = [2, 5, 10, 15, 20, 30, 60];
+/// Definitions asked for by one unit.
+pub const DEFINITIONS_PER_UNIT: usize = 100;
+
+/// The work of a unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Work {
+    /// Remove what earlier runs left, then read the definitions by a report.
+    Rules(Report),
+    /// Read a page of assets.
+    Assets {
+        /// From 0 on.
+        page: u64,
+        /// Assets in all pages together, as the page before told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
+    },
+    /// Read what is found on these assets by a report.
+    Findings {
+        /// The page of assets.
+        page: u64,
+        /// Their numbers.
+        assets: Vec<u64>,
+        /// The report.
+        report: Report,
+    },
+    /// Remove a report.
+    Forget {
+        /// Its number.
+        report: u64,
+    },
+    /// Ask for definitions one by one.
+    Definitions {
+        /// Of these rules.
+        rules: Vec<String>,
+        /// The unit whose hosts wait for them.
+        hosts_of: String,
+    },
+}
+
+/// How far a report is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Its number at the console.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// The number of its generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<u64>,
+    /// When the generation began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Looks at it.
+    #[serde(default)]
+    pub looks: usize,
+    /// Reports before this one that came to nothing.
+    #[serde(default)]
+    pub tries: u32,
+}
+
+impl Report {
+    /// When to look again, or `None` if it has taken longer than `patience`.
+    pub fn look_again(&mut self, now: Timestamp, patience: SignedDuration) -> Option<Timestamp> {
+        if now.duration_since(self.since.unwrap_or(now)) >= patience {
+            return None;
+        }
+        let pause = PAUSES[self.looks.min(PAUSES.len() - 1)];
+        self.looks += 1;
+        Some(later(now, pause))
+    }
+}
+
+/// The moment `seconds` after `now`.
+pub fn later(now: Timestamp, seconds: i64) -> Timestamp {
+    now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+/// The unit that reads the definitions by a report.
+pub fn rules() -> Unit {
+    Unit::new("rules", &Work::Rules(Report::default()))
+}
+
+/// The unit that reads a page of assets; `total` is what the page before told.
+pub fn assets(page: u64, total: Option<u64>) -> Unit {
+    Unit::new(format!("assets/{page}"), &Work::Assets { page, total })
+}
+
+/// The unit that reads what is found on the assets of a page.
+pub fn findings(page: u64, assets: Vec<u64>) -> Unit {
+    Unit::new(format!("findings/{page}"), &Work::Findings { page, assets, report: Report::default() })
+}
+
+/// The unit that removes a report.
+pub fn forget(report: u64) -> Unit {
+    Unit::new(format!("forget/{report}"), &Work::Forget { report })
+}
+
+/// The units that ask for definitions which the hosts of a unit wait for.
+pub fn definitions(rules: &[String], hosts_of: &str) -> Vec<Unit> {
+    let parts = rules.chunks(DEFINITIONS_PER_UNIT).enumerate();
+    let unit = |(number, rules): (usize, &[String])| {
+        let work = Work::Definitions { rules: rules.to_vec(), hosts_of: hosts_of.to_owned() };
+        Unit::new(format!("definitions/{}/{number}", hosts_of.replace('/', "-")), &work)
+    };
+    parts.map(unit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_patience_ends() {
+        let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let patience = SignedDuration::from_hours(2);
+        let mut report = Report { since: Some(now), ..Report::default() };
+        let pauses: Vec<i64> =
+            (0..9).map(|_| report.look_again(now, patience).unwrap().duration_since(now).as_secs()).collect();
+        assert_eq!(pauses, [2, 5, 10, 15, 20, 30, 60, 60, 60]);
+        assert!(report.look_again(later(now, 7_199), patience).is_some());
+        assert_eq!(report.look_again(later(now, 7_200), patience), None);
+    }
+
+    #[test]
+    fn work_survives_storage() {
+        let unit = findings(3, vec![7, 9]);
+        assert_eq!(unit.id, "findings/3");
+        let expected = Work::Findings { page: 3, assets: vec![7, 9], report: Report::default() };
+        assert_eq!(unit.work::<Work>().unwrap(), expected);
+        let many: Vec<String> = (0..250).map(|n| format!("v{n}")).collect();
+        let ids: Vec<String> = definitions(&many, "findings/3").into_iter().map(|unit| unit.id).collect();
+        assert_eq!(ids, ["definitions/findings-3/0", "definitions/findings-3/1", "definitions/findings-3/2"]);
+    }
+}

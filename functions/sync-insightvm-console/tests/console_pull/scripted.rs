@@ -1,0 +1,421 @@
+//! What is asked, and what is made of each kind of answer.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use domain::{CheckLine, FindingState, Outcome, RuleId};
+use serde_json::{Value, json};
+use sync::{Coverage, Mode, Next, Scanner, SyncError, Unit};
+
+use crate::support::*;
+
+fn asset(id: u64, scanned: &str) -> Value {
+    json!({
+        "id": id, "ip": format!("10.0.0.{id}"), "hostName": format!("h{id}"), "assessedForVulnerabilities": true,
+        "history": [{ "date": scanned, "type": "SCAN", "scanId": 1, "version": 1 }]
+    })
+}
+
+fn assets() -> Vec<Value> {
+    vec![asset(1, "2026-11-21T10:00:00Z"), asset(2, "2026-11-20T10:00:00Z"), asset(7, "2026-11-21T23:00:00Z")]
+}
+
+fn found(id: &str, status: &str) -> Value {
+    json!({ "id": id, "status": "vulnerable", "instances": 1, "results": [{ "status": status, "port": 22, "protocol": "tcp" }] })
+}
+
+const HEADER: &str = "asset_id,last_assessed,announced,tags,vulnerability,status,excepted,port,protocol,key,proof,first_found\n";
+
+fn row(asset: u64, announced: u64, vulnerability: &str) -> String {
+    let status = if vulnerability.is_empty() { "" } else { "Vulnerable Version" };
+    format!(
+        "{asset},2026-11-21 10:00:00,{announced},CUSTOM:team=web,{vulnerability},{status},0,22,TCP,,,2026-01-01 00:00:00\n"
+    )
+}
+
+/// A console with three assets on two pages, and reports that are ready at the second look.
+fn console(call: &Call) -> Reply {
+    let size: usize = call.query.get("size").map_or(10, |size| size.parse().unwrap());
+    match (call.method.as_str(), call.path.trim_start_matches("/api/3/")) {
+        ("GET", "assets") | ("POST", "assets/search") => part(&assets(), call.page(), size),
+        ("GET", "assets/1/vulnerabilities") => {
+            page(&[found("v1", "vulnerable-version"), found("v2", "not-vulnerable")])
+        }
+        ("GET", "assets/2/vulnerabilities") => page(&[]),
+        ("GET", "assets/7/vulnerabilities") => page(&[found("v3", "vulnerable-with-exception-applied")]),
+        ("GET", "tags") => page(&[
+            json!({ "id": 5, "name": "team=web", "type": "custom" }),
+            json!({ "id": 6, "name": "Very High", "type": "criticality" }),
+            json!({ "id": 7, "name": "gone", "type": "custom" }),
+        ]),
+        ("GET", "tags/5/assets") => ok(json!({ "resources": [{ "id": 1 }, { "id": 99 }], "links": [] })),
+        ("GET", "tags/6/assets") => ok(json!({ "resources": [{ "id": 7 }], "links": [] })),
+        ("GET", "sites") => page(&[json!({ "id": 1 })]),
+        ("GET", "reports") => page(&[
+            json!({ "id": 3, "name": "vulnrelay/console-test/20200101T000000Z-0001/findings/0" }),
+            json!({ "id": 4, "name": "vulnrelay/another/x" }),
+            json!({ "id": 5, "name": "Monthly" }),
+        ]),
+        ("POST", "reports") => {
+            let wish: Value = serde_json::from_str(&call.body).unwrap();
+            ok(
+                json!({ "id": if wish["scope"].is_null() { 100 } else { 200 + wish["scope"]["assets"][0].as_u64().unwrap() } }),
+            )
+        }
+        ("POST", _) => ok(json!({ "id": 9 })),
+        ("GET", "reports/100/history/9/output") => ok("vulnerability,title,severity\nv1,One,Severe\n"),
+        ("GET", "reports/201/history/9/output") => {
+            ok(format!("{HEADER}{}{}", row(1, 1, "v1"), row(2, 0, "")))
+        }
+        ("GET", "reports/207/history/9/output") => {
+            ok(format!("{HEADER}{}{}", row(7, 2, "v1"), row(7, 2, "v3")))
+        }
+        ("GET", path) if path.starts_with("reports/") => ok(json!({ "id": 9, "status": "complete" })),
+        ("GET", "vulnerabilities/v2/solutions") => ok(json!({ "resources": ["s1", "missing"] })),
+        ("GET", "solutions/s1") => {
+            ok(json!({ "id": "s1", "type": "patch", "summary": { "text": "Patch it" } }))
+        }
+        ("GET", "vulnerabilities/v1" | "vulnerabilities/v2") => ok(
+            json!({ "id": &call.path[call.path.len() - 2..], "title": "T", "severity": "Critical", "severityScore": 9 }),
+        ),
+        ("DELETE", _) => ok(json!({ "links": [] })),
+        _ => status(404),
+    }
+}
+
+#[tokio::test]
+async fn a_full_run_by_reports_reads_every_page_once_and_leaves_no_report() {
+    let server = serve(console).await;
+    let mut sink = Recorder::default();
+    let done =
+        drive(&scanner(&server, json!({ "page_size": 2 })), &run(Mode::Full), &mut sink).await.unwrap();
+
+    assert_eq!(sink.inventory.iter().map(|host| host.native.as_str()).collect::<Vec<_>>(), ["1", "2", "7"]);
+    assert!(sink.reports.iter().all(|report| report.coverage == Coverage::Whole));
+    let counts: Vec<_> = sink.reports.iter().map(|r| (r.host.native.as_str(), r.findings.len())).collect();
+    assert_eq!(counts, [("1", 1), ("2", 0), ("7", 2)], "an asset on which nothing is found says so");
+    assert_eq!(sink.reports[0].host.tags[0].key, "team");
+    assert!(sink.refused.is_empty(), "{:?}", sink.refused);
+    assert!(done.values().all(|proof| proof.missing.is_none()), "{done:?}");
+    assert_eq!((done["findings/1"].announced, done["findings/1"].received), (Some(2), 2));
+    // v1 came by the report of definitions; v3 is asked for and is not there.
+    assert_eq!(sink.rules.keys().map(RuleId::as_str).collect::<Vec<_>>(), ["v1"]);
+    assert_eq!(sink.undefined, [RuleId::new("v3")].into());
+    assert_eq!(sink.rescored, ["findings/1"]);
+    // What an earlier run left is removed, others' reports are not.
+    let deleted: Vec<_> =
+        server.calls().into_iter().filter(|call| call.method == "DELETE").map(|call| call.path).collect();
+    assert_eq!(
+        deleted,
+        ["/api/3/reports/3", "/api/3/reports/100", "/api/3/reports/201", "/api/3/reports/207"]
+    );
+    assert_eq!(server.count("GET", "assets"), 2, "never past the last page");
+}
+
+#[tokio::test]
+async fn requests_are_what_a_console_wants() {
+    let server = serve(console).await;
+    let mut sink = Recorder::default();
+    drive(&scanner(&server, json!({})), &run(Mode::Full), &mut sink).await.unwrap();
+    for call in server.calls() {
+        assert_eq!(call.header("authorization"), Some("Basic dXNlcjpzZWNyZXQ="), "{}", call.path);
+        assert_eq!(call.header("token"), Some("123456"), "the second factor");
+        if call.is("GET", "assets") {
+            assert_eq!((call.query["size"].as_str(), call.query["sort"].as_str()), ("500", "id,ASC"));
+        }
+        if call.is("POST", "reports") {
+            let wish: Value = serde_json::from_str(&call.body).unwrap();
+            assert_eq!(
+                (&wish["format"], &wish["version"], &wish["timezone"]),
+                (&json!("sql-query"), &json!("2.3.0"), &json!("UTC"))
+            );
+            assert!(
+                wish["name"].as_str().unwrap().starts_with("vulnrelay/console-test/20261122T000000Z-0001/")
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_incremental_run_asks_for_a_day_more_and_takes_what_was_scanned_since() {
+    let server = serve(console).await;
+    let mut sink = Recorder::default();
+    let since = time("2026-11-21T22:00:00Z");
+    drive(&scanner(&server, json!({})), &run(Mode::Incremental { since }), &mut sink).await.unwrap();
+    let search = server.calls().into_iter().find(|call| call.is("POST", "assets/search")).unwrap();
+    let filter = json!([{ "field": "last-scan-date", "operator": "is-on-or-after", "value": "2026-11-20" }]);
+    assert_eq!(
+        serde_json::from_str::<Value>(&search.body).unwrap(),
+        json!({ "match": "all", "filters": filter })
+    );
+    assert_eq!(sink.hosts().into_keys().collect::<Vec<_>>(), ["7"]);
+    assert_eq!(sink.findings().into_keys().collect::<Vec<_>>(), ["7"]);
+    assert_eq!(server.count("GET", "assets"), 0);
+}
+
+/// The catalogue has more than 150,000 definitions; findings are asked for by asset or by report, and definitions by id.
+#[tokio::test]
+async fn pitfall_16_the_catalogue_is_never_asked_for() {
+    for via in ["api", "report"] {
+        let server = serve(console).await;
+        let mut sink = Recorder::default();
+        drive(&scanner(&server, json!({ "via": via })), &run(Mode::Full), &mut sink).await.unwrap();
+        assert_eq!(server.count("GET", "vulnerabilities"), 0);
+        let asked = (0..9).map(|n| server.count("GET", &format!("vulnerabilities/v{n}"))).max();
+        assert_eq!(asked, Some(1), "each once");
+    }
+}
+
+/// The API tells only since when the status is what it is.
+#[tokio::test]
+async fn pitfall_16_a_report_knows_when_something_was_first_found() {
+    let server = serve(console).await;
+    let mut sink = Recorder::default();
+    drive(&scanner(&server, json!({ "page_size": 2 })), &run(Mode::Full), &mut sink).await.unwrap();
+    assert_eq!(sink.findings()["1"][0].first_found, Some(time("2026-01-01T00:00:00Z")));
+}
+
+#[tokio::test]
+async fn by_the_api_each_asset_is_asked_and_tags_are_asked_by_tag() {
+    let server = serve(console).await;
+    let mut sink = Recorder::default();
+    let done = drive(&scanner(&server, json!({ "via": "api" })), &run(Mode::Full), &mut sink).await.unwrap();
+    let states: Vec<_> =
+        sink.reports.iter().map(|r| r.findings.iter().map(|f| f.state).collect::<Vec<_>>()).collect();
+    assert_eq!(
+        states,
+        [vec![FindingState::Open, FindingState::Fixed], vec![], vec![FindingState::Suppressed]]
+    );
+    assert!(sink.reports.iter().all(|report| report.coverage == Coverage::Whole));
+    assert_eq!(sink.reports[0].host.tags[0].value, "web");
+    assert_eq!(sink.reports[2].host.criticality, Some(5));
+    assert!(done.values().all(|proof| proof.missing.is_none()), "{done:?}");
+    let rule = &sink.rules[&RuleId::new("v2")];
+    assert_eq!((rule.solution.as_deref(), rule.patchable), (Some("Patch it"), Some(true)));
+    assert_eq!(sink.rescored, ["assets/0"]);
+    assert_eq!(server.calls().iter().filter(|call| call.path.ends_with("/tags")).count(), 1);
+    assert!(server.calls().iter().all(|call| !call.path.contains("/reports")));
+}
+
+#[tokio::test]
+async fn streams_that_are_not_pulled_are_not_asked_for() {
+    let server = serve(console).await;
+    let mut sink = Recorder::default();
+    drive(&scanner(&server, json!({ "data_streams": ["assets"] })), &run(Mode::Full), &mut sink)
+        .await
+        .unwrap();
+    assert_eq!((sink.inventory.len(), sink.reports.len()), (3, 0));
+    assert_eq!(sink.inventory[0].tags.len(), 1, "the inventory has the tags then");
+    assert!(server.calls().iter().all(|call| call.method == "GET" && !call.path.contains("vulnerabilities")));
+
+    let mut sink = Recorder::default();
+    drive(&scanner(&server, json!({ "data_streams": ["vulnerabilities"] })), &run(Mode::Full), &mut sink)
+        .await
+        .unwrap();
+    assert_eq!((sink.inventory.len(), sink.reports.len()), (0, 3));
+}
+
+/// Works one unit against a console of which one path answers differently.
+async fn one(
+    unit: Unit,
+    via: &str,
+    path: &'static str,
+    reply: impl Fn() -> Reply + Send + Sync + 'static,
+) -> (Recorder, Result<Next, SyncError>) {
+    let server =
+        serve(move |call| if call.path == format!("/api/3/{path}") { reply() } else { console(call) }).await;
+    let mut sink = Recorder::default();
+    let next = scanner(&server, json!({ "via": via })).pull(&run(Mode::Full), &unit, &mut sink).await;
+    (sink, next)
+}
+
+fn first() -> Unit {
+    Unit::new("assets/0", &json!({ "step": "assets", "page": 0 }))
+}
+
+fn ready() -> Unit {
+    let report = json!({ "id": 201, "instance": 9, "since": NOW });
+    Unit::new("findings/0", &json!({ "step": "findings", "page": 0, "assets": [1, 2], "report": report }))
+}
+
+fn missing(next: &Next) -> &str {
+    match next {
+        Next::Done(proof) | Next::More(_, proof) => proof.missing.as_deref().unwrap_or(""),
+        Next::Later(..) => panic!("{next:?}"),
+    }
+}
+
+#[tokio::test]
+async fn pages_that_are_none_are_errors_never_an_end() {
+    for (body, problem) in [
+        ("<html>Maintenance</html>", "HTML"),
+        ("{\"resources\":[{\"id\":1}", "ends before"),
+        ("", "empty"),
+        ("{\"status\":200}", "resources"),
+    ] {
+        let (sink, next) = one(first(), "api", "assets", move || ok(body)).await;
+        let error = next.unwrap_err();
+        assert!(
+            matches!(error, SyncError::Malformed { .. }) && error.to_string().contains(problem),
+            "{error}"
+        );
+        assert!(sink.inventory.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_about_credentials_and_404_about_rights() {
+    for code in [401, 404] {
+        let (_, next) = one(first(), "api", "assets", move || status(code)).await;
+        let error = next.unwrap_err();
+        assert!(matches!(error, SyncError::Unauthorized { .. }) && !error.is_transient(), "{error}");
+        assert!(!error.to_string().contains("secret") && !error.to_string().contains("123456"), "{error}");
+    }
+    let (_, next) = one(first(), "api", "assets", || status(500)).await;
+    assert!(next.unwrap_err().is_transient());
+}
+
+#[tokio::test]
+async fn a_console_that_is_starting_or_busy_is_left_alone() {
+    for (reply, seconds) in [
+        (Reply(503, vec![], vec![]), 120),
+        (Reply(503, vec![], vec![("retry-after", "30".into())]), 30),
+        (Reply(429, vec![], vec![("retry-after", "7".into())]), 7),
+    ] {
+        let (_, next) = one(first(), "api", "assets", move || reply.clone()).await;
+        let Ok(Next::Later(at, unit)) = next else { panic!("{next:?}") };
+        assert_eq!((at.duration_since(time(NOW)).as_secs(), unit), (seconds, first()));
+    }
+}
+
+#[tokio::test]
+async fn an_asset_that_does_not_show_its_findings_makes_the_run_partial() {
+    let (sink, next) = one(first(), "api", "assets/2/vulnerabilities", || status(404)).await;
+    assert!(missing(&next.unwrap()).starts_with("1 of 3 assets do not show"));
+    assert_eq!(sink.reports.len(), 2, "nothing is said of it");
+}
+
+#[tokio::test]
+async fn findings_that_were_not_all_told_prove_no_absence() {
+    let short = || ok(json!({ "resources": [found("v1", "vulnerable")], "page": { "totalResources": 2 } }));
+    let (sink, _) = one(first(), "api", "assets/1/vulnerabilities", short).await;
+    assert_eq!(sink.reports[0].coverage, Coverage::Part);
+    let bad = || ok(json!({ "resources": [found("v1", "vulnerable"), 5], "page": { "totalResources": 2 } }));
+    let (sink, _) = one(first(), "api", "assets/1/vulnerabilities", bad).await;
+    assert_eq!((sink.reports[0].coverage, sink.refused.len()), (Coverage::Part, 1));
+}
+
+#[tokio::test]
+async fn a_page_with_fewer_assets_than_announced_is_seen() {
+    let short = || ok(json!({ "resources": [asset(1, NOW)], "page": { "totalResources": 3 } }));
+    let (_, next) = one(first(), "report", "assets", short).await;
+    let Ok(Next::More(_, proof)) = next else { panic!("{next:?}") };
+    assert_eq!((proof.announced, proof.received), (Some(3), 1));
+}
+
+/// Whoever stands behind a deleted asset moves up, and one is on neither page.
+#[tokio::test]
+async fn a_list_that_shrinks_while_it_is_read_is_not_whole() {
+    let unit = Unit::new("assets/1", &json!({ "step": "assets", "page": 1, "total": 1001 }));
+    let shrunk = || ok(json!({ "resources": [asset(900, NOW)], "page": { "totalResources": 501 } }));
+    let (_, next) = one(unit, "report", "assets", shrunk).await;
+    assert_eq!(missing(&next.unwrap()), "500 assets were deleted while the list was read");
+}
+
+#[tokio::test]
+async fn a_report_that_lacks_rows_or_assets_proves_no_absence() {
+    let output = "reports/201/history/9/output";
+    let (sink, next) = one(ready(), "report", output, || ok(format!("{HEADER}{}", row(1, 2, "v1")))).await;
+    let Ok(Next::More(_, proof)) = &next else { panic!("{next:?}") };
+    assert_eq!((proof.announced, proof.received), (Some(2), 1));
+    assert_eq!(missing(next.as_ref().unwrap()), "1 assets are not in the report");
+    assert_eq!(sink.reports[0].coverage, Coverage::Part);
+
+    let (sink, _) =
+        one(ready(), "report", output, || ok(format!("{HEADER}{}{}", row(1, 0, ""), row(9, 0, "")))).await;
+    assert_eq!((sink.reports.len(), sink.refused.len()), (1, 1), "an asset that was not asked for");
+
+    for (body, problem) in [("<html>", "no column"), ("", "empty")] {
+        let (sink, next) = one(ready(), "report", output, move || ok(body)).await;
+        assert!(next.unwrap_err().to_string().contains(problem));
+        assert!(sink.reports.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_asset_that_nobody_has_looked_at_says_nothing() {
+    let never = || ok(format!("{HEADER}1,,0,,,,,,,,,\n{}", row(2, 0, "")));
+    let (sink, next) = one(ready(), "report", "reports/201/history/9/output", never).await;
+    assert_eq!(missing(&next.unwrap()), "");
+    assert_eq!(sink.findings().into_keys().collect::<Vec<_>>(), ["2"]);
+}
+
+#[tokio::test]
+async fn a_report_is_waited_for_by_later_and_given_up_with_a_reason() {
+    let running = || ok(json!({ "id": 9, "status": "running" }));
+    let (_, next) = one(ready(), "report", "reports/201/history/9", running).await;
+    let Ok(Next::Later(at, unit)) = next else { panic!("{next:?}") };
+    assert_eq!((at.duration_since(time(NOW)).as_secs(), unit.work["report"]["looks"].as_u64()), (2, Some(1)));
+
+    let long_ago = json!({ "id": 201, "instance": 9, "since": "2026-11-21T20:00:00Z", "looks": 50 });
+    let unit =
+        Unit::new("findings/0", &json!({ "step": "findings", "page": 0, "assets": [1], "report": long_ago }));
+    let (_, next) = one(unit, "report", "reports/201/history/9", running).await;
+    let Ok(Next::More(after, _)) = &next else { panic!("{next:?}") };
+    assert_eq!(after[0].id, "forget/201", "it is removed all the same");
+    assert!(missing(next.as_ref().unwrap()).contains("not ready after"));
+}
+
+#[tokio::test]
+async fn a_report_that_failed_or_is_gone_is_begun_anew_twice() {
+    for gone in [false, true] {
+        let looks = AtomicUsize::new(0);
+        let server = serve(move |call| {
+            if call.path.starts_with("/api/3/reports/201/history/9") {
+                looks.fetch_add(1, Ordering::Relaxed);
+                return if gone { status(404) } else { ok(json!({ "id": 9, "status": "failed" })) };
+            }
+            console(call)
+        })
+        .await;
+        let scanner = scanner(&server, json!({}));
+        let (mut sink, mut unit) = (Recorder::default(), ready());
+        let next = loop {
+            match scanner.pull(&run(Mode::Full), &unit, &mut sink).await.unwrap() {
+                Next::Later(at, again) => (sink.now, unit) = (sink.now.max(at), again),
+                other => break other,
+            }
+        };
+        assert!(missing(&next).contains("3 reports came to nothing"), "{next:?}");
+        assert_eq!(server.count("POST", "reports"), 2);
+        assert!(server.calls().iter().filter(|call| call.method == "DELETE").count() >= 2);
+    }
+}
+
+#[tokio::test]
+async fn the_check_names_what_is_visible_and_what_is_not_allowed() {
+    let server = serve(console).await;
+    let tried = scanner(&server, json!({}));
+    assert_eq!(tried.check().await.unwrap(), "signed in, 3 assets in 1 sites are visible");
+    let outcomes = |lines: Vec<CheckLine>| lines.into_iter().map(|l| (l.what, l.outcome)).collect::<Vec<_>>();
+    let good = |what: &str| (what.to_owned(), Outcome::Good);
+    assert_eq!(outcomes(tried.rights(time(NOW)).await), [good("assets"), good("vulnerabilities")]);
+
+    let server = serve(|call| if call.is("GET", "reports") { status(404) } else { console(call) }).await;
+    let lines = scanner(&server, json!({})).rights(time(NOW)).await;
+    assert!(lines[1].says.contains("404") && lines[1].says.contains("reports"), "{}", lines[1].says);
+    assert_eq!(outcomes(lines), [good("assets"), ("vulnerabilities".to_owned(), Outcome::Bad)]);
+    let by_api = scanner(&server, json!({ "via": "api", "data_streams": ["vulnerabilities"] }));
+    assert_eq!(outcomes(by_api.rights(time(NOW)).await), [good("vulnerabilities")]);
+}
+
+#[tokio::test]
+async fn no_redirect_is_followed_with_credentials() {
+    let other = serve(|_| ok("{}")).await;
+    let target = other.base.clone();
+    let (_, next) = one(first(), "api", "assets", move || {
+        Reply(302, vec![], vec![("location", format!("{target}/api/3/assets"))])
+    })
+    .await;
+    assert!(next.is_err());
+    assert!(other.calls().is_empty());
+}
