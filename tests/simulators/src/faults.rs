@@ -8,7 +8,7 @@
 //!
 //! | part | meaning |
 //! | --- | --- |
-//! | `SYSTEM` | `tenable`, `qualys`, `jira`, `slack`, `feeds`, or `*` for all |
+//! | `SYSTEM` | `tenable`, `qualys`, `insightvm-console`, `jira`, `slack`, `feeds`, or `*` for all |
 //! | `ENDPOINT` | one endpoint of the system; without it, all of them. Each system's module lists its names |
 //! | `@SHARE` | the share (0 to 1, default 1) of *keys* (a page, a chunk, a unit of work) that are hit. A key that is hit stays hit on every try |
 //! | `~TRIES` | a key heals after this many tries; without it, it fails until the faults are changed |
@@ -167,8 +167,8 @@ fn parse(part: &str) -> Result<Rule, String> {
         Some((system, endpoint)) => (system, Some(endpoint.to_owned())),
         None => (target, None),
     };
-    if !["tenable", "qualys", "jira", "slack", "feeds", "*"].contains(&system) {
-        return Err(wrong("the system is one of tenable, qualys, jira, slack, feeds, *"));
+    if !["tenable", "qualys", "insightvm-console", "jira", "slack", "feeds", "*"].contains(&system) {
+        return Err(wrong("the system is one of tenable, qualys, insightvm-console, jira, slack, feeds, *"));
     }
     let (rest, tries) = match rest.split_once('~') {
         Some((rest, tries)) => (rest, Some(tries.parse().map_err(|_| wrong("TRIES is a whole number"))?)),
@@ -291,6 +291,7 @@ pub fn rate_limited(world: &World, system: &str) -> Response {
     match system {
         "tenable" => crate::tenable::rate_limited(),
         "qualys" => crate::qualys::rate_limited(world),
+        "insightvm-console" => crate::insightvm_console::rate_limited(),
         "jira" => (
             StatusCode::TOO_MANY_REQUESTS,
             retry("retry-after", "2"),

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `/tenable` | [`tenable`]: Tenable Vulnerability Management |
 //! | `/qualys` | [`qualys`]: Qualys VMDR |
+//! | `/insightvm-console` | [`insightvm_console`]: a console of Rapid7 InsightVM |
 //! | `/jira` | [`jira`] |
 //! | `/slack` | [`slack`] |
 //! | `/feeds` | [`feeds`]: threat intelligence |
@@ -23,6 +24,7 @@ pub mod dice;
 pub mod estate;
 pub mod faults;
 pub mod feeds;
+pub mod insightvm_console;
 pub mod jira;
 pub mod oidc;
 pub mod qualys;
@@ -116,6 +118,10 @@ pub fn router(world: Arc<World>) -> Router {
     Router::new()
         .nest("/tenable", counted(&world, "tenable", tenable::router(world.clone())))
         .nest("/qualys", counted(&world, "qualys", qualys::router(world.clone())))
+        .nest(
+            "/insightvm-console",
+            counted(&world, "insightvm-console", insightvm_console::router(world.clone())),
+        )
         .nest("/jira", counted(&world, "jira", jira::router(world.clone())))
         .nest("/slack", counted(&world, "slack", slack::router(world.clone())))
         .nest("/feeds", counted(&world, "feeds", feeds::router(world.clone())))

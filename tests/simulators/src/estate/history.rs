@@ -15,6 +15,8 @@ pub enum Scanner {
     Tenable,
     /// Qualys VMDR.
     Qualys,
+    /// A console of Rapid7 InsightVM, which stands on premises.
+    InsightvmConsole,
 }
 
 /// State of a finding as a scanner sees it.
@@ -76,6 +78,7 @@ impl Scans {
         let known = match scanner {
             Scanner::Tenable => host.in_tenable,
             Scanner::Qualys => host.in_qualys,
+            Scanner::InsightvmConsole => host.kind != HostKind::MacLaptop,
         };
         if !known {
             return None;
@@ -154,6 +157,7 @@ pub fn sightings(host: &Host, scans: &Scans, weakness: &'static Weakness, into: 
     let covered = match scans.scanner {
         Scanner::Tenable => weakness.covers != Covers::Qualys,
         Scanner::Qualys => weakness.covers != Covers::Tenable,
+        Scanner::InsightvmConsole => weakness.covers == Covers::Both,
     };
     if !covered || !present(scans.seed, host, weakness) {
         return;

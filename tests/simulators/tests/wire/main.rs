@@ -4,5 +4,6 @@
 
 mod client;
 mod control;
+mod insightvm_console;
 mod qualys;
 mod tenable;

@@ -1,0 +1,145 @@
+//! Assets, sites and tags.
+
+use serde_json::{Value, json};
+
+use super::{Console, findings};
+use crate::estate::{Host, Known, iso};
+
+/// A tag of the console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// Number.
+    pub id: u32,
+    /// `custom`, `location`, `criticality`.
+    pub kind: &'static str,
+    /// What it says.
+    pub name: String,
+}
+
+const CRITICALITY: [&str; 5] = ["Very Low", "Low", "Medium", "High", "Very High"];
+const CUSTOM: [&str; 10] = [
+    "env=prod",
+    "env=staging",
+    "env=dev",
+    "team=payments",
+    "team=platform",
+    "team=identity",
+    "team=data",
+    "team=web",
+    "exposure=internet",
+    "exposure=internal",
+];
+const LOCATIONS: [&str; 4] = ["eu-central-1", "eu-west-1", "us-east-1", "ap-southeast-2"];
+
+/// Every tag, in the order of their numbers.
+pub fn all_tags() -> Vec<Tag> {
+    let named = CRITICALITY.iter().map(|name| ("criticality", *name));
+    let custom = CUSTOM.iter().map(|name| ("custom", *name));
+    let locations = LOCATIONS.iter().map(|name| ("location", *name));
+    let all = named.chain(custom).chain(locations).enumerate();
+    all.map(|(at, (kind, name))| Tag { id: at as u32 + 1, kind, name: name.to_owned() }).collect()
+}
+
+/// The tags of a host.
+pub fn tags_of(host: &Host) -> Vec<Tag> {
+    let wanted = |tag: &Tag| match tag.kind {
+        "criticality" => CRITICALITY[usize::from(host.criticality.clamp(1, 5)) - 1] == tag.name,
+        "location" => host.cloud.as_ref().is_some_and(|cloud| cloud.region == tag.name),
+        _ => match tag.name.split_once('=') {
+            Some(("env", value)) => host.environment == value,
+            Some(("team", value)) => host.team == value,
+            Some((_, value)) => host.exposure == value,
+            None => false,
+        },
+    };
+    all_tags().into_iter().filter(wanted).collect()
+}
+
+/// A tag as the API shows it.
+pub fn tag(console: &Console, tag: &Tag) -> Value {
+    let mut shown = json!({
+        "id": tag.id, "name": tag.name, "type": tag.kind, "color": "default",
+        "source": if tag.kind == "criticality" { "built-in" } else { "custom" },
+        "created": iso(0), "links": [console.link(&format!("tags/{}", tag.id), "self")],
+    });
+    if tag.kind == "criticality" {
+        shown["riskModifier"] = json!(f64::from(tag.id) / 2.0);
+    }
+    shown
+}
+
+/// The one site.
+pub fn site(console: &Console) -> Value {
+    let assets = console.assets();
+    let last = assets.iter().map(Known::last_scan).max().unwrap_or_default();
+    json!({
+        "id": 1, "name": "Offices and data centres", "type": "static", "importance": "normal",
+        "assets": assets.len(), "lastScanTime": iso(last), "riskScore": 1000.0 * assets.len() as f64,
+        "scanEngine": 3, "scanTemplate": "full-audit-without-web-spider",
+        "links": [console.link("sites/1", "self")],
+    })
+}
+
+/// An asset as the API shows it.
+pub fn asset(console: &Console, known: &Known) -> Value {
+    let host = &known.host;
+    let id = host.index + 1;
+    let found = findings::of(&console.world, known);
+    let count =
+        |word: &str| findings::grouped(&found).iter().filter(|g| g[0].severity_word() == word).count();
+    let (critical, severe, moderate) = (count("Critical"), count("Severe"), count("Moderate"));
+    let mut addresses = vec![match &host.mac {
+        Some(mac) => json!({ "ip": host.ip, "mac": mac }),
+        None => json!({ "ip": host.ip }),
+    }];
+    addresses.extend(host.public_ip.iter().map(|ip| json!({ "ip": ip })));
+    let name = host.fqdn.as_ref().unwrap_or(&host.hostname);
+    let mut names = vec![json!({ "name": name, "source": "dns" })];
+    names.extend(host.netbios.iter().map(|name| json!({ "name": name, "source": "netbios" })));
+    let mut ids = Vec::new();
+    ids.extend(host.bios_uuid.iter().map(|id| json!({ "id": id, "source": "dmidecode" })));
+    ids.extend(host.agent.iter().map(|id| json!({ "id": id.replace('-', ""), "source": "R7 Agent" })));
+    let kind = if host.agent.is_some() { "AGENT-IMPORT" } else { "SCAN" };
+    let event = |date: i64, version: u32| json!({ "date": iso(date), "scanId": date / 86_400, "type": kind, "version": version });
+    let mut shown = json!({
+        "id": id, "ip": host.ip, "hostName": name, "hostNames": names, "addresses": addresses, "ids": ids,
+        "os": host.os, "osFingerprint": { "id": 1, "description": host.os, "systemName": host.os },
+        "assessedForVulnerabilities": true, "assessedForPolicies": false,
+        "history": [event(known.first_scan(), 1), event(known.last_scan(), 2)],
+        "rawRiskScore": 100.5 * found.len() as f64, "riskScore": 100.5 * found.len() as f64,
+        "services": [],
+        "vulnerabilities": {
+            "critical": critical, "severe": severe, "moderate": moderate, "exploits": 0, "malwareKits": 0,
+            "total": critical + severe + moderate,
+        },
+        "links": [
+            console.link(&format!("assets/{id}"), "self"),
+            console.link(&format!("assets/{id}/tags"), "Tags"),
+        ],
+    });
+    if let Some(mac) = &host.mac {
+        shown["mac"] = json!(mac);
+    }
+    shown
+}
+
+/// The first second of what a search asks for.
+pub fn search(body: &[u8]) -> Result<Option<i64>, String> {
+    let wish: Value = serde_json::from_slice(body).map_err(|_| "the body is no JSON".to_owned())?;
+    if !matches!(wish["match"].as_str(), Some("all" | "any")) {
+        return Err("match is all or any".into());
+    }
+    let mut since = None;
+    for filter in wish["filters"].as_array().ok_or("filters is a list")? {
+        let (field, operator) = (filter["field"].as_str(), filter["operator"].as_str());
+        if (field, operator) != (Some("last-scan-date"), Some("is-on-or-after")) {
+            return Err(format!("the filter {field:?} {operator:?} is not simulated"));
+        }
+        let value = filter["value"].as_str().ok_or("value is a date")?;
+        let day: jiff::civil::Date =
+            value.parse().map_err(|_| format!("{value:?} is no date: write YYYY-MM-DD"))?;
+        let begin = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|error| error.to_string())?;
+        since = Some(begin.timestamp().as_second());
+    }
+    Ok(since)
+}
