@@ -23,6 +23,7 @@ fn sample<T: DeserializeOwned>(name: &str) -> T {
 async fn site() -> Site {
     let setup = Setup::new(2).edit("qualys-demo", "qualys-prod").edit("tenable-demo", "tenable-prod");
     let setup = setup.edit("\n\nfeeds:\n", "\n  - name: aws-prod\n    type: aws\n\nfeeds:\n");
+    let setup = crate::console::with_console(setup, "report").edit("console-demo", "console-prod");
     let site = Site::start(setup).await;
     site.stack.clock().hold(jiff::Timestamp::from_second(MADE_AT).unwrap());
     site
@@ -43,7 +44,10 @@ async fn the_samples_of_queues_are_worked() {
     let qualys = sync_qualys::function_with(services, engine(), http());
     assert_all_worked("sync-tenable", &tenable.handle(sample("sync-tenable")).await);
     assert_all_worked("sync-qualys", &qualys.handle(sample("sync-qualys")).await);
-    for connector in ["tenable-prod", "qualys-prod"] {
+    let console = sync_insightvm_console::function_with(services, engine(), http());
+    let name = "sync-insightvm-console";
+    assert_all_worked(name, &console.handle(sample("sync-insightvm-console")).await);
+    for connector in ["tenable-prod", "qualys-prod", "console-prod"] {
         let runs = services.store.runs(&connector.parse().unwrap(), 5).await.unwrap();
         assert_eq!(runs.len(), 1, "the sample starts a run of {connector}");
     }

@@ -9,6 +9,8 @@
 //! | `aws_events` | findings of Inspector and Security Hub: twice, reversed, closed, reopened |
 //! | `faults` | kill, throttle, lose, repeat at every step; the end is that of the clean run |
 //! | `layers` | who may depend on whom |
+//! | `console` | the simulated InsightVM console, and Rapid7's own client against it |
+//! | `contract` | our requests and the simulators' answers against the vendors' specifications, with `RECORDINGS` |
 //! | `quiet` | logs and metrics tell what happened, and no secret |
 //! | `pytenable` | the vendor's own client against the simulated Tenable |
 //! | `recordings_*` | real answers, with `RECORDINGS` |
@@ -17,6 +19,8 @@
 
 mod aws_events;
 mod configure;
+mod console;
+mod contract;
 mod doubt;
 mod events;
 mod faults;
@@ -25,6 +29,7 @@ mod pipeline;
 mod pytenable;
 mod quiet;
 mod recordings_aws;
+mod recordings_console;
 mod recordings_intel;
 mod recordings_qualys;
 mod recordings_tenable;

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::site::{Setup, Site};
 
-fn done(what: &str, output: std::io::Result<Output>) -> Output {
+/// The output of a program that has to succeed.
+pub fn done(what: &str, output: std::io::Result<Output>) -> Output {
     let remedy = "install it with: apt-get install -y python3 python3-venv";
     let output = output.unwrap_or_else(|error| panic!("{what}: {error}; {remedy}"));
     let words = String::from_utf8_lossy(&output.stderr);
@@ -17,7 +18,7 @@ fn done(what: &str, output: std::io::Result<Output>) -> Output {
 }
 
 /// The Python of a virtual environment with what `requirements.txt` names, made once.
-fn python(tests: &Path) -> PathBuf {
+pub fn python(tests: &Path) -> PathBuf {
     let folder = tests.join("../target/python");
     let python = folder.join("bin/python");
     let wanted = std::fs::read_to_string(tests.join("python/requirements.txt")).unwrap();

@@ -131,10 +131,11 @@ struct SimulateArgs {
 
 #[derive(Args)]
 struct NormalizeArgs {
-    /// tenable or qualys
+    /// qualys, tenable, insightvm-console or aws
     #[arg(long)]
     scanner: domain::Scanner,
-    /// tenable: assets, vulnerabilities; qualys: asset_inventory, host_detections, knowledge_base. Told from the
+    /// tenable: assets, vulnerabilities; qualys: asset_inventory, host_detections, knowledge_base;
+    /// insightvm-console: assets, vulnerabilities, definitions, report, report_rules, xml. Told from the
     /// content where left out
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,

@@ -81,6 +81,14 @@ pub fn config(port: u16) -> String {
 
 const CONFIG: &str = include_str!("demo.yaml");
 
+/// The same with the simulated scanners that the demo leaves out.
+pub fn config_of_everything(port: u16) -> String {
+    let all = CONFIG.replacen("\n\nfeeds:\n", &format!("\n{}\n\nfeeds:\n", MORE_CONNECTORS.trim_end()), 1);
+    all.replace("PORT", &port.to_string())
+}
+
+const MORE_CONNECTORS: &str = include_str!("simulated.yaml");
+
 /// Lives through the days that have not been lived yet, each in the time it takes to work them.
 pub async fn live(
     stack: &Stack,

@@ -29,7 +29,7 @@ enum Start {
 pub type Normalize = fn(&str, Box<dyn Read>, &mut dyn FnMut(Normalized)) -> Result<Summary, NormalizeError>;
 
 /// Every kind of scanner.
-pub const ROWS: [Row; 3] = [
+pub const ROWS: [Row; 4] = [
     Row {
         scanner: Scanner::Qualys,
         start: Start::Pulled(sync_qualys::function_with),
@@ -39,6 +39,11 @@ pub const ROWS: [Row; 3] = [
         scanner: Scanner::Tenable,
         start: Start::Pulled(sync_tenable::function_with),
         normalize: |stream, reader, emit| sync_tenable::normalize(stream, reader, emit),
+    },
+    Row {
+        scanner: Scanner::InsightvmConsole,
+        start: Start::Pulled(sync_insightvm_console::function_with),
+        normalize: |stream, reader, emit| sync_insightvm_console::normalize(stream, reader, emit),
     },
     Row {
         scanner: Scanner::Aws,

@@ -135,6 +135,8 @@ fn simulated(name: &str) -> Option<String> {
         "TENABLE_SECRET_KEY" => simulators::tenable::SECRET_KEY,
         "QUALYS_USER" => simulators::qualys::USER,
         "QUALYS_PASSWORD" => simulators::qualys::PASSWORD,
+        "INSIGHTVM_CONSOLE_USER" => simulators::insightvm_console::USER,
+        "INSIGHTVM_CONSOLE_PASSWORD" => simulators::insightvm_console::PASSWORD,
         "JIRA_EMAIL" => simulators::jira::EMAIL,
         "JIRA_TOKEN" => simulators::jira::TOKEN,
         "WEBHOOK_SECRET" => "simulated-webhook-secret",

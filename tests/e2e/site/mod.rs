@@ -39,12 +39,14 @@ pub struct Setup {
     pub plan: Option<Arc<Plan>>,
     /// Wraps each function.
     pub around: Option<Around>,
+    /// Takes note of what is said to the simulated systems.
+    pub wire: Option<crate::contract::Wire>,
 }
 
 impl Setup {
     /// An estate of `size` hosts with the demo's configuration, and nothing goes wrong.
     pub fn new(size: usize) -> Self {
-        Self { size, seed: 5, edits: Vec::new(), plan: None, around: None }
+        Self { size, seed: 5, edits: Vec::new(), plan: None, around: None, wire: None }
     }
 
     /// The same with a change to the configuration.
@@ -104,12 +106,16 @@ impl Site {
         if let Some(plan) = &setup.plan {
             routes = plan.stand_before(routes, &world);
         }
+        if let Some(wire) = &setup.wire {
+            routes = crate::contract::stand_before(routes, wire);
+        }
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         let mut text = vulnrelay::demo::config(port);
         for (old, new) in &setup.edits {
             assert!(text.contains(old), "the configuration has no {old:?}");
             text = text.replace(old, new);
         }
+        let text = text.replace("PORT", &port.to_string());
         let config = platform::parse_config("test.yaml", &text).unwrap();
         let secrets = LocalSecrets::collect(&config, ("test.yaml", &text), None, SECRET_PREFIX).unwrap();
         let rotated: Arc<Mutex<Option<(String, String)>>> = Arc::default();

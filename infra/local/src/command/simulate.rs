@@ -22,7 +22,7 @@ pub async fn simulate(args: SimulateArgs) -> Result<(), Failure> {
         ))
     })?;
     let port = listener.local_addr().map_err(Failure::failed)?.port();
-    println!("{}", demo::config(port));
+    println!("{}", demo::config_of_everything(port));
     {
         use std::io::Write;
         std::io::stdout().flush().map_err(Failure::failed)?;

@@ -1,0 +1,89 @@
+//! The simulated InsightVM console on the whole system, and Rapid7's own Python client against the same console.
+
+use std::path::Path;
+use std::process::Command;
+
+use domain::Severity;
+use queue::Trigger;
+use serde_json::Value;
+use store::Verdict;
+
+use crate::pytenable::{done, python};
+use crate::site::{Setup, Site};
+
+/// The demo with a console.
+pub fn with_console(setup: Setup, via: &str) -> Setup {
+    let connector = format!(
+        "\n  - name: console-demo\n    type: insightvm-console\n    base_url: http://127.0.0.1:PORT/insightvm-console\n    \
+         auth: {{ method: basic, username: \"${{SIMULATED_INSIGHTVM_CONSOLE_USER}}\", \
+         password: \"${{SIMULATED_INSIGHTVM_CONSOLE_PASSWORD}}\" }}\n    \
+         sync_interval: 1h\n    full_interval: 1d\n    page_size: 3\n    via: {via}\n    \
+         allow_private_address: true\n\nfeeds:\n"
+    );
+    setup.edit("\n\nfeeds:\n", connector)
+}
+
+#[tokio::test]
+async fn both_ways_lead_to_complete_runs_and_the_same_vulnerabilities() {
+    let mut seen = Vec::new();
+    for way in ["report", "api"] {
+        let site = Site::start(with_console(Setup::new(6), way)).await;
+        site.day(5);
+        site.pull("console-demo", Trigger::Full).await;
+        let run = site.last_run("console-demo").await;
+        assert_eq!((run.verdict, run.counts.refused), (Some(Verdict::Complete), 0), "{way}: {run:?}");
+        let mut all: Vec<_> = site
+            .vulnerabilities()
+            .await
+            .into_iter()
+            .map(|v| (v.title.clone(), v.severity, v.status, v.cves.clone()))
+            .collect();
+        all.sort();
+        assert!(
+            all.iter().any(|(_, severity, ..)| *severity == Severity::Critical),
+            "{way}: severities come from definitions"
+        );
+        assert!(all.iter().any(|(_, severity, ..)| *severity == Severity::Low), "{way}");
+        // An unchanged estate costs no write.
+        site.pull("console-demo", Trigger::Full).await;
+        let again = site.last_run("console-demo").await;
+        assert_eq!((again.verdict, again.counts.written), (Some(Verdict::Complete), 0), "{way}");
+        assert_eq!(again.counts.unchanged, run.counts.received, "{way}");
+        seen.push(all);
+    }
+    assert_eq!(seen[0], seen[1]);
+}
+
+#[tokio::test]
+async fn days_bring_fixes_that_are_proven() {
+    let site = Site::start(with_console(Setup::new(12), "report")).await;
+    site.day(2);
+    site.pull("console-demo", Trigger::Full).await;
+    site.day(30);
+    site.pull("console-demo", Trigger::Full).await;
+    let run = site.last_run("console-demo").await;
+    assert!(run.counts.closed > 0 && run.counts.opened > 0, "{run:?}");
+    assert_eq!(run.verdict, Some(Verdict::Complete), "{run:?}");
+}
+
+#[tokio::test]
+async fn rapid7s_client_sees_what_our_client_sees() {
+    let site = Site::start(with_console(Setup::new(6), "report")).await;
+    site.day(5);
+    site.pull("console-demo", Trigger::Full).await;
+    let run = site.last_run("console-demo").await;
+
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let url = format!("http://127.0.0.1:{}/insightvm-console", site.port);
+    let output = tokio::task::spawn_blocking(move || {
+        let script = tests.join("python/console_client.py");
+        done("console_client.py", Command::new(python(tests)).arg(script).arg(url).output())
+    })
+    .await
+    .unwrap();
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(seen["assets"].as_u64(), Some(run.counts.hosts), "{seen}");
+    assert_eq!(seen["instances"].as_u64(), Some(run.counts.received), "{seen}");
+    assert_eq!(seen["rows"].as_u64(), Some(run.counts.received), "{seen}");
+    assert!(seen["exceptions"].as_u64() > Some(0) && seen["tags"].as_u64() > Some(10), "{seen}");
+}
