@@ -24,6 +24,7 @@ async fn site() -> Site {
     let setup = Setup::new(2).edit("qualys-demo", "qualys-prod").edit("tenable-demo", "tenable-prod");
     let setup = setup.edit("\n\nfeeds:\n", "\n  - name: aws-prod\n    type: aws\n\nfeeds:\n");
     let setup = crate::console::with_console(setup, "report").edit("console-demo", "console-prod");
+    let setup = crate::nessus::with_nessus(setup).edit("nessus-demo", "nessus-prod");
     let site = Site::start(setup).await;
     site.stack.clock().hold(jiff::Timestamp::from_second(MADE_AT).unwrap());
     site
@@ -47,7 +48,9 @@ async fn the_samples_of_queues_are_worked() {
     let console = sync_insightvm_console::function_with(services, engine(), http());
     let name = "sync-insightvm-console";
     assert_all_worked(name, &console.handle(sample("sync-insightvm-console")).await);
-    for connector in ["tenable-prod", "qualys-prod", "console-prod"] {
+    let nessus = sync_nessus::function_with(services, engine(), http());
+    assert_all_worked("sync-nessus", &nessus.handle(sample("sync-nessus")).await);
+    for connector in ["tenable-prod", "qualys-prod", "nessus-prod", "console-prod"] {
         let runs = services.store.runs(&connector.parse().unwrap(), 5).await.unwrap();
         assert_eq!(runs.len(), 1, "the sample starts a run of {connector}");
     }

@@ -8,11 +8,12 @@
 //! | `events` | the samples in `events/` |
 //! | `aws_events` | findings of Inspector and Security Hub: twice, reversed, closed, reopened |
 //! | `faults` | kill, throttle, lose, repeat at every step; the end is that of the clean run |
+//! | `nessus` | weeks of a scanner without memory: found, fixed, back, looked at less closely |
 //! | `layers` | who may depend on whom |
 //! | `console` | the simulated InsightVM console, and Rapid7's own client against it |
 //! | `contract` | our requests and the simulators' answers against the vendors' specifications, with `RECORDINGS` |
 //! | `quiet` | logs and metrics tell what happened, and no secret |
-//! | `pytenable` | the vendor's own client against the simulated Tenable |
+//! | `pytenable` | the vendor's own client against the simulated Tenable and the simulated Nessus |
 //! | `recordings_*` | real answers, with `RECORDINGS` |
 
 #![allow(clippy::unwrap_used)] // helpers of tests panic like tests
@@ -25,12 +26,14 @@ mod doubt;
 mod events;
 mod faults;
 mod layers;
+mod nessus;
 mod pipeline;
 mod pytenable;
 mod quiet;
 mod recordings_aws;
 mod recordings_console;
 mod recordings_intel;
+mod recordings_nessus;
 mod recordings_qualys;
 mod recordings_tenable;
 mod site;

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use queue::Trigger;
 use serde_json::Value;
 
+use crate::nessus;
 use crate::site::{Setup, Site};
 
 /// The output of a program that has to succeed.
@@ -59,4 +60,25 @@ async fn pytenable_sees_what_our_client_sees() {
     assert_eq!(findings, run.counts.received, "{seen}");
     assert_eq!(seen["assets"].as_u64(), Some(run.counts.hosts), "{seen}");
     assert_eq!(run.counts.refused, 0);
+}
+
+#[tokio::test]
+async fn pytenable_reads_from_the_simulated_nessus_what_our_client_reads() {
+    let site = Site::start(nessus::with_nessus(Setup::new(30))).await;
+    site.day(5);
+    site.pull("nessus-demo", Trigger::Full).await;
+    let run = site.last_run("nessus-demo").await;
+
+    let (tests, url) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")), format!("http://127.0.0.1:{}/nessus", site.port));
+    let output = tokio::task::spawn_blocking(move || {
+        let script = tests.join("python/pytenable_nessus.py");
+        done("pytenable_nessus.py", Command::new(python(tests)).arg(script).arg(url).output())
+    })
+    .await
+    .unwrap();
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let items: u64 = seen["items"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert!(items > 0 && run.counts.refused == 0, "{seen}");
+    assert_eq!((items, seen["hosts"].as_u64()), (run.counts.received, Some(run.counts.hosts)), "{seen}");
 }

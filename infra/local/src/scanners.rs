@@ -29,7 +29,7 @@ enum Start {
 pub type Normalize = fn(&str, Box<dyn Read>, &mut dyn FnMut(Normalized)) -> Result<Summary, NormalizeError>;
 
 /// Every kind of scanner.
-pub const ROWS: [Row; 4] = [
+pub const ROWS: [Row; 5] = [
     Row {
         scanner: Scanner::Qualys,
         start: Start::Pulled(sync_qualys::function_with),
@@ -44,6 +44,11 @@ pub const ROWS: [Row; 4] = [
         scanner: Scanner::InsightvmConsole,
         start: Start::Pulled(sync_insightvm_console::function_with),
         normalize: |stream, reader, emit| sync_insightvm_console::normalize(stream, reader, emit),
+    },
+    Row {
+        scanner: Scanner::Nessus,
+        start: Start::Pulled(sync_nessus::function_with),
+        normalize: |stream, reader, emit| sync_nessus::normalize(stream, reader, emit),
     },
     Row {
         scanner: Scanner::Aws,

@@ -85,6 +85,9 @@ pub struct Host {
     /// Whether that scan could log in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentialed: Option<bool>,
+    /// How many checks that scan had switched on, where the scanner tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checks: Option<u32>,
     /// Set when the scanner says that the host was deleted or terminated. Not a fix of anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gone_at: Option<Timestamp>,
@@ -113,15 +116,18 @@ impl Host {
         self.os = self.os.or_else(|| other.os.clone());
         self.criticality = self.criticality.or(other.criticality);
         self.credentialed = self.credentialed.or(other.credentialed);
+        self.checks = self.checks.or(other.checks);
         self.last_scanned_at = self.last_scanned_at.max(other.last_scanned_at);
         self.gone_at = self.gone_at.or(other.gone_at);
         self
     }
 
-    /// A digest of everything but the scan time, which changes with every scan.
+    /// A digest of everything but the scan time, which changes with every scan, and the number of checks, which grows
+    /// with every update of the scanner.
     pub fn digest(&self) -> u64 {
         let mut still = self.clone();
         still.last_scanned_at = None;
+        still.checks = None;
         crate::digest(&serde_json::to_vec(&still).unwrap_or_default())
     }
 

@@ -193,6 +193,11 @@ impl Scanner {
         (!hosts.is_empty()).then(|| hosts.iter().any(fits))
     }
 
+    /// Whether it knows when it first saw a finding. Of one that does not, the first report that has it counts.
+    pub fn remembers(self) -> bool {
+        self != Self::Nessus
+    }
+
     /// Whether it tells us by itself. There is nothing to pull then, and no run.
     pub fn pushes(self) -> bool {
         !self.kind().events.is_empty()

@@ -1,7 +1,9 @@
 //! What scanners say: one partition per sighting.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::vulnerability::{Closing, Sighting, Statement};
+use domain::vulnerability::{Closing, Depth, Sighting, Statement};
 use domain::{AssetId, RunId, SightingId};
 use serde::{Deserialize, Serialize};
 
@@ -84,13 +86,15 @@ pub struct Stated {
     pub statements: Vec<Statement>,
 }
 
-/// A stored sighting's document: the two descriptions.
+/// A stored sighting's document: the two descriptions, and how deep the last scan looked that counted.
 #[derive(Serialize, Deserialize)]
 struct Described {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inventory: Option<domain::Host>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scan: Option<domain::Host>,
+    #[serde(default, skip_serializing_if = "Depth::is_unknown")]
+    depth: Depth,
 }
 
 impl Store {
@@ -150,6 +154,25 @@ impl Store {
             .map(|statement| (keys::finding(id, statement.finding.key.hash()), finding_item(statement)))
             .collect();
         self.batch_write(puts, vec![]).await
+    }
+
+    /// Gives statements that are stored already the date at which they were first found, where that was earlier.
+    pub async fn keep_first_found(
+        &self,
+        id: &SightingId,
+        statements: &mut [Statement],
+    ) -> Result<(), StoreError> {
+        let mut by_hash: BTreeMap<u64, &mut Statement> =
+            statements.iter_mut().map(|statement| (statement.finding.key.hash(), statement)).collect();
+        let keys: Vec<_> = by_hash.keys().map(|hash| keys::finding(id, *hash)).collect();
+        for item in &self.batch_get(&keys, true).await? {
+            let stored: Statement = codec::parse(item)?;
+            if let Some(statement) = by_hash.get_mut(&stored.finding.key.hash()) {
+                let first = [statement.finding.first_found, stored.finding.first_found];
+                statement.finding.first_found = first.into_iter().flatten().min();
+            }
+        }
+        Ok(())
     }
 
     /// Notes evidence against findings that a whole report no longer contains. What is not stored is left alone.
@@ -294,7 +317,11 @@ pub(crate) fn sighting_item(state: &SightingState, changed: bool) -> (Item, u64,
     let rev = state.rev.unwrap_or(0) + 1;
     let seq = state.seq + u64::from(changed);
     let sighting = &state.sighting;
-    let described = Described { inventory: sighting.inventory.clone(), scan: sighting.scan.clone() };
+    let described = Described {
+        inventory: sighting.inventory.clone(),
+        scan: sighting.scan.clone(),
+        depth: sighting.depth,
+    };
     let mut item = Item::from([
         (codec::DOCUMENT.to_owned(), document(&described)),
         ("rev".into(), n(rev)),
@@ -324,6 +351,7 @@ pub(crate) fn read_sighting(item: &Item) -> Result<Sighting, StoreError> {
         pending_closings: number(item, "pending").unwrap_or(0),
         proven_run: run("proven_run"),
         missing_since: run("missing_since"),
+        depth: described.depth,
     })
 }
 

@@ -14,6 +14,7 @@ pub mod push;
 pub mod scanner;
 pub mod split;
 pub mod text;
+pub mod xml;
 
 pub use engine::check::{failed, right};
 pub use engine::{Built, EngineOptions};

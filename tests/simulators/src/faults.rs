@@ -8,7 +8,7 @@
 //!
 //! | part | meaning |
 //! | --- | --- |
-//! | `SYSTEM` | `tenable`, `qualys`, `insightvm-console`, `jira`, `slack`, `feeds`, or `*` for all |
+//! | `SYSTEM` | `tenable`, `qualys`, `nessus`, `insightvm-console`, `jira`, `slack`, `feeds`, or `*` for all |
 //! | `ENDPOINT` | one endpoint of the system; without it, all of them. Each system's module lists its names |
 //! | `@SHARE` | the share (0 to 1, default 1) of *keys* (a page, a chunk, a unit of work) that are hit. A key that is hit stays hit on every try |
 //! | `~TRIES` | a key heals after this many tries; without it, it fails until the faults are changed |
@@ -38,6 +38,9 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 
 use crate::{World, dice};
+
+const SYSTEMS: [&str; 8] =
+    ["tenable", "qualys", "nessus", "insightvm-console", "jira", "slack", "feeds", "*"];
 
 /// Kinds that a single system gives a meaning of its own.
 pub const NAMED: &[&str] =
@@ -167,8 +170,8 @@ fn parse(part: &str) -> Result<Rule, String> {
         Some((system, endpoint)) => (system, Some(endpoint.to_owned())),
         None => (target, None),
     };
-    if !["tenable", "qualys", "insightvm-console", "jira", "slack", "feeds", "*"].contains(&system) {
-        return Err(wrong("the system is one of tenable, qualys, insightvm-console, jira, slack, feeds, *"));
+    if !SYSTEMS.contains(&system) {
+        return Err(wrong(&format!("the system is one of {}", SYSTEMS.join(", "))));
     }
     let (rest, tries) = match rest.split_once('~') {
         Some((rest, tries)) => (rest, Some(tries.parse().map_err(|_| wrong("TRIES is a whole number"))?)),
@@ -292,6 +295,7 @@ pub fn rate_limited(world: &World, system: &str) -> Response {
         "tenable" => crate::tenable::rate_limited(),
         "qualys" => crate::qualys::rate_limited(world),
         "insightvm-console" => crate::insightvm_console::rate_limited(),
+        "nessus" => crate::nessus::rate_limited(),
         "jira" => (
             StatusCode::TOO_MANY_REQUESTS,
             retry("retry-after", "2"),

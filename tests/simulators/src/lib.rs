@@ -8,6 +8,7 @@
 //! | `/tenable` | [`tenable`]: Tenable Vulnerability Management |
 //! | `/qualys` | [`qualys`]: Qualys VMDR |
 //! | `/insightvm-console` | [`insightvm_console`]: a console of Rapid7 InsightVM |
+//! | `/nessus` | [`nessus`]: Tenable Nessus Professional |
 //! | `/jira` | [`jira`] |
 //! | `/slack` | [`slack`] |
 //! | `/feeds` | [`feeds`]: threat intelligence |
@@ -26,6 +27,7 @@ pub mod faults;
 pub mod feeds;
 pub mod insightvm_console;
 pub mod jira;
+pub mod nessus;
 pub mod oidc;
 pub mod qualys;
 pub mod received;
@@ -117,6 +119,7 @@ impl World {
 pub fn router(world: Arc<World>) -> Router {
     Router::new()
         .nest("/tenable", counted(&world, "tenable", tenable::router(world.clone())))
+        .nest("/nessus", counted(&world, "nessus", nessus::router(world.clone())))
         .nest("/qualys", counted(&world, "qualys", qualys::router(world.clone())))
         .nest(
             "/insightvm-console",

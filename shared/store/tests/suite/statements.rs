@@ -1,6 +1,6 @@
 //! Statements: sightings, manifests, findings.
 
-use domain::vulnerability::{Closing, Evidence, Sighting};
+use domain::vulnerability::{Closing, Depth, Evidence, Sighting};
 use domain::{FindingKey, SightingId};
 use store::{Claim, Entry, EntryState, Manifest, SightingState, Store, Versioned};
 
@@ -33,6 +33,7 @@ async fn a_sighting_comes_back_as_it_was_written() {
         pending_closings: 3,
         proven_run: Some(run_id(0)),
         missing_since: None,
+        depth: Depth { credentialed: Some(true), checks: Some(90_000) },
     };
     state.manifest = manifest(0..10);
     store.write_statements(&id, &[statement("not read with the state")]).await.unwrap();
@@ -218,4 +219,25 @@ async fn a_sighting_waits_until_its_latest_change_was_scored() {
         .expect("another asset's word does not count");
     let link = store.link(&id).await.unwrap().unwrap();
     assert_eq!((link.asset, link.scored), (asset.id, 2));
+}
+
+#[tokio::test]
+async fn the_first_date_of_a_finding_stays_when_it_is_written_anew() {
+    let store = store().await;
+    let id = sighting("host");
+    let at = |text: &str| Some(text.parse().unwrap());
+    let dated = |key: &str, first| {
+        let mut statement = statement(key);
+        statement.finding.first_found = first;
+        statement
+    };
+    let (early, late) = (at("2026-01-01T00:00:00Z"), at("2026-02-01T00:00:00Z"));
+    let stored = [dated("early", early), dated("late", late), dated("undated", None)];
+    store.write_statements(&id, &stored).await.unwrap();
+    let mut again =
+        [dated("early", late), dated("late", early), dated("undated", late), dated("unknown", late)];
+    store.keep_first_found(&id, &mut again).await.unwrap();
+    let dates: Vec<_> = again.iter().map(|statement| statement.finding.first_found).collect();
+    assert_eq!(dates, [early, early, late, late]);
+    store.keep_first_found(&id, &mut []).await.unwrap();
 }

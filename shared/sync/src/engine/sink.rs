@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use domain::vulnerability::{Closing, Evidence, Statement};
+use domain::vulnerability::{Closing, Depth, Evidence, Statement};
 use domain::{Finding, FindingState, Host, Rule, RuleId, Severity, SightingId};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -261,7 +261,11 @@ async fn compare_and_write(
     consistent: bool,
 ) -> Result<HostOutcome, SyncError> {
     let mut state = engine.store.sighting_state(sighting, consistent).await?;
-    let found = compare(run, engine.clock.now(), &mut state, buffered);
+    let mut found = compare(run, engine.clock.now(), &mut state, buffered, engine.kind.remembers());
+    if !engine.kind.remembers() {
+        engine.store.keep_first_found(sighting, &mut found.rewritten).await?;
+    }
+    found.statements.append(&mut found.rewritten);
     if !found.statements.is_empty() {
         engine.store.write_statements(sighting, &found.statements).await?;
     }
@@ -326,7 +330,10 @@ fn counted_before(tally: &Tally) -> RunCounts {
 /// The difference between a report and what is known.
 #[derive(Default)]
 struct Found {
+    /// New ones.
     statements: Vec<Statement>,
+    /// Those that were known and said something else.
+    rewritten: Vec<Statement>,
     absent: Vec<u64>,
     rules: BTreeSet<RuleId>,
     counts: RunCounts,
@@ -338,14 +345,25 @@ struct Found {
     had_pending: bool,
 }
 
-fn compare(run: &Run, now: Timestamp, state: &mut SightingState, buffered: &Buffered) -> Found {
+fn compare(
+    run: &Run,
+    now: Timestamp,
+    state: &mut SightingState,
+    buffered: &Buffered,
+    remembers: bool,
+) -> Found {
     let mut found = Found { had_pending: state.sighting.open_closings() > 0, ..Found::default() };
     if !found.had_pending {
         state.manifest.settle();
     }
     describe(state, buffered, &mut found);
     for (hash, finding) in &buffered.findings {
-        let digest = finding.digest();
+        let digest = if remembers {
+            finding.digest()
+        } else {
+            // It is the date of this report, and says nothing of those before it.
+            Finding { first_found: None, ..finding.clone() }.digest()
+        };
         let known = state.manifest.entries.get(hash).copied();
         let next = next_state(finding.state, known.map(|entry| entry.state));
         let entry = Entry { digest, state: next };
@@ -373,12 +391,16 @@ fn compare(run: &Run, now: Timestamp, state: &mut SightingState, buffered: &Buff
         if next == EntryState::Closing {
             state.sighting.closing_run = Some(run.id.clone());
         }
-        found.statements.push(Statement { finding: finding.clone(), closing });
+        let list = if known.is_some() { &mut found.rewritten } else { &mut found.statements };
+        list.push(Statement { finding: finding.clone(), closing });
         state.manifest.entries.insert(*hash, entry);
         found.manifest_changed = true;
         found.touched = true;
     }
-    if buffered.whole {
+    let depth = buffered.scan.as_ref().map(Depth::of).unwrap_or_default();
+    if buffered.whole && depth.disproves(state.sighting.depth) {
+        found.described |= state.sighting.depth != depth;
+        state.sighting.depth = depth;
         for (hash, entry) in &mut state.manifest.entries {
             if !buffered.findings.contains_key(hash) && matches!(entry.state, EntryState::Open) {
                 entry.state = EntryState::Closing;
@@ -450,5 +472,84 @@ fn add(a: RunCounts, b: RunCounts) -> RunCounts {
         requests: a.requests + b.requests,
         announced: a.announced + b.announced,
         arrived: a.arrived + b.arrived,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::RunId;
+
+    use super::*;
+    use crate::scanner::Mode;
+
+    fn run() -> Run {
+        let started_at = "2026-11-22T00:00:00Z".parse().unwrap();
+        Run { connector: "n".parse().unwrap(), id: RunId::new(started_at, 0), mode: Mode::Full, started_at }
+    }
+
+    fn finding(rule: &str, first_found: &str) -> Finding {
+        let json = serde_json::json!({
+            "finding_key": rule, "rule_id": rule, "severity": "high", "source_severity": "3", "state": "open",
+            "source_state": "", "first_found": first_found,
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    /// A whole report by a scan that could log in or not, with so many checks.
+    fn report(findings: &[Finding], credentialed: Option<bool>, checks: u32) -> Buffered {
+        let host = Host { native: "h".into(), credentialed, checks: Some(checks), ..Host::default() };
+        let findings = findings.iter().map(|finding| (finding.key.hash(), finding.clone())).collect();
+        Buffered { inventory: None, scan: Some(host), findings, whole: true }
+    }
+
+    fn compared(state: &mut SightingState, report: &Buffered) -> Found {
+        compare(&run(), run().started_at, state, report, false)
+    }
+
+    const WEEK1: &str = "2026-11-01T00:00:00Z";
+    const WEEK2: &str = "2026-11-08T00:00:00Z";
+
+    #[test]
+    fn what_a_scan_with_credentials_found_is_not_gone_because_one_without_does_not_see_it() {
+        let (local, remote) = (finding("local", WEEK1), finding("remote", WEEK1));
+        let mut state = SightingState::default();
+        let both = report(&[local.clone(), remote.clone()], Some(true), 100);
+        assert_eq!(compared(&mut state, &both).counts.opened, 2);
+        for blind in [Some(false), None, Some(false)] {
+            let found = compared(&mut state, &report(&[remote.clone()], blind, 100));
+            assert!(found.absent.is_empty(), "{blind:?}, and not the second time either");
+        }
+        let found = compared(&mut state, &report(&[remote.clone()], Some(true), 100));
+        assert_eq!(found.absent, [local.key.hash()]);
+    }
+
+    #[test]
+    fn what_many_checks_found_is_not_gone_because_few_do_not_look_for_it() {
+        let (old, new) = (finding("old", WEEK1), finding("new", WEEK1));
+        let mut state = SightingState::default();
+        compared(&mut state, &report(&[old.clone()], Some(false), 100_000));
+        let found = compared(&mut state, &report(&[new.clone()], Some(false), 3_000));
+        assert_eq!((found.absent.len(), found.counts.opened), (0, 1), "what it does see counts");
+        let found = compared(&mut state, &report(&[new], Some(false), 101_000));
+        assert_eq!(found.absent, [old.key.hash()]);
+    }
+
+    #[test]
+    fn a_scan_that_was_blind_at_first_closes_what_it_found_itself() {
+        let mut state = SightingState::default();
+        let found = finding("remote", WEEK1);
+        compared(&mut state, &report(&[found.clone()], Some(false), 100));
+        assert_eq!(compared(&mut state, &report(&[], Some(false), 100)).absent, [found.key.hash()]);
+    }
+
+    #[test]
+    fn a_report_without_memory_changes_nothing_by_its_date() {
+        let mut state = SightingState::default();
+        compared(&mut state, &report(&[finding("a", WEEK1)], None, 100));
+        let found = compared(&mut state, &report(&[finding("a", WEEK2)], None, 100));
+        assert_eq!((found.counts.unchanged, found.counts.written, found.manifest_changed), (1, 0, false));
+        let said_otherwise = Finding { evidence: Some("else".into()), ..finding("a", WEEK2) };
+        let found = compared(&mut state, &report(&[said_otherwise], None, 100));
+        assert_eq!((found.rewritten.len(), found.statements.len()), (1, 0), "its first date is to be kept");
     }
 }

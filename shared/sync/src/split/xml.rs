@@ -23,7 +23,8 @@ pub struct Records {
     pub parent: &'static str,
     /// Their own name.
     pub name: &'static str,
-    /// Elements anywhere inside a record that are cut out one by one, so that memory is bounded by the part.
+    /// Elements anywhere inside a record that are cut out one by one, so that memory is bounded by the part. A record
+    /// that names itself among them hands out its own start tag before anything that is in it.
     pub parts: &'static [&'static str],
 }
 
@@ -74,6 +75,9 @@ pub struct SplitError {
 #[derive(Debug)]
 pub struct XmlSplitter {
     records: &'static [Records],
+    ignored: &'static [&'static str],
+    /// The ignored element that is open, and how many of its name are.
+    ignoring: Option<(&'static str, usize)>,
     limit: usize,
     offset: u64,
     lex: Lex,
@@ -157,6 +161,8 @@ impl XmlSplitter {
     pub fn new(records: &'static [Records], limit: usize) -> Self {
         Self {
             records,
+            ignored: &[],
+            ignoring: None,
             limit,
             offset: 0,
             lex: Lex::Text,
@@ -171,6 +177,13 @@ impl XmlSplitter {
             part: None,
             done: VecDeque::new(),
         }
+    }
+
+    /// Passes over these elements, wherever they are outside the records, and keeps nothing of them: parts of a format
+    /// that nobody reads and that may be larger than all the rest.
+    #[must_use]
+    pub fn ignoring(self, ignored: &'static [&'static str]) -> Self {
+        Self { ignored, ..self }
     }
 
     /// Takes the next bytes of the body, cut anywhere.
@@ -202,8 +215,9 @@ impl XmlSplitter {
     /// Says that the body has ended. A document that is not closed by then was cut off, which is never its end.
     pub fn finish(&mut self) -> Result<Skeleton, SplitError> {
         let within = self.part.as_ref().or(self.record.as_ref()).map(|open| open.name);
+        let within = within.or(self.ignoring.map(|(name, _)| name));
         match &self.root {
-            Some(root) if self.closed && self.lex == Lex::Text => {
+            Some(root) if self.closed && self.ignoring.is_none() && self.lex == Lex::Text => {
                 Ok(Skeleton { root: root.clone(), bytes: std::mem::take(&mut self.skeleton) })
             }
             Some(root) => {
@@ -354,6 +368,9 @@ impl XmlSplitter {
             open.push(bytes, self.limit);
             return Ok(());
         }
+        if self.ignoring.is_some() {
+            return Ok(());
+        }
         if !self.path.is_empty() {
             return self.keep(bytes);
         }
@@ -427,7 +444,8 @@ impl XmlSplitter {
     /// False where the tag ends the element around the records: the record is then broken.
     fn in_record(&mut self, tag: &[u8], name: &[u8], kind: Tag) -> bool {
         let Some(mut record) = self.record.take() else { return false };
-        let part = record.parts.iter().find(|part| name == part.as_bytes() && kind != Tag::End);
+        let is_part = |part: &&&str| name == part.as_bytes() && **part != record.name && kind != Tag::End;
+        let part = record.parts.iter().find(is_part);
         if let Some(part) = part {
             self.open_part(part, tag, kind);
             self.record = Some(record);
@@ -496,6 +514,19 @@ impl XmlSplitter {
     }
 
     fn outside(&mut self, tag: &[u8], name: &[u8], kind: Tag) -> Result<(), SplitError> {
+        if let Some((ignored, depth)) = &mut self.ignoring {
+            if name == ignored.as_bytes() {
+                match kind {
+                    Tag::Start => *depth += 1,
+                    Tag::Empty => {}
+                    Tag::End => *depth -= 1,
+                }
+            }
+            if *depth == 0 {
+                self.ignoring = None;
+            }
+            return Ok(());
+        }
         let at = |problem: String| SplitError { offset: self.tag_at, problem };
         let shown = String::from_utf8_lossy(&name[..name.len().min(40)]);
         if kind == Tag::End {
@@ -524,11 +555,21 @@ impl XmlSplitter {
                 too_long: false,
             };
             record.push(tag, self.limit);
+            if spec.parts.contains(&spec.name) {
+                let piece = Piece { offset: self.tag_at, bytes: tag.to_vec() };
+                self.done.push_back(Cut::Part { name: spec.name, piece });
+            }
             if kind == Tag::Empty {
                 self.close_record(record);
             } else {
                 self.record = Some(record);
             }
+            return Ok(());
+        }
+        if let Some(ignored) = self.ignored.iter().find(|ignored| name == ignored.as_bytes())
+            && !self.path.is_empty()
+        {
+            self.ignoring = (kind == Tag::Start).then_some((*ignored, 1));
             return Ok(());
         }
         if self.path.len() >= DEPTH_LIMIT {

@@ -17,6 +17,8 @@ pub enum Scanner {
     Qualys,
     /// A console of Rapid7 InsightVM, which stands on premises.
     InsightvmConsole,
+    /// Tenable Nessus, which stands in the office and has Tenable's plugins.
+    Nessus,
 }
 
 /// State of a finding as a scanner sees it.
@@ -79,6 +81,7 @@ impl Scans {
             Scanner::Tenable => host.in_tenable,
             Scanner::Qualys => host.in_qualys,
             Scanner::InsightvmConsole => host.kind != HostKind::MacLaptop,
+            Scanner::Nessus => host.kind != HostKind::CloudLinux,
         };
         if !known {
             return None;
@@ -116,7 +119,10 @@ impl Scans {
 
     /// A scan whose results are published late; there is none on the day after it.
     fn late(&self, day: i64) -> bool {
-        day % 2 == 0 && share(self.roll(2, day)) < 0.04 && self.planned(day)
+        self.scanner != Scanner::Nessus
+            && day % 2 == 0
+            && share(self.roll(2, day)) < 0.04
+            && self.planned(day)
     }
 
     fn planned(&self, day: i64) -> bool {
@@ -155,7 +161,7 @@ impl Scans {
 /// What the scanner knows about a weakness of a host, once per port. Nothing if it has not seen it (yet).
 pub fn sightings(host: &Host, scans: &Scans, weakness: &'static Weakness, into: &mut Vec<Sighting>) {
     let covered = match scans.scanner {
-        Scanner::Tenable => weakness.covers != Covers::Qualys,
+        Scanner::Tenable | Scanner::Nessus => weakness.covers != Covers::Qualys,
         Scanner::Qualys => weakness.covers != Covers::Tenable,
         Scanner::InsightvmConsole => weakness.covers == Covers::Both,
     };

@@ -5,5 +5,6 @@
 mod client;
 mod control;
 mod insightvm_console;
+mod nessus;
 mod qualys;
 mod tenable;

@@ -149,6 +149,44 @@ fn the_root_is_known_before_the_end() {
     assert_eq!(splitter.root(), Some("html"));
 }
 
+const NAMED: &[Records] = &[Records { parent: "LIST", name: "HOST", parts: &["HOST", "D"] }];
+
+fn cuts_of(mut splitter: XmlSplitter, document: &str) -> (Vec<String>, Result<Skeleton, SplitError>) {
+    splitter.feed(document.as_bytes()).unwrap();
+    let cuts: Vec<Cut> = std::iter::from_fn(|| splitter.next_cut()).collect();
+    (short(&cuts), splitter.finish())
+}
+
+#[test]
+fn a_record_can_say_who_it_is_before_its_parts() {
+    let document = "<R><LIST><HOST a='1'><D>x</D><HOST>in</HOST></HOST><HOST a='2'/></LIST></R>";
+    let (cuts, end) = cuts_of(XmlSplitter::new(NAMED, 1000), document);
+    assert!(end.is_ok());
+    let expected = [
+        "d:<HOST a='1'>",
+        "d:<D>x</D>",
+        "r:<HOST a='1'><HOST>in</HOST></HOST>",
+        "d:<HOST a='2'/>",
+        "r:<HOST a='2'/>",
+    ];
+    assert_eq!(cuts, expected);
+    let (cuts, _) = cuts_of(XmlSplitter::new(NAMED, 1000), "<R><LIST><HOST a='1'><D>x</D></LIST></R>");
+    assert_eq!(cuts, ["d:<HOST a='1'>", "d:<D>x</D>", "!r <HOST> is not closed"]);
+}
+
+#[test]
+fn what_is_ignored_is_passed_over_whatever_its_size() {
+    let splitter = || XmlSplitter::new(NAMED, 1000).ignoring(&["P", "Q"]);
+    let long = "<x>1 < 2</y><![CDATA[</P>]]>".repeat(100_000);
+    let document =
+        format!("<R><P>{long}<P/><P></P></P><Q/><LIST><HOST><P>kept</P></HOST></LIST><W>1</W></R>");
+    let (cuts, end) = cuts_of(splitter(), &document);
+    assert_eq!(cuts, ["d:<HOST>", "r:<HOST><P>kept</P></HOST>"]);
+    assert_eq!(end.unwrap().bytes, b"<R><LIST></LIST><W>1</W></R>");
+    let (_, end) = cuts_of(splitter(), "<R><P><x>");
+    assert_eq!(end.unwrap_err().problem, "the document is cut off inside <P>");
+}
+
 fn fragment() -> impl Strategy<Value = String> {
     let token = prop_oneof![
         Just("<R>"),

@@ -1,0 +1,131 @@
+//! A `.nessus` file to normalised statements, for whoever has a file and no account.
+
+use std::collections::HashSet;
+use std::io::Read;
+
+use domain::{FindingKind, RuleId};
+use sync::split::xml::SplitError;
+use sync::{NormalizeError, Normalized, Summary};
+
+use crate::document::{Document, Piece};
+use crate::normalize::Item;
+
+const KNOWN: &str = "scans, compliance";
+const REMEDY: &str = "export the scan again, as Nessus and not as HTML, PDF, CSV or DB";
+const CHUNK: usize = 64 * 1024;
+
+/// Reads one file and emits what it states of `stream`: `scans` (weaknesses), `compliance` (checks of audits), or both
+/// where the name is empty. Findings come before their host.
+///
+/// A record that cannot be read is emitted as refused; a file that is something else, or that was cut off, is an error.
+/// Memory does not grow with the file.
+pub fn normalize(
+    stream: &str,
+    mut reader: impl Read,
+    emit: &mut dyn FnMut(Normalized),
+) -> Result<Summary, NormalizeError> {
+    let only = match stream {
+        "" => None,
+        "scans" => Some(FindingKind::Vulnerability),
+        "compliance" => Some(FindingKind::Compliance),
+        _ => return Err(NormalizeError::UnknownStream { stream: stream.to_owned(), known: KNOWN }),
+    };
+    let mut state = State { emit, summary: Summary::default(), rules: HashSet::new() };
+    let mut document = Document::new();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let taken = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(taken) => taken,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        document.feed(&buffer[..taken]).map_err(malformed)?;
+        while let Some(piece) = document.next_piece(|_| true) {
+            match piece {
+                Piece::Refused(bad) => state.emit(Normalized::Refused(bad)),
+                Piece::Host(host) => state.emit(Normalized::Host(host.described.host)),
+                Piece::Item(item) if only.is_none_or(|kind| item.finding.kind == kind) => {
+                    let host = document.host().map(|host| host.host.native.clone()).unwrap_or_default();
+                    state.item(host, *item);
+                }
+                Piece::Item(_) => {}
+            }
+        }
+    }
+    document.finish().map_err(malformed)?;
+    Ok(state.summary)
+}
+
+fn malformed(error: SplitError) -> NormalizeError {
+    NormalizeError::Malformed { offset: error.offset, problem: error.problem, remedy: REMEDY }
+}
+
+struct State<'a> {
+    emit: &'a mut dyn FnMut(Normalized),
+    summary: Summary,
+    rules: HashSet<RuleId>,
+}
+
+impl State<'_> {
+    fn emit(&mut self, statement: Normalized) {
+        self.summary.count(&statement);
+        (self.emit)(statement);
+    }
+
+    fn item(&mut self, host: String, item: Item) {
+        let Item { finding, rule, .. } = item;
+        let (mut title, mut cves, mut solution) = (None, Vec::new(), None);
+        if let Some(rule) = rule {
+            title = Some(rule.title.clone());
+            cves.clone_from(&rule.cves);
+            solution.clone_from(&rule.solution);
+            if self.rules.insert(rule.id.clone()) {
+                self.emit(Normalized::Rule(rule));
+            }
+        }
+        self.emit(Normalized::Finding { host, finding, title, cves, solution });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "<NessusClientData_v2><Report name='r'><ReportHost name='10.0.0.1'><HostProperties>\
+        <tag name='host-ip'>10.0.0.1</tag></HostProperties><ReportItem port='80' protocol='tcp' severity='2' pluginID='1' \
+        pluginName='One'><cve>CVE-2024-0001</cve></ReportItem><ReportItem port='81' protocol='tcp' severity='2' pluginID='1' \
+        pluginName='One'/><ReportItem pluginID='2' severity='3'><compliance>true</compliance><cm:compliance-check-name>c\
+        </cm:compliance-check-name></ReportItem><ReportItem pluginID=''/></ReportHost></Report></NessusClientData_v2>";
+
+    fn read(stream: &str, file: &str) -> (Vec<Normalized>, Result<Summary, String>) {
+        let mut statements = Vec::new();
+        let end = normalize(stream, file.as_bytes(), &mut |statement| statements.push(statement));
+        (statements, end.map_err(|error| error.to_string()))
+    }
+
+    #[test]
+    fn statements_name_their_host_and_rules_come_once() {
+        let (statements, end) = read("", FILE);
+        assert_eq!(end, Ok(Summary { hosts: 1, findings: 3, rules: 2, refused: 1 }));
+        let Normalized::Finding { host, title, cves, .. } = &statements[1] else { panic!("{statements:?}") };
+        assert_eq!((host.as_str(), title.as_deref(), cves.len()), ("10.0.0.1", Some("One"), 1));
+        let Normalized::Finding { cves, .. } = &statements[2] else { panic!("{statements:?}") };
+        assert!(cves.is_empty(), "nothing leaks from the finding before");
+    }
+
+    #[test]
+    fn a_stream_is_a_kind_of_finding() {
+        assert_eq!(read("scans", FILE).1.unwrap().findings, 2);
+        assert_eq!(read("compliance", FILE).1.unwrap().findings, 1);
+        assert!(read("assets", FILE).1.unwrap_err().contains("scans, compliance"));
+    }
+
+    #[test]
+    fn other_files_are_errors_with_place_and_remedy() {
+        let problem = |file: &str| read("", file).1.unwrap_err();
+        assert!(problem("Plugin ID,CVE\n").contains("as Nessus and not as"));
+        assert!(problem(&FILE[..FILE.len() - 30]).contains("cut off"));
+        assert!(problem("").contains("at byte 0: the body is empty"));
+    }
+}
