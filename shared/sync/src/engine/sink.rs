@@ -496,9 +496,9 @@ mod tests {
     }
 
     /// A whole report by a scan that could log in or not, with so many checks.
-    fn report(findings: &[Finding], credentialed: Option<bool>, checks: u32) -> Buffered {
+    fn report(findings: &[&Finding], credentialed: Option<bool>, checks: u32) -> Buffered {
         let host = Host { native: "h".into(), credentialed, checks: Some(checks), ..Host::default() };
-        let findings = findings.iter().map(|finding| (finding.key.hash(), finding.clone())).collect();
+        let findings = findings.iter().map(|finding| (finding.key.hash(), (*finding).clone())).collect();
         Buffered { inventory: None, scan: Some(host), findings, whole: true }
     }
 
@@ -513,13 +513,13 @@ mod tests {
     fn what_a_scan_with_credentials_found_is_not_gone_because_one_without_does_not_see_it() {
         let (local, remote) = (finding("local", WEEK1), finding("remote", WEEK1));
         let mut state = SightingState::default();
-        let both = report(&[local.clone(), remote.clone()], Some(true), 100);
+        let both = report(&[&local, &remote], Some(true), 100);
         assert_eq!(compared(&mut state, &both).counts.opened, 2);
         for blind in [Some(false), None, Some(false)] {
-            let found = compared(&mut state, &report(&[remote.clone()], blind, 100));
+            let found = compared(&mut state, &report(&[&remote], blind, 100));
             assert!(found.absent.is_empty(), "{blind:?}, and not the second time either");
         }
-        let found = compared(&mut state, &report(&[remote.clone()], Some(true), 100));
+        let found = compared(&mut state, &report(&[&remote], Some(true), 100));
         assert_eq!(found.absent, [local.key.hash()]);
     }
 
@@ -527,10 +527,10 @@ mod tests {
     fn what_many_checks_found_is_not_gone_because_few_do_not_look_for_it() {
         let (old, new) = (finding("old", WEEK1), finding("new", WEEK1));
         let mut state = SightingState::default();
-        compared(&mut state, &report(&[old.clone()], Some(false), 100_000));
-        let found = compared(&mut state, &report(&[new.clone()], Some(false), 3_000));
+        compared(&mut state, &report(&[&old], Some(false), 100_000));
+        let found = compared(&mut state, &report(&[&new], Some(false), 3_000));
         assert_eq!((found.absent.len(), found.counts.opened), (0, 1), "what it does see counts");
-        let found = compared(&mut state, &report(&[new], Some(false), 101_000));
+        let found = compared(&mut state, &report(&[&new], Some(false), 101_000));
         assert_eq!(found.absent, [old.key.hash()]);
     }
 
@@ -538,18 +538,18 @@ mod tests {
     fn a_scan_that_was_blind_at_first_closes_what_it_found_itself() {
         let mut state = SightingState::default();
         let found = finding("remote", WEEK1);
-        compared(&mut state, &report(&[found.clone()], Some(false), 100));
+        compared(&mut state, &report(&[&found], Some(false), 100));
         assert_eq!(compared(&mut state, &report(&[], Some(false), 100)).absent, [found.key.hash()]);
     }
 
     #[test]
     fn a_report_without_memory_changes_nothing_by_its_date() {
         let mut state = SightingState::default();
-        compared(&mut state, &report(&[finding("a", WEEK1)], None, 100));
-        let found = compared(&mut state, &report(&[finding("a", WEEK2)], None, 100));
+        compared(&mut state, &report(&[&finding("a", WEEK1)], None, 100));
+        let found = compared(&mut state, &report(&[&finding("a", WEEK2)], None, 100));
         assert_eq!((found.counts.unchanged, found.counts.written, found.manifest_changed), (1, 0, false));
         let said_otherwise = Finding { evidence: Some("else".into()), ..finding("a", WEEK2) };
-        let found = compared(&mut state, &report(&[said_otherwise], None, 100));
+        let found = compared(&mut state, &report(&[&said_otherwise], None, 100));
         assert_eq!((found.rewritten.len(), found.statements.len()), (1, 0), "its first date is to be kept");
     }
 }

@@ -68,7 +68,7 @@ fn host(text: &mut String, world: &World, plan: &Plan, night: Night, known: &Kno
     let ended = known.last_scan();
     let began = ended - 900;
     let name = if plan.credentialed { host.fqdn.as_deref().unwrap_or(&host.ip) } else { &host.ip };
-    let _ = write!(text, "<ReportHost name=\"{name}\"><HostProperties>\n");
+    let _ = writeln!(text, "<ReportHost name=\"{name}\"><HostProperties>");
     let mut tag = |name: &str, value: &str| {
         let _ = writeln!(text, "<tag name=\"{name}\">{}</tag>", escape(value));
     };
