@@ -72,6 +72,8 @@ def simulated_secret(name: str) -> str:
         "SIMULATED_TENABLE_SECRET_KEY": "sim-secret",
         "SIMULATED_QUALYS_USER": "sim-user",
         "SIMULATED_QUALYS_PASSWORD": "sim-pass",
+        "SIMULATED_NESSUS_ACCESS_KEY": "sim-access",
+        "SIMULATED_NESSUS_SECRET_KEY": "sim-secret",
         "SIMULATED_JIRA_EMAIL": "sim@example.com",
         "SIMULATED_JIRA_TOKEN": "sim-token",
         "SIMULATED_WEBHOOK_SECRET": "simulated-webhook-secret",
