@@ -39,7 +39,7 @@ export interface WebhookSource extends Named {
 }
 
 interface Written {
-  readonly connectors?: readonly { name: string; type: string; sync_interval?: string }[];
+  readonly connectors?: readonly { name: string; type: string; via?: string; sync_interval?: string }[];
   readonly channels?: readonly { name: string }[];
   readonly trackers?: readonly { name: string }[];
   readonly webhooks?: readonly { name: string; connector?: string }[];
@@ -78,7 +78,8 @@ export function configOf(document: YamlDocument): Config {
     ...clearSecrets(written, []),
   ]);
   return {
-    connectors: connectors.map((one) => ({ ...named(one), type: one.type, syncInterval: seconds(one.sync_interval) ?? HOUR })),
+    // Files are taken over by hand, on one machine: nothing is deployed for them.
+    connectors: connectors.filter(({ via }) => via !== 'files').map((one) => ({ ...named(one), type: one.type, syncInterval: seconds(one.sync_interval) ?? HOUR })),
     channels: (written.channels ?? []).map(named),
     trackers: (written.trackers ?? []).map(named),
     webhooks: (written.webhooks ?? []).map((one) => ({ ...named(one), connector: one.connector ?? '' })),

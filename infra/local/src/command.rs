@@ -42,6 +42,8 @@ enum Command {
     Sync(SyncArgs),
     /// Try each connector out: address, credentials, clock, and the right to each stream
     Check(CheckArgs),
+    /// Take over files with a scanner's answers, for a connector with `via: files`
+    Import(ImportArgs),
     /// Serve every simulated outside system, and print the configuration to use with them
     Simulate(SimulateArgs),
     /// Turn files of a scanner's answers into normalised assets, findings and rules
@@ -96,6 +98,24 @@ struct SyncArgs {
     /// Print the summary as one JSON line
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args)]
+struct ImportArgs {
+    #[command(flatten)]
+    state: StateArgs,
+    /// The connector that the files belong to
+    #[arg(long, value_name = "NAME")]
+    connector: domain::ConnectorName,
+    /// The stream that the files hold; told from the content where left out
+    #[arg(long, value_name = "NAME", default_value = "")]
+    stream: String,
+    /// Print the summary as one JSON line
+    #[arg(long)]
+    json: bool,
+    /// The files; definitions before the findings that name them
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
 }
 
 #[derive(Args)]
@@ -218,6 +238,7 @@ pub async fn main() -> ExitCode {
         Command::Up(args) => up::up(args).await,
         Command::Sync(args) => sync::sync(args).await,
         Command::Check(args) => sync::check(args).await,
+        Command::Import(args) => sync::import(args).await,
         Command::Simulate(args) => simulate::simulate(args).await,
         Command::Normalize(args) => files::normalize(&args),
         Command::Score(args) => files::score(&args.file),
@@ -277,6 +298,13 @@ fn load(state: &StateArgs, default: Option<String>) -> Result<Loaded, Failure> {
     Ok(Loaded { name, text, secrets })
 }
 
+fn engine() -> ::sync::EngineOptions {
+    ::sync::EngineOptions {
+        retry_pause: jiff::SignedDuration::from_secs(2),
+        ..::sync::EngineOptions::default()
+    }
+}
+
 async fn start(loaded: Loaded, data: PathBuf, clock: Arc<StackClock>) -> Result<Stack, Failure> {
     Ok(Stack::start(StackConfig {
         data: Some(data),
@@ -284,10 +312,7 @@ async fn start(loaded: Loaded, data: PathBuf, clock: Arc<StackClock>) -> Result<
         author: "this machine".into(),
         secrets: Arc::new(loaded.secrets),
         clock,
-        engine: ::sync::EngineOptions {
-            retry_pause: jiff::SignedDuration::from_secs(2),
-            ..::sync::EngineOptions::default()
-        },
+        engine: engine(),
         http: ::sync::HttpOptions::default(),
         retry_delay: Duration::from_secs(2),
         connector: None,

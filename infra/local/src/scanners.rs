@@ -1,6 +1,5 @@
 //! The scanners that this machine can pull: one row each, which links the function of its kind.
 
-use std::io::Read;
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
@@ -8,7 +7,8 @@ use domain::policy::Connector;
 use domain::{Check, Scanner};
 use futures::future::BoxFuture;
 use platform::Services;
-use sync::{EngineOptions, HttpOptions, NormalizeError, Normalized, Summary, SyncFunction};
+use sync::files::{File, Normalize};
+use sync::{EngineOptions, HttpOptions, SyncFunction};
 
 /// One kind of scanner.
 pub struct Row {
@@ -24,9 +24,6 @@ enum Start {
     Pulled(fn(&Services, EngineOptions, HttpOptions) -> SyncFunction),
     Pushed(fn(&Services) -> sync_aws::SyncAws),
 }
-
-/// A scanner's pure reader of its own answers.
-pub type Normalize = fn(&str, Box<dyn Read>, &mut dyn FnMut(Normalized)) -> Result<Summary, NormalizeError>;
 
 /// Every kind of scanner.
 pub const ROWS: [Row; 5] = [
@@ -73,6 +70,14 @@ impl Row {
     }
 }
 
+impl Row {
+    /// Its function for files instead of the scanner; none where nobody reads files.
+    pub fn start_with(&self, services: &Services, engine: &EngineOptions, files: Vec<File>) -> Started {
+        let function = SyncFunction::of_files(services, self.scanner, engine.clone(), self.normalize, files);
+        Started { scanner: self.scanner, function: Arc::new(Function::Pulled(function)) }
+    }
+}
+
 /// The started function of a scanner.
 pub struct Started {
     /// The kind.
@@ -100,11 +105,11 @@ impl Started {
         })
     }
 
-    /// Tries a connector out. `None` where its findings arrive as events: there is nobody to ask.
+    /// Tries a connector out. `None` where its findings arrive as events or in files: there is nobody to ask.
     pub async fn check(&self, connector: &Connector) -> Option<Check> {
         match &*self.function {
-            Function::Pulled(function) => Some(function.check(connector).await),
-            Function::Pushed(_) => None,
+            Function::Pulled(function) if connector.is_pulled() => Some(function.check(connector).await),
+            _ => None,
         }
     }
 }

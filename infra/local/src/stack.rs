@@ -161,6 +161,11 @@ impl Stack {
 
     /// The event sources of every function.
     pub fn sources(&self) -> Result<EventSources, StackError> {
+        self.sources_with(None)
+    }
+
+    /// The same with another function for the queue of one kind of scanner.
+    pub fn sources_with(&self, other: Option<&scanners::Started>) -> Result<EventSources, StackError> {
         let functions = &self.functions;
         let (retry_delay, around) = &self.options;
         let source = |queue: &str, concurrency: usize, handler: Handler| {
@@ -181,6 +186,7 @@ impl Stack {
             .scanners
             .iter()
             .map(|started| {
+                let started = other.filter(|other| other.scanner == started.scanner).unwrap_or(started);
                 let source = source(started.scanner.kind().queue, 2, started.handler());
                 if started.scanner.pushes() { source } else { single(source) }
             })

@@ -268,3 +268,60 @@ fn malformed_files_are_refused_with_their_name() {
     assert_eq!(unknown.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("nexpose"));
 }
+
+/// A scan of one host, as Nessus writes it.
+fn scan(ended: u32, plugins: &[u32], rest: &str) -> String {
+    let items: String = plugins
+        .iter()
+        .map(|id| {
+            format!(
+                r#"<ReportItem port="443" svc_name="www" protocol="tcp" severity="4" pluginID="{id}" pluginName="Plugin {id}" pluginFamily="General"><cve>CVE-2026-{id}</cve><plugin_output>seen</plugin_output></ReportItem>"#
+            )
+        })
+        .collect();
+    format!(
+        r#"<?xml version="1.0" ?><NessusClientData_v2><Report name="week"><ReportHost name="192.0.2.7"><HostProperties><tag name="HOST_END_TIMESTAMP">{ended}</tag><tag name="host-ip">192.0.2.7</tag><tag name="host-fqdn">web.example.com</tag><tag name="Credentialed_Scan">true</tag></HostProperties>{items}</ReportHost>{rest}"#
+    )
+}
+
+#[test]
+fn files_are_taken_over_and_a_later_scan_closes_what_it_does_not_see() {
+    let folder = Folder::new("import");
+    let simulated = Simulated::start(&folder);
+    let feeds = std::fs::read_to_string(&simulated.config).unwrap();
+    let feeds = &feeds[feeds.find("\nfeeds:").unwrap()..];
+    let feeds = &feeds[..feeds[1..].find("\n\n").map_or(feeds.len(), |end| end + 1)];
+    let config = folder.file(
+        "files.yaml",
+        format!("connectors:\n  - name: weekly\n    type: nessus\n    via: files\n{feeds}\n"),
+    );
+    let import = |name: &str, file: &Path| {
+        let mut command = vulnrelay();
+        command.args(["import", "--json", "--connector", name, "--config"]).arg(&config).arg("--data");
+        command.arg(folder.0.join("data")).arg(file);
+        command.output().unwrap()
+    };
+    let whole = "</Report></NessusClientData_v2>";
+    let counted = |output: &Output| -> Value {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["connectors"][0].clone()
+    };
+    let first = folder.file("first.nessus", scan(1_795_000_000, &[11, 12], whole));
+    let counts = counted(&import("weekly", &first));
+    assert_eq!((&counts["opened"], &counts["closed"]), (&2.into(), &0.into()), "{counts}");
+    let again = counted(&import("weekly", &first));
+    assert_eq!((&again["written"], &again["unchanged"]), (&0.into(), &2.into()), "{again}");
+
+    let broken = folder.file("broken.nessus", scan(1_795_100_000, &[11], "<ReportHo"));
+    let refused = import("weekly", &broken);
+    assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("broken.nessus"), "{refused:?}");
+
+    let second = folder.file("second.nessus", scan(1_795_200_000, &[11], whole));
+    let counts = counted(&import("weekly", &second));
+    assert_eq!((&counts["opened"], &counts["closed"]), (&0.into(), &1.into()), "{counts}");
+
+    let nobody = import("daily", &second);
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("via: files"), "{nobody:?}");
+}

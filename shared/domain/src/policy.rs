@@ -105,14 +105,17 @@ pub enum Via {
     Api,
     /// Reports that the console of InsightVM prepares.
     Report,
+    /// Nobody is asked: `vulnrelay import` takes over files with the scanner's answers.
+    Files,
 }
 
 impl Via {
     /// The interfaces that a scanner has, the one that is used by default first; none if there is nothing to choose.
     pub fn of(scanner: Scanner) -> &'static [Self] {
         match scanner {
-            Scanner::InsightvmConsole => &[Self::Report, Self::Api],
-            _ => &[],
+            Scanner::InsightvmConsole => &[Self::Report, Self::Api, Self::Files],
+            Scanner::Aws => &[],
+            _ => &[Self::Api, Self::Files],
         }
     }
 }
@@ -735,7 +738,11 @@ impl Config {
         }
         for (i, connector) in self.connectors.iter().enumerate() {
             let field = |name: &str| format!("connectors[{i}].{name}");
-            if connector.scanner.pushes() {
+            if connector.via == Some(Via::Files) {
+                if !connector.base_url.is_empty() {
+                    return invalid(field("base_url"), "its answers come in files: leave it out");
+                }
+            } else if connector.scanner.pushes() {
                 let other = |c: &Connector| c.scanner == connector.scanner;
                 if let Some(first) = self.connectors[..i].iter().position(other) {
                     return invalid(
@@ -772,9 +779,10 @@ impl Config {
             }
             let kind = connector.scanner.kind();
             let method = connector.auth.method();
-            let fits = kind.auth.contains(&method) || (kind.auth.is_empty() && method == AuthMethod::None);
+            let ways = if connector.is_pulled() { kind.auth } else { &[] };
+            let fits = ways.contains(&method) || (ways.is_empty() && method == AuthMethod::None);
             if !fits {
-                let ways: Vec<_> = kind.auth.iter().map(|method| method.as_str()).collect();
+                let ways: Vec<_> = ways.iter().map(|method| method.as_str()).collect();
                 let ways = if ways.is_empty() { "no auth".to_owned() } else { ways.join(" or ") };
                 return invalid(field("auth.method"), &format!("use {ways} for {}", connector.scanner));
             }
@@ -836,13 +844,10 @@ impl Config {
                         &format!("there is no connector {}: name one of connectors", source.connector),
                     );
                 }
-                Some(connector) if connector.scanner.pushes() => {
+                Some(connector) if !connector.is_pulled() => {
                     return invalid(
                         format!("webhooks[{i}].connector"),
-                        &format!(
-                            "{} is not pulled, its findings arrive as events: name another",
-                            connector.name
-                        ),
+                        &format!("{} is not pulled: name another", connector.name),
                     );
                 }
                 Some(_) => {}
@@ -864,9 +869,9 @@ impl Config {
             .map_err(|problem| InvalidConfig { field: "policies.sla".into(), problem: problem.to_string() })
     }
 
-    /// The connectors that are pulled; the others tell us by themselves.
+    /// The connectors that are pulled; the others tell us by themselves, or bring files.
     pub fn pulled(&self) -> impl Iterator<Item = &Connector> {
-        self.connectors.iter().filter(|connector| !connector.scanner.pushes())
+        self.connectors.iter().filter(|connector| connector.is_pulled())
     }
 
     /// The connector that takes what scanners of this kind push.
@@ -881,6 +886,11 @@ impl Config {
 }
 
 impl Connector {
+    /// Whether we ask for its findings.
+    pub fn is_pulled(&self) -> bool {
+        !self.scanner.pushes() && self.via() != Some(Via::Files)
+    }
+
     /// The interface that is used, where its scanner has several.
     pub fn via(&self) -> Option<Via> {
         self.via.or_else(|| Via::of(self.scanner).first().copied())

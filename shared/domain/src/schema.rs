@@ -17,9 +17,10 @@ pub fn config() -> Value {
     let mut schema = settings.into_generator().into_root_schema_for::<Config>().to_value();
     let pushing: Vec<_> = Scanner::all().filter(|scanner| scanner.pushes()).collect();
     let connector = &mut schema["$defs"]["Connector"];
-    // Who is pulled has an address and wants to know who asks; who pushes has neither.
-    connector["if"] =
-        json!({ "not": { "required": ["type"], "properties": { "type": { "enum": pushing } } } });
+    // Who is pulled has an address and wants to know who asks; who pushes or brings files has neither.
+    let pushes = json!({ "required": ["type"], "properties": { "type": { "enum": pushing } } });
+    let brings_files = json!({ "required": ["via"], "properties": { "via": { "const": "files" } } });
+    connector["if"] = json!({ "not": { "anyOf": [pushes, brings_files] } });
     connector["then"] = json!({ "required": ["base_url", "auth"] });
     schema["x-scanners"] = json!(KINDS);
     schema

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::engine::{Built, Engine, EngineOptions};
 use crate::error::SyncError;
+use crate::files::{File, FileScanner, Normalize};
 use crate::http::{HeaderName, HttpClient, HttpOptions};
 use crate::scanner::Scanner;
 
@@ -134,6 +135,21 @@ impl SyncFunction {
         Self { engine }
     }
 
+    /// The function that takes over files of a scanner of `kind` instead of asking it.
+    pub fn of_files(
+        services: &Services,
+        kind: domain::Scanner,
+        options: EngineOptions,
+        normalize: Normalize,
+        files: Vec<File>,
+    ) -> Self {
+        let make = move |_: Connector| -> Pin<Box<dyn Future<Output = _> + Send>> {
+            let scanner = FileScanner::new(kind, normalize, files.clone());
+            Box::pin(async move { Ok(Built { scanner: Box::new(scanner), http: None }) })
+        };
+        Self { engine: Engine::new(services, options, kind, Box::new(make)) }
+    }
+
     /// Works a batch of messages.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         handle_batch(event, |message: SyncMessage| self.engine.handle(message)).await
@@ -148,6 +164,6 @@ impl SyncFunction {
 impl Built {
     /// A scanner together with the client that it uses.
     pub fn new(scanner: impl Scanner + 'static, http: HttpClient) -> Self {
-        Self { scanner: Box::new(scanner), http }
+        Self { scanner: Box::new(scanner), http: Some(http) }
     }
 }

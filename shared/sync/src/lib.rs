@@ -5,6 +5,7 @@
 
 pub mod engine;
 pub mod error;
+pub mod files;
 pub mod function;
 pub mod http;
 pub mod lenient;
@@ -19,6 +20,7 @@ pub mod xml;
 pub use engine::check::{failed, right};
 pub use engine::{Built, EngineOptions};
 pub use error::SyncError;
+pub use files::FileScanner;
 pub use function::{Build, Credentials, SyncFunction};
 pub use http::{HttpClient, HttpOptions};
 pub use normalized::{NormalizeError, Normalized, Summary};

@@ -181,6 +181,7 @@ impl Dashboard {
             Ok(ConnectorRow {
                 name: connector.name.clone(),
                 scanner: connector.scanner,
+                pulled: connector.is_pulled(),
                 run: latest.map(RunRow::from),
             })
         });

@@ -77,6 +77,8 @@ pub struct ConnectorRow {
     pub name: ConnectorName,
     /// The kind of scanner.
     pub scanner: Scanner,
+    /// Whether we ask for its findings; otherwise they arrive as events or files.
+    pub pulled: bool,
     /// The latest run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunRow>,
@@ -89,6 +91,8 @@ pub struct ConnectorRuns {
     pub name: ConnectorName,
     /// The kind of scanner.
     pub scanner: Scanner,
+    /// Whether we ask for its findings; otherwise they arrive as events or files.
+    pub pulled: bool,
     /// What was found when it was last tried out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
@@ -125,6 +129,7 @@ impl Dashboard {
             Ok::<_, Problem>(ConnectorRuns {
                 name: connector.name.clone(),
                 scanner: connector.scanner,
+                pulled: connector.is_pulled(),
                 check,
                 runs: runs.into_iter().map(RunRow::from).collect(),
             })

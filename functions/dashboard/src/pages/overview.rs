@@ -174,10 +174,10 @@ fn connectors(data: &Overview, now: Timestamp, view: &View<'_>) -> Markup {
                             @if let Some(reason) = &run.reason { p.small { (reason) } }
                             (parts::approve(connector.name.as_str(), run, view))
                         },
-                        None if connector.scanner.pushes() => p.empty { "Its findings arrive as events." },
+                        None if !connector.pulled => p.empty { "Its findings arrive as events or files." },
                         None => p.empty { "Not read yet." },
                     }
-                    @if !connector.scanner.pushes() { (parts::sync_now(connector.name.as_str(), view)) }
+                    @if connector.pulled { (parts::sync_now(connector.name.as_str(), view)) }
                 }
             }
         }

@@ -37,10 +37,10 @@ fn section(connector: &ConnectorRuns, now: Timestamp, view: &View<'_>) -> Markup
     html! {
         section aria-labelledby={ "c-" (name) } {
             h2 id={ "c-" (name) } { (name) " " span.quiet { (connector.scanner) } }
-            @if !connector.scanner.pushes() { (parts::sync_now(name, view)) (parts::check_now(name, view)) }
+            @if connector.pulled { (parts::sync_now(name, view)) (parts::check_now(name, view)) }
             @if let Some(check) = &connector.check { (found(check, now)) }
-            @if connector.scanner.pushes() {
-                p.empty { "Its findings arrive as events. There are no runs." }
+            @if !connector.pulled && connector.runs.is_empty() {
+                p.empty { "Its findings arrive as events or files." }
             } @else if connector.runs.is_empty() {
                 p.empty { "Not read yet. The schedule starts the first run; Sync now does not wait for it." }
             } @else {

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use ::sync::files::File;
+use domain::policy::Via;
 use domain::{CheckLine, Outcome};
 use queue::{QueueName, Trigger};
 
-use super::{CheckArgs, Failure, SyncArgs, load, start};
+use super::{CheckArgs, Failure, ImportArgs, SyncArgs, engine, load, start};
 use crate::aws::EventSources;
 use crate::clock::StackClock;
+use crate::scanners::Row;
 use crate::stack::{INTEL_START, SLA_QUEUE, Stack, StackError, start_message};
 use crate::summary::{Before, Summary};
 use crate::terminal;
@@ -52,6 +55,54 @@ pub async fn sync(args: SyncArgs) -> Result<(), Failure> {
             connector.reason.as_deref().unwrap_or("its run did not end, see the dead letters")
         ))),
         None => Ok(()),
+    }
+}
+
+/// Takes over files: the same engine and the same decisions, without anybody to ask.
+pub async fn import(args: ImportArgs) -> Result<(), Failure> {
+    let loaded = load(&args.state, None)?;
+    for path in &args.files {
+        std::fs::File::open(path)
+            .map_err(|e| Failure::Input(format!("{}: {e}: name a file that exists", path.display())))?;
+    }
+    let stack = start(loaded, args.state.data, Arc::new(StackClock::default())).await?;
+    let name = &args.connector;
+    let row = match stack.services().config.connector(name) {
+        Some(connector) if connector.via() == Some(Via::Files) => Row::of(connector.scanner),
+        Some(_) => {
+            let remedy = "give files a connector of their own, with via: files";
+            return Err(Failure::Input(format!("connector {name} is pulled: {remedy}")));
+        }
+        None => {
+            let remedy = "add one with its type and via: files";
+            return Err(Failure::Input(format!("there is no connector {name}: {remedy}")));
+        }
+    };
+    let row = row.ok_or_else(|| Failure::Input(format!("nothing here reads files of {name}")))?;
+    let absolute = |path: std::path::PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let files = args.files.into_iter().map(|path| File { path: absolute(path), stream: args.stream.clone() });
+    let before = Before::note(&stack).await.map_err(Failure::failed)?;
+    let started = row.start_with(stack.services(), &engine(), files.collect());
+    let sources = stack.sources_with(Some(&started))?;
+    terminal::follow(&stack, "feeds", feeds(&stack, &sources)).await?;
+    let work = async {
+        let request = format!("import at {}", stack.clock().now());
+        stack.send(row.scanner.kind().queue, &start_message(name, Trigger::Webhook, &request))?;
+        drain(&sources).await
+    };
+    terminal::follow(&stack, name.as_str(), work).await?;
+    stack.send(SLA_QUEUE, "{}")?;
+    drain(&sources).await?;
+    let dead = dead_letters(&stack)?;
+    let mut summary = before.summarise(&stack, dead).await.map_err(Failure::failed)?;
+    stack.shutdown().await;
+    summary.connectors.retain(|connector| connector.name == *name);
+    report(&summary, args.json);
+    match summary.connectors.first() {
+        Some(connector) if connector.verdict == "complete" => Ok(()),
+        other => Err(Failure::Input(
+            other.and_then(|c| c.reason.clone()).unwrap_or_else(|| "the files were not taken over".to_owned()),
+        )),
     }
 }
 

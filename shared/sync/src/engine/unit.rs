@@ -61,7 +61,8 @@ impl Engine {
             Ok(built) => built,
             Err(error) => return self.failed(connector, &run, &stored, next, error).await,
         };
-        let before = built.http.requests();
+        let requests = || built.http.as_ref().map_or(0, crate::HttpClient::requests);
+        let before = requests();
         let mut sink = EngineSink::new(self, &run, unit, deadline);
         let work = Unit { id: stored.id.clone(), work: stored.work.clone() };
         let outcome = match built.scanner.pull(&run, &work, &mut sink).await {
@@ -76,7 +77,7 @@ impl Engine {
             }
         };
         let mut counts = sink.counts();
-        counts.requests = built.http.requests() - before;
+        counts.requests = requests() - before;
         match outcome {
             Ok(Next::Done(proof)) => {
                 self.done(connector, &run, &stored, (vec![], proof), counts).await?;
