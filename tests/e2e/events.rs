@@ -25,6 +25,11 @@ async fn site() -> Site {
     let setup = setup.edit("\n\nfeeds:\n", "\n  - name: aws-prod\n    type: aws\n\nfeeds:\n");
     let setup = crate::console::with_console(setup, "report").edit("console-demo", "console-prod");
     let setup = crate::nessus::with_nessus(setup).edit("nessus-demo", "nessus-prod");
+    let setup = setup.edit(
+        "\n\nfeeds:\n",
+        "\n  - name: insightvm-prod\n    type: insightvm\n    base_url: https://us.api.insight.rapid7.com\n    \
+         auth: { method: api_key, key: \"${KEY}\" }\n\nfeeds:\n",
+    );
     let site = Site::start(setup).await;
     site.stack.clock().hold(jiff::Timestamp::from_second(MADE_AT).unwrap());
     site
@@ -50,7 +55,9 @@ async fn the_samples_of_queues_are_worked() {
     assert_all_worked(name, &console.handle(sample("sync-insightvm-console")).await);
     let nessus = sync_nessus::function_with(services, engine(), http());
     assert_all_worked("sync-nessus", &nessus.handle(sample("sync-nessus")).await);
-    for connector in ["tenable-prod", "qualys-prod", "nessus-prod", "console-prod"] {
+    let insightvm = sync_insightvm::function_with(services, engine(), http());
+    assert_all_worked("sync-insightvm", &insightvm.handle(sample("sync-insightvm")).await);
+    for connector in ["tenable-prod", "qualys-prod", "nessus-prod", "console-prod", "insightvm-prod"] {
         let runs = services.store.runs(&connector.parse().unwrap(), 5).await.unwrap();
         assert_eq!(runs.len(), 1, "the sample starts a run of {connector}");
     }

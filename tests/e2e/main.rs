@@ -7,6 +7,7 @@
 //! | `doubt` | runs that cannot be believed, wrong secrets, garbage, pushes |
 //! | `events` | the samples in `events/` |
 //! | `aws_events` | findings of Inspector and Security Hub: twice, reversed, closed, reopened |
+//! | `insightvm` | its two interfaces through the whole system |
 //! | `faults` | kill, throttle, lose, repeat at every step; the end is that of the clean run |
 //! | `nessus` | weeks of a scanner without memory: found, fixed, back, looked at less closely |
 //! | `layers` | who may depend on whom |
@@ -25,6 +26,7 @@ mod contract;
 mod doubt;
 mod events;
 mod faults;
+mod insightvm;
 mod layers;
 mod nessus;
 mod pipeline;
@@ -32,6 +34,7 @@ mod pytenable;
 mod quiet;
 mod recordings_aws;
 mod recordings_console;
+mod recordings_insightvm;
 mod recordings_intel;
 mod recordings_nessus;
 mod recordings_qualys;

@@ -18,7 +18,7 @@ use crate::site::{Setup, Site};
 
 /// Our own crates tell everything, the others what a function on AWS would let them tell.
 const FILTER: &str = "info,metrics=debug,sync=trace,store=trace,queue=trace,platform=trace,score=trace,sla=trace,\
-                      notify=trace,ticket=trace,webhook=trace,sync_qualys=trace,sync_tenable=trace,sync_intel=trace";
+                      notify=trace,ticket=trace,webhook=trace,sync_qualys=trace,sync_tenable=trace,sync_insightvm=trace,sync_intel=trace";
 
 /// Every line of the log of this thread.
 #[derive(Clone, Default)]

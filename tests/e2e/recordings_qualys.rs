@@ -254,6 +254,7 @@ async fn qualys_recorded_exchange_is_pulled() {
         scope: "default".into(),
         max_concurrency: None,
         close_limit_percent: 30,
+        via: None,
         page_size: None,
         allow_private_address: true,
         tls: domain::policy::Tls::default(),

@@ -26,7 +26,7 @@ enum Start {
 }
 
 /// Every kind of scanner.
-pub const ROWS: [Row; 5] = [
+pub const ROWS: [Row; 6] = [
     Row {
         scanner: Scanner::Qualys,
         start: Start::Pulled(sync_qualys::function_with),
@@ -46,6 +46,11 @@ pub const ROWS: [Row; 5] = [
         scanner: Scanner::Nessus,
         start: Start::Pulled(sync_nessus::function_with),
         normalize: |stream, reader, emit| sync_nessus::normalize(stream, reader, emit),
+    },
+    Row {
+        scanner: Scanner::Insightvm,
+        start: Start::Pulled(sync_insightvm::function_with),
+        normalize: |stream, reader, emit| sync_insightvm::normalize(stream, reader, emit),
     },
     Row {
         scanner: Scanner::Aws,

@@ -133,6 +133,7 @@ fn simulated(name: &str) -> Option<String> {
     let value = match name {
         "TENABLE_ACCESS_KEY" => simulators::tenable::ACCESS_KEY,
         "TENABLE_SECRET_KEY" => simulators::tenable::SECRET_KEY,
+        "INSIGHTVM_KEY" => simulators::insightvm::API_KEY,
         "QUALYS_USER" => simulators::qualys::USER,
         "QUALYS_PASSWORD" => simulators::qualys::PASSWORD,
         "INSIGHTVM_CONSOLE_USER" => simulators::insightvm_console::USER,

@@ -105,6 +105,8 @@ pub enum Via {
     Api,
     /// Reports that the console of InsightVM prepares.
     Report,
+    /// InsightVM's Bulk Export: Parquet files that are prepared once a day.
+    BulkExport,
     /// Nobody is asked: `vulnrelay import` takes over files with the scanner's answers.
     Files,
 }
@@ -114,6 +116,7 @@ impl Via {
     pub fn of(scanner: Scanner) -> &'static [Self] {
         match scanner {
             Scanner::InsightvmConsole => &[Self::Report, Self::Api, Self::Files],
+            Scanner::Insightvm => &[Self::Api, Self::BulkExport, Self::Files],
             Scanner::Aws => &[],
             _ => &[Self::Api, Self::Files],
         }
@@ -792,6 +795,12 @@ impl Config {
                 return invalid(
                     field("auth.token"),
                     "only insightvm-console takes a second factor: leave it out",
+                );
+            }
+            if connector.via.is_some_and(|via| !Via::of(connector.scanner).contains(&via)) {
+                return invalid(
+                    field("via"),
+                    &format!("{} has no such interface: leave it out", connector.scanner),
                 );
             }
             let streams = kind.streams;

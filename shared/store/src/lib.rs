@@ -43,6 +43,6 @@ pub use runs::{
     ConnectorState, GoesOn, HistoryEntry, RunCounts, RunRecord, RunStatus, UnitRecord, UnitState, Verdict,
 };
 pub use schema::create_table;
-pub use statements::{Link, SightingState, Stated, Tally};
+pub use statements::{Link, SightingState, Stated, Tally, is_evidence};
 pub use table::Store;
 pub use tokens::ApiToken;

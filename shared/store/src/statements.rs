@@ -305,6 +305,14 @@ impl Store {
     }
 }
 
+/// Whether stored evidence, which may have been cut, is what the scanner told in full.
+pub fn is_evidence(stored: &str, told: &str) -> bool {
+    match stored.strip_suffix(CUT_MARK) {
+        Some(beginning) => told.starts_with(beginning),
+        None => stored == told,
+    }
+}
+
 /// A finding's item. Evidence is cut at the limit.
 pub(crate) fn finding_item(statement: &Statement) -> Item {
     let mut statement = statement.clone();

@@ -4,7 +4,10 @@
 //! address is used for its query only ([`HttpClient::same_host`]). Credentials are set once and sent to that host.
 
 mod address;
+mod remote;
 mod tls;
+
+pub use remote::RemoteFile;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +33,7 @@ pub struct HttpClient {
     requests: Arc<std::sync::atomic::AtomicU64>,
     told_time: Arc<std::sync::atomic::AtomicI64>,
     retry_pause: Duration,
+    allow_private: bool,
 }
 
 /// How long a request may stay without any byte of an answer. Qualys' first byte can take minutes.
@@ -106,6 +110,7 @@ impl HttpClient {
             requests: Arc::default(),
             told_time: Arc::default(),
             retry_pause: options.retry_pause,
+            allow_private: options.allow_private_address,
         })
     }
 
@@ -175,6 +180,7 @@ impl HttpClient {
             method,
             path: path.trim_start_matches('/').to_owned(),
             query: Vec::new(),
+            signed_query: None,
             body: None,
             headers: self.headers.clone(),
             repeatable,
@@ -198,6 +204,7 @@ pub struct HttpRequest<'a> {
     method: Method,
     path: String,
     query: Vec<(String, String)>,
+    signed_query: Option<String>,
     body: Option<(&'static str, Bytes)>,
     headers: HeaderMap,
     repeatable: bool,
@@ -258,6 +265,9 @@ impl HttpRequest<'_> {
             client.base.join(&self.path).map_err(|e| client.malformed("a path", 0, &e.to_string()))?;
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        if self.signed_query.is_some() {
+            url.set_query(self.signed_query.as_deref());
         }
         let tries = if self.repeatable { TRIES } else { 1 };
         let mut attempt = 1;

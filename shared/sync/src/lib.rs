@@ -25,4 +25,4 @@ pub use function::{Build, Credentials, SyncFunction};
 pub use http::{HttpClient, HttpOptions};
 pub use normalized::{NormalizeError, Normalized, Summary};
 pub use push::{PushIntake, Taken};
-pub use scanner::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Scanner, Sink, Unit};
+pub use scanner::{BadRecord, Coverage, Fix, HostReport, Mode, Next, Proof, Run, Scanner, Sink, Unit};

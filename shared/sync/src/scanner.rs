@@ -128,6 +128,14 @@ pub trait Sink: Send {
     /// for have arrived.
     async fn rescore_hosts_of(&mut self, unit: &str) -> Result<(), SyncError>;
 
+    /// What a rule found on a host is gone, where the scanner does not say which of its findings that is.
+    async fn fixed(&mut self, fix: Fix) -> Result<(), SyncError> {
+        Err(SyncError::Config {
+            field: format!("rule {}", fix.rule),
+            problem: "nobody takes its removal here".into(),
+        })
+    }
+
     /// A record that could not be read. It fails alone: counted, and kept for a look.
     fn refuse(&mut self, record: BadRecord);
 
@@ -154,6 +162,39 @@ pub enum Coverage {
     Whole,
     /// A part: what is not here says nothing.
     Part,
+}
+
+/// A scanner's word that something is gone, which names the rule and not the finding. It is about those open findings of
+/// the rule that were first found at that time with that evidence, as far as either is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// The scanner's id of the host.
+    pub host: String,
+    /// The rule.
+    pub rule: domain::RuleId,
+    /// When the scanner first saw it.
+    pub first_found: Option<Timestamp>,
+    /// What the scanner saw.
+    pub evidence: Option<String>,
+    /// When the scanner found it gone.
+    pub at: Timestamp,
+}
+
+impl Fix {
+    /// Whether it may be this finding of the host that is gone.
+    pub fn is_about(&self, finding: &Finding) -> bool {
+        let same_time = match (self.first_found, finding.first_found) {
+            (Some(told), Some(known)) => told.as_second() == known.as_second(),
+            _ => true,
+        };
+        let same_evidence = match (&self.evidence, &finding.evidence) {
+            (Some(told), Some(known)) => store::is_evidence(known, told),
+            _ => true,
+        };
+        // One that came back later than that is there again.
+        let back = finding.reopened_at.is_some_and(|back| back >= self.at);
+        self.rule == finding.rule && same_time && same_evidence && !back
+    }
 }
 
 /// A record that could not be read.

@@ -111,9 +111,10 @@ impl Site {
         }
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         let mut text = vulnrelay::demo::config(port);
+        let port_text = port.to_string();
         for (old, new) in &setup.edits {
             assert!(text.contains(old), "the configuration has no {old:?}");
-            text = text.replace(old, new);
+            text = text.replace(old, &new.replace("PORT", &port_text));
         }
         let text = text.replace("PORT", &port.to_string());
         let config = platform::parse_config("test.yaml", &text).unwrap();

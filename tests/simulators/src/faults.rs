@@ -8,7 +8,7 @@
 //!
 //! | part | meaning |
 //! | --- | --- |
-//! | `SYSTEM` | `tenable`, `qualys`, `nessus`, `insightvm-console`, `jira`, `slack`, `feeds`, or `*` for all |
+//! | `SYSTEM` | `tenable`, `qualys`, `nessus`, `insightvm`, `insightvm-console`, `jira`, `slack`, `feeds`, or `*` for all |
 //! | `ENDPOINT` | one endpoint of the system; without it, all of them. Each system's module lists its names |
 //! | `@SHARE` | the share (0 to 1, default 1) of *keys* (a page, a chunk, a unit of work) that are hit. A key that is hit stays hit on every try |
 //! | `~TRIES` | a key heals after this many tries; without it, it fails until the faults are changed |
@@ -39,8 +39,8 @@ use futures::stream;
 
 use crate::{World, dice};
 
-const SYSTEMS: [&str; 8] =
-    ["tenable", "qualys", "nessus", "insightvm-console", "jira", "slack", "feeds", "*"];
+const SYSTEMS: [&str; 9] =
+    ["tenable", "qualys", "nessus", "insightvm", "insightvm-console", "jira", "slack", "feeds", "*"];
 
 /// Kinds that a single system gives a meaning of its own.
 pub const NAMED: &[&str] =
@@ -296,6 +296,7 @@ pub fn rate_limited(world: &World, system: &str) -> Response {
         "qualys" => crate::qualys::rate_limited(world),
         "insightvm-console" => crate::insightvm_console::rate_limited(),
         "nessus" => crate::nessus::rate_limited(),
+        "insightvm" => crate::insightvm::rate_limited(),
         "jira" => (
             StatusCode::TOO_MANY_REQUESTS,
             retry("retry-after", "2"),

@@ -9,6 +9,7 @@
 //! | `/qualys` | [`qualys`]: Qualys VMDR |
 //! | `/insightvm-console` | [`insightvm_console`]: a console of Rapid7 InsightVM |
 //! | `/nessus` | [`nessus`]: Tenable Nessus Professional |
+//! | `/insightvm` | [`insightvm`]: InsightVM, the cloud |
 //! | `/jira` | [`jira`] |
 //! | `/slack` | [`slack`] |
 //! | `/feeds` | [`feeds`]: threat intelligence |
@@ -26,6 +27,7 @@ pub mod estate;
 pub mod faults;
 pub mod feeds;
 pub mod insightvm_console;
+pub mod insightvm;
 pub mod jira;
 pub mod nessus;
 pub mod oidc;
@@ -125,6 +127,7 @@ pub fn router(world: Arc<World>) -> Router {
             "/insightvm-console",
             counted(&world, "insightvm-console", insightvm_console::router(world.clone())),
         )
+        .nest("/insightvm", counted(&world, "insightvm", insightvm::router(world.clone())))
         .nest("/jira", counted(&world, "jira", jira::router(world.clone())))
         .nest("/slack", counted(&world, "slack", slack::router(world.clone())))
         .nest("/feeds", counted(&world, "feeds", feeds::router(world.clone())))

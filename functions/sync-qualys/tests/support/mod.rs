@@ -201,6 +201,7 @@ pub fn connector(base_url: &str, streams: &[&str], page_size: u32) -> Connector 
         scope: "default".into(),
         max_concurrency: None,
         close_limit_percent: 30,
+        via: None,
         page_size: Some(page_size),
         allow_private_address: true,
         tls: domain::policy::Tls::default(),

@@ -50,6 +50,7 @@ fn a_secret_in_clear_is_refused_with_its_place() {
             scope: default_scope(),
             max_concurrency: None,
             close_limit_percent: 30,
+            via: None,
             page_size: None,
             allow_private_address: false,
             tls: Tls::default(),

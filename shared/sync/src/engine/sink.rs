@@ -11,7 +11,7 @@ use store::{Entry, EntryState, RuleBook, RunCounts, SightingState, StoreError, T
 
 use super::{Deadline, Engine};
 use crate::error::SyncError;
-use crate::scanner::{BadRecord, Coverage, HostReport, Run, Sink};
+use crate::scanner::{BadRecord, Coverage, Fix, HostReport, Run, Sink};
 
 /// Bytes of findings kept in memory before they are compared and written. Scanners mix the findings of several hosts:
 /// a host that is written in two parts costs its manifest and its decisions twice.
@@ -34,6 +34,14 @@ struct Buffered {
     scan: Option<Host>,
     findings: BTreeMap<u64, Finding>,
     whole: bool,
+    fixes: Vec<Fix>,
+}
+
+impl Buffered {
+    /// It has nothing but the word that something is gone.
+    fn says_nothing_of_the_host(&self) -> bool {
+        self.inventory.is_none() && self.scan.is_none()
+    }
 }
 
 pub(super) struct EngineSink<'a> {
@@ -126,11 +134,36 @@ impl<'a> EngineSink<'a> {
 
     async fn flush_rules(&mut self) -> Result<(), SyncError> {
         let rules = std::mem::take(&mut self.rules);
-        let changed = self.book.changed(&self.engine.store, rules).await?;
+        let mut changed = self.book.changed(&self.engine.store, rules).await?;
+        if changed.iter().any(|rule| rule.solution.is_none()) {
+            changed = self.with_known_solutions(changed).await?;
+        }
         if !changed.is_empty() {
             self.book.write(&self.engine.store, &changed, &[]).await?;
         }
         Ok(())
+    }
+
+    /// A definition without a solution says nothing against the one that is known: some scanners tell solutions with
+    /// findings, and definitions without.
+    async fn with_known_solutions(&mut self, mut changed: Vec<Rule>) -> Result<Vec<Rule>, SyncError> {
+        let store = &self.engine.store;
+        let bare: Vec<RuleId> =
+            changed.iter().filter(|rule| rule.solution.is_none()).map(|rule| rule.id.clone()).collect();
+        let new: BTreeSet<RuleId> = self.book.unknown(store, bare.clone()).await?.into_iter().collect();
+        let asked: BTreeSet<_> =
+            bare.into_iter().filter(|id| !new.contains(id)).map(|id| (self.engine.kind, id)).collect();
+        if asked.is_empty() {
+            return Ok(changed);
+        }
+        let known = store.rules(&asked).await?;
+        for rule in changed.iter_mut().filter(|rule| rule.solution.is_none()) {
+            if let Some(known) = known.get(&(rule.scanner, rule.id.clone())) {
+                rule.solution.clone_from(&known.solution);
+                rule.patchable = rule.patchable.or(known.patchable);
+            }
+        }
+        Ok(self.book.changed(store, changed).await?)
     }
 
     async fn flush_if_full(&mut self) -> Result<(), SyncError> {
@@ -196,6 +229,12 @@ impl Sink for EngineSink<'_> {
         self.engine.send_to_score(&sightings).await
     }
 
+    async fn fixed(&mut self, fix: Fix) -> Result<(), SyncError> {
+        self.buffered_bytes += size_of::<Fix>() + fix.evidence.as_ref().map_or(0, String::len);
+        self.hosts.entry(fix.host.clone()).or_default().fixes.push(fix);
+        self.flush_if_full().await
+    }
+
     fn refuse(&mut self, record: BadRecord) {
         self.counts.refused += 1;
         if self.counts.refused <= LOGGED_REFUSALS {
@@ -230,6 +269,18 @@ struct HostOutcome {
     rules: BTreeSet<RuleId>,
 }
 
+impl HostOutcome {
+    fn nothing(sighting: &SightingId) -> Self {
+        Self {
+            sighting: sighting.clone(),
+            counts: RunCounts::default(),
+            earlier: None,
+            unscored: false,
+            rules: BTreeSet::new(),
+        }
+    }
+}
+
 async fn write_host(
     engine: &Engine,
     work: (&Run, &str),
@@ -261,11 +312,25 @@ async fn compare_and_write(
     consistent: bool,
 ) -> Result<HostOutcome, SyncError> {
     let mut state = engine.store.sighting_state(sighting, consistent).await?;
+    if state.rev.is_none() && buffered.says_nothing_of_the_host() {
+        return Ok(HostOutcome::nothing(sighting));
+    }
     let mut found = compare(run, engine.clock.now(), &mut state, buffered, engine.kind.remembers());
     if !engine.kind.remembers() {
         engine.store.keep_first_found(sighting, &mut found.rewritten).await?;
     }
     found.statements.append(&mut found.rewritten);
+    let fixed = if buffered.fixes.is_empty() {
+        Vec::new()
+    } else {
+        let known = engine.store.statements(sighting).await?.map(|stated| stated.statements);
+        removed(buffered, &known.unwrap_or_default(), &mut state, &mut found)
+    };
+    if !fixed.is_empty() {
+        state.sighting.closing_run = Some(run.id.clone());
+        state.sighting.pending_closings =
+            u32::try_from(state.manifest.count(EntryState::Closing)).unwrap_or(u32::MAX);
+    }
     if !found.statements.is_empty() {
         engine.store.write_statements(sighting, &found.statements).await?;
     }
@@ -276,6 +341,10 @@ async fn compare_and_write(
             evidence: Evidence::AbsentFromReport,
         };
         engine.store.close_statements(sighting, &found.absent, &closing).await?;
+    }
+    for (hash, at) in &fixed {
+        let closing = Closing { run: run.id.clone(), at: *at, evidence: Evidence::ScannerSaysFixed };
+        engine.store.close_statements(sighting, &[*hash], &closing).await?;
     }
     if found.described || found.touched {
         let (rev, seq) = engine.store.put_sighting(sighting, &state, found.touched).await?;
@@ -299,6 +368,30 @@ async fn compare_and_write(
         unscored: state.is_unscored(),
         rules: found.rules,
     })
+}
+
+/// The open findings that the scanner calls gone, with the time. Those that this very report contains are there.
+fn removed(
+    buffered: &Buffered,
+    known: &[Statement],
+    state: &mut SightingState,
+    found: &mut Found,
+) -> Vec<(u64, Timestamp)> {
+    let mut fixed = Vec::new();
+    for Statement { finding, .. } in known {
+        let hash = finding.key.hash();
+        let Some(fix) = buffered.fixes.iter().find(|fix| fix.is_about(finding)) else { continue };
+        let Some(entry) = state.manifest.entries.get_mut(&hash) else { continue };
+        if entry.state == EntryState::Open && !buffered.findings.contains_key(&hash) {
+            entry.state = EntryState::Closing;
+            fixed.push((hash, fix.at));
+            found.rules.insert(finding.rule.clone());
+            found.counts.written += 1;
+            found.manifest_changed = true;
+            found.touched = true;
+        }
+    }
+    fixed
 }
 
 /// What a unit has counted on a host, after this time.
@@ -440,7 +533,7 @@ fn describe(state: &mut SightingState, buffered: &Buffered, found: &mut Found) {
         (_, part) => part.clone(),
     };
     take(&mut state.sighting.scan, &scan);
-    if state.sighting.missing_since.take().is_some() {
+    if !buffered.says_nothing_of_the_host() && state.sighting.missing_since.take().is_some() {
         found.touched = true;
     }
     found.touched |= new;

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 pub const TENABLE: &str = "x-apikeys: accessKey=sim-access;secretKey=sim-secret\r\n";
+pub const INSIGHTVM: &str = "x-api-key: sim-insightvm-key\r\n";
 pub const QUALYS: &str = "x-requested-with: test\r\nauthorization: Basic c2ltLXVzZXI6c2ltLXBhc3M=\r\n";
 
 pub const CONSOLE: &str = "authorization: Basic c2ltLWNvbnNvbGU6c2ltLXBhc3M=\r\n";

@@ -6,5 +6,6 @@ mod client;
 mod control;
 mod insightvm_console;
 mod nessus;
+mod insightvm;
 mod qualys;
 mod tenable;

@@ -1,0 +1,65 @@
+//! One definition, as `POST /vulnerabilities` gives it.
+
+use domain::{CveId, Rule, RuleId, Scanner};
+use serde::Deserialize;
+use sync::BadRecord;
+use sync::lenient::{List, Scalar};
+use sync::text::plain;
+
+use super::brief;
+use super::severity::{best_cvss, severity};
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Record {
+    id: Scalar,
+    title: Scalar,
+    description: Scalar,
+    severity: Scalar,
+    severity_score: Scalar,
+    cvss_v2_score: Scalar,
+    cvss_v2_vector: Scalar,
+    cvss_v3_score: Scalar,
+    cvss_v3_vector: Scalar,
+    cves: List<Scalar>,
+    references: List<Scalar>,
+    modified: Scalar,
+}
+
+/// Reads a definition that begins at `offset`. The solution is not in it.
+pub fn rule(offset: u64, bytes: &[u8]) -> Result<Rule, BadRecord> {
+    let bad = |problem: String| BadRecord { offset, problem };
+    let record: Record = serde_json::from_slice(bytes)
+        .map_err(|error| bad(format!("it is no definition: {}", brief(&error))))?;
+    let id = record.id.text().ok_or_else(|| bad("a definition without id".into()))?;
+    let cvss3 = record.cvss_v3_score.number();
+    let word = record.severity.text();
+    Ok(Rule {
+        scanner: Scanner::Insightvm,
+        title: record.title.text().unwrap_or_else(|| id.clone()),
+        id: RuleId::new(id),
+        cves: cves(record.cves.texts(), record.references.texts()),
+        severity: severity(word.as_deref(), record.severity_score.number(), cvss3),
+        cvss: best_cvss(
+            (cvss3, record.cvss_v3_vector.text()),
+            (record.cvss_v2_score.number(), record.cvss_v2_vector.text()),
+        ),
+        description: record.description.text().map(|html| plain(&html)).filter(|text| !text.is_empty()),
+        solution: None,
+        patchable: None,
+        modified: record.modified.time(),
+    })
+}
+
+/// `"CVE-2016-2334,CVE-2016-2335"`, `""`, or a list; completed by the references `cve:CVE-…`. What is no CVE is left out.
+pub(super) fn cves(named: Vec<String>, references: Vec<String>) -> Vec<CveId> {
+    let words = |texts: &[String]| -> Vec<String> {
+        texts.iter().flat_map(|text| text.split(',')).map(|word| word.trim().to_owned()).collect()
+    };
+    let mut cves: Vec<CveId> = words(&named).iter().filter_map(|word| word.parse().ok()).collect();
+    let named = words(&references);
+    cves.extend(named.iter().filter_map(|word| word.strip_prefix("cve:")?.trim().parse().ok()));
+    cves.sort();
+    cves.dedup();
+    cves
+}
