@@ -258,7 +258,6 @@ async fn qualys_recorded_exchange_is_pulled() {
         page_size: None,
         allow_private_address: true,
         tls: domain::policy::Tls::default(),
-        via: None,
     };
     let scanner = QualysScanner::new(&connector, http);
     let mut memory = Memory::default();

@@ -246,7 +246,9 @@ impl Dashboard {
     fn pulled_connector(&self, name: &str) -> Result<(ConnectorName, QueueName), Problem> {
         let (connector, queue) = self.known_connector(name)?;
         if self.config.connector(&connector).is_some_and(|known| !known.is_pulled()) {
-            return Err(Problem::Conflict("its findings arrive as events or files: there is nothing to pull".into()));
+            return Err(Problem::Conflict(
+                "its findings arrive as events or files: there is nothing to pull".into(),
+            ));
         }
         Ok((connector, queue))
     }

@@ -18,8 +18,7 @@ use crate::normalized::{NormalizeError, Normalized, Summary};
 use crate::scanner::{Coverage, HostReport, Next, Proof, Run, Scanner, Sink, Unit};
 
 /// A scanner's pure reader of its own answers: a stream's name, or nothing to tell it from the content.
-pub type Normalize =
-    fn(&str, Box<dyn Read>, &mut dyn FnMut(Normalized)) -> Result<Summary, NormalizeError>;
+pub type Normalize = fn(&str, Box<dyn Read>, &mut dyn FnMut(Normalized)) -> Result<Summary, NormalizeError>;
 
 /// Statements that are read ahead while others are written.
 const READ_AHEAD: usize = 1_000;
@@ -56,8 +55,14 @@ impl Scanner for FileScanner {
     }
 
     async fn plan(&self, _run: &Run) -> Result<Vec<Unit>, SyncError> {
-        let name = |file: &File| file.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
-        Ok(self.files.iter().enumerate().map(|(n, file)| Unit::new(format!("{n:04}/{}", name(file)), file)).collect())
+        let name =
+            |file: &File| file.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
+        Ok(self
+            .files
+            .iter()
+            .enumerate()
+            .map(|(n, file)| Unit::new(format!("{n:04}/{}", name(file)), file))
+            .collect())
     }
 
     async fn pull(&self, _run: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {

@@ -101,7 +101,9 @@ pub async fn import(args: ImportArgs) -> Result<(), Failure> {
     match summary.connectors.first() {
         Some(connector) if connector.verdict == "complete" => Ok(()),
         other => Err(Failure::Input(
-            other.and_then(|c| c.reason.clone()).unwrap_or_else(|| "the files were not taken over".to_owned()),
+            other
+                .and_then(|c| c.reason.clone())
+                .unwrap_or_else(|| "the files were not taken over".to_owned()),
         )),
     }
 }

@@ -592,7 +592,7 @@ mod tests {
     fn report(findings: &[&Finding], credentialed: Option<bool>, checks: u32) -> Buffered {
         let host = Host { native: "h".into(), credentialed, checks: Some(checks), ..Host::default() };
         let findings = findings.iter().map(|finding| (finding.key.hash(), (*finding).clone())).collect();
-        Buffered { inventory: None, scan: Some(host), findings, whole: true }
+        Buffered { inventory: None, scan: Some(host), findings, whole: true, ..Buffered::default() }
     }
 
     fn compared(state: &mut SightingState, report: &Buffered) -> Found {

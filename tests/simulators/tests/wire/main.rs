@@ -4,8 +4,8 @@
 
 mod client;
 mod control;
+mod insightvm;
 mod insightvm_console;
 mod nessus;
-mod insightvm;
 mod qualys;
 mod tenable;
