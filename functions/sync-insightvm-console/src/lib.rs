@@ -22,7 +22,6 @@ mod pull;
 pub mod query;
 mod reports;
 mod work;
-mod xml;
 
 use async_trait::async_trait;
 use domain::CheckLine;

@@ -223,6 +223,8 @@ struct Found {
 async fn on_asset(client: &Client, host: &Host, now: Timestamp) -> Result<Option<Found>, SyncError> {
     let mut found = Found { elements: Vec::new(), bad: Vec::new(), whole: true };
     let (mut number, mut received) = (0, 0);
+    // Pages that shift while a scan is integrated repeat one and lose another: each counts once.
+    let mut seen = BTreeSet::new();
     loop {
         let Some(mut page) = client.findings(&host.native, number, now).await? else { return Ok(None) };
         let before = received;
@@ -231,7 +233,8 @@ async fn on_asset(client: &Client, host: &Host, now: Timestamp) -> Result<Option
             let element =
                 piece.and_then(|piece| json::finding(piece.offset, &piece.bytes, host.last_scanned_at));
             match element {
-                Ok(element) => found.elements.push(element),
+                Ok(element) if seen.insert(element.vulnerability.clone()) => found.elements.push(element),
+                Ok(_) => {}
                 Err(bad) => found.bad.push(bad),
             }
         }
@@ -239,7 +242,7 @@ async fn on_asset(client: &Client, host: &Host, now: Timestamp) -> Result<Option
         match page.total() {
             Some(total) if received < total && received > before => {}
             total => {
-                found.whole = found.bad.is_empty() && total == Some(received);
+                found.whole = found.bad.is_empty() && total == Some(seen.len() as u64);
                 return Ok(Some(found));
             }
         }

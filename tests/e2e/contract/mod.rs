@@ -10,6 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use jiff::SignedDuration;
 use queue::Trigger;
 use serde_json::Value;
 
@@ -57,7 +58,8 @@ async fn pulled(setup: Setup, connector: &str, prefix: &str) -> Vec<Exchange> {
     site.day(5);
     site.pull(connector, Trigger::Full).await;
     assert!(site.last_run(connector).await.counts.received > 0);
-    site.day(6);
+    // Due for what has changed, not yet for everything.
+    site.advance(SignedDuration::from_hours(2));
     site.pull(connector, Trigger::Scheduled).await;
     let wire = wire.lock().unwrap();
     let ours = wire.iter().filter_map(|exchange| {
@@ -80,10 +82,10 @@ fn assert_kept(specification: &Specification, exchanges: &[Exchange], known: &[&
 
 fn operations(exchanges: &[Exchange]) -> BTreeSet<String> {
     let shape = |path: &str| -> String {
-        let parts = path
-            .split('/')
-            .map(|part| if part.bytes().any(|b| b.is_ascii_digit()) && part != "3" { "*" } else { part });
-        parts.collect::<Vec<_>>().join("/")
+        // The version of the API is no id.
+        let is_id = |at: usize, part: &str| at != 2 && part.bytes().any(|b| b.is_ascii_digit());
+        let parts = path.split('/').enumerate();
+        parts.map(|(at, part)| if is_id(at, part) { "*" } else { part }).collect::<Vec<_>>().join("/")
     };
     exchanges.iter().map(|exchange| format!("{} {}", exchange.method, shape(&exchange.path))).collect()
 }
@@ -144,7 +146,10 @@ async fn tenable_is_asked_and_answers_as_tenable_specifies() {
 }
 
 /// Where the simulator follows real answers and not the specification.
-const TENABLE_KNOWN: &[&str] = &[];
+const TENABLE_KNOWN: &[&str] = &[
+    // A list of texts by the schema; objects with type and id in its own example, and in every real answer.
+    "answer[].plugin.xrefs[]:",
+];
 
 /// Real answers of a real console, read by the same checker: it must not ask for more than they have.
 #[test]
@@ -187,4 +192,9 @@ fn a_real_console_keeps_the_specification_as_far_as_we_check_it() {
 }
 
 /// Where the real console of the recordings differs from what its vendor specifies.
-const REAL_DEVIATIONS: &[&str] = &[];
+const REAL_DEVIATIONS: &[&str] = &[
+    // Asked for by others' clients, not by us.
+    "/users query: page is no parameter",
+    "/users query: size is no parameter",
+    "role.privileges[]: \"manage-advpolicies\"",
+];

@@ -188,6 +188,8 @@ struct Link {
 pub struct OnAsset {
     /// The asset, where its links name it.
     pub asset: Option<String>,
+    /// InsightVM's id of the vulnerability.
+    pub vulnerability: String,
     /// One result of a check each.
     pub instances: Vec<Instance>,
 }
@@ -225,7 +227,8 @@ pub fn finding(offset: u64, bytes: &[u8], seen_at: Option<Timestamp>) -> Result<
             changed_at: since,
         }
     });
-    Ok(OnAsset { asset, instances: instances.collect() })
+    let instances = instances.collect();
+    Ok(OnAsset { asset, vulnerability, instances })
 }
 
 /// The findings of one asset.

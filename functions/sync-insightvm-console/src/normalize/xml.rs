@@ -14,12 +14,12 @@ use domain::{Finding, Host, Rule, RuleId, Scanner, Severity};
 use jiff::Timestamp;
 use sync::split::xml::{Cut, Records, SplitError, XmlSplitter};
 use sync::text::plain;
+use sync::xml::{clean, walk};
 use sync::{BadRecord, Normalized, names};
 
 use super::json::cves;
 use super::severity;
 use super::state::{self, Instance};
-use crate::xml::{clean, walk};
 
 const RECORDS: &[Records] = &[
     Records { parent: "nodes", name: "node", parts: &["endpoint", "test"] },

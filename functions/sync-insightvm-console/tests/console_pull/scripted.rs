@@ -57,12 +57,19 @@ fn console(call: &Call) -> Reply {
         ]),
         ("POST", "reports") => {
             let wish: Value = serde_json::from_str(&call.body).unwrap();
-            ok(
-                json!({ "id": if wish["scope"].is_null() { 100 } else { 200 + wish["scope"]["assets"][0].as_u64().unwrap() } }),
-            )
+            let id = match wish["scope"]["assets"].as_array() {
+                None => 100,
+                Some(all) if all.len() == 3 => 300,
+                Some(part) => 200 + part[0].as_u64().unwrap(),
+            };
+            ok(json!({ "id": id }))
         }
         ("POST", _) => ok(json!({ "id": 9 })),
         ("GET", "reports/100/history/9/output") => ok("vulnerability,title,severity\nv1,One,Severe\n"),
+        ("GET", "reports/300/history/9/output") => {
+            let rows = [row(1, 1, "v1"), row(2, 0, ""), row(7, 2, "v1"), row(7, 2, "v3")];
+            ok(format!("{HEADER}{}", rows.concat()))
+        }
         ("GET", "reports/201/history/9/output") => {
             ok(format!("{HEADER}{}{}", row(1, 1, "v1"), row(2, 0, "")))
         }
@@ -268,7 +275,10 @@ async fn a_refusal_is_about_credentials_and_404_about_rights() {
         let (_, next) = one(first(), "api", "assets", move || status(code)).await;
         let error = next.unwrap_err();
         assert!(matches!(error, SyncError::Unauthorized { .. }) && !error.is_transient(), "{error}");
-        assert!(!error.to_string().contains("secret") && !error.to_string().contains("123456"), "{error}");
+        assert!(
+            !error.to_string().contains("dXNlcjpzZWNyZXQ=") && !error.to_string().contains("123456"),
+            "{error}"
+        );
     }
     let (_, next) = one(first(), "api", "assets", || status(500)).await;
     assert!(next.unwrap_err().is_transient());

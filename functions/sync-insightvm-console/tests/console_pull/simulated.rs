@@ -205,7 +205,7 @@ async fn an_incremental_run_brings_a_part_of_the_whole() {
     for way in ["report", "api"] {
         let (mut all, mut part) = (Recorder::default(), Recorder::default());
         simulated.pull(json!({ "via": way }), Mode::Full, &mut all, false).await.unwrap();
-        let since = simulated.world.clock.now() - jiff::SignedDuration::from_hours(30);
+        let since = simulated.world.clock.now() - jiff::SignedDuration::from_hours(20);
         simulated.pull(json!({ "via": way }), Mode::Incremental { since }, &mut part, false).await.unwrap();
         let (all, part) = (all.findings(), part.findings());
         assert!(!part.is_empty() && part.len() < all.len(), "{way}: {} of {}", part.len(), all.len());

@@ -32,7 +32,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 use axum::{Json, Router};
 use base64::Engine;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/reports/{id}/generate", post(generate))
         .route("/reports/{id}/history/{instance}", get(history))
         .route("/reports/{id}/history/{instance}/output", get(output))
-        .fallback(async || not_found())
+        .route("/{*rest}", any(async || not_found()))
         .layer(from_fn_with_state(console.clone(), authenticate))
         .with_state(console);
     Router::new().nest("/api/3", api)

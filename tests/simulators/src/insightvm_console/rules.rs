@@ -52,7 +52,7 @@ pub fn description(weakness: &Weakness) -> String {
 
 /// The id of its solution.
 pub fn solution_id(weakness: &Weakness) -> String {
-    format!("{}-upgrade-latest", slug(weakness.product.info().cpe))
+    format!("{}-upgrade-latest", slug(weakness.product.info().name))
 }
 
 /// What to do: one line, and the steps as HTML.
