@@ -54,7 +54,6 @@ fn a_secret_in_clear_is_refused_with_its_place() {
             page_size: None,
             allow_private_address: false,
             tls: Tls::default(),
-            via: None,
         }],
         ..Config::default()
     };
