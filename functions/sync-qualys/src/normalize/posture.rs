@@ -6,7 +6,9 @@
 use domain::{Finding, FindingKey, FindingKind, FindingState, Rule, RuleId, Scanner, Severity};
 use jiff::Timestamp;
 
-use super::{severity, some, text::plain, time};
+use sync::text::plain;
+
+use super::{severity, some, time};
 use crate::xml::{clean, walk};
 
 /// What is kept of what a check saw; the table keeps less.
