@@ -138,7 +138,7 @@ impl Gateway {
     /// What a status other than 200 means. A subscription without the app is no failure of the account.
     pub async fn unwanted(&self, answer: HttpResponse, now: Timestamp) -> Failure {
         let status = answer.status().as_u16();
-        if matches!(status, 402 | 403 | 404) {
+        if matches!(status, 402..=404) {
             let body = answer.bytes(TOKEN_LIMIT).await.unwrap_or_default();
             return Failure::NotPermitted(format!("{status} {}", shorten(&String::from_utf8_lossy(&body))));
         }

@@ -96,7 +96,7 @@ fn page(stream: &str, reader: impl Read, emit: &mut dyn FnMut(Normalized)) -> Re
         if stream == "definitions" && single.len() < RECORD_LIMIT {
             single.extend_from_slice(bytes);
         }
-        while let Some(piece) = splitter.next() {
+        for piece in splitter.by_ref() {
             single = Vec::new();
             match piece {
                 Ok(piece) => element(stream, piece.offset, &piece.bytes, emit),

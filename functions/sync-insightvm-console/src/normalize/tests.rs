@@ -19,8 +19,10 @@ fn hosts(statements: &[Normalized]) -> Vec<&domain::Host> {
 }
 
 fn findings(statements: &[Normalized]) -> Vec<&domain::Finding> {
-    let finding = |s| if let &Normalized::Finding { ref finding, .. } = s { Some(finding) } else { None };
-    statements.iter().filter_map(finding).collect()
+    statements
+        .iter()
+        .filter_map(|s| if let Normalized::Finding { finding, .. } = s { Some(finding) } else { None })
+        .collect()
 }
 
 fn at(text: &str) -> Option<jiff::Timestamp> {

@@ -80,8 +80,11 @@ impl Simulated {
     }
 }
 
+/// Key, state in both words, evidence.
+type Said = (String, FindingState, String, Option<String>);
+
 /// What must not depend on the way: the state of each finding and what was seen.
-fn said(sink: &Recorder) -> BTreeMap<String, Vec<(String, FindingState, String, Option<String>)>> {
+fn said(sink: &Recorder) -> BTreeMap<String, Vec<Said>> {
     let short = |f: Finding| (f.key.to_string(), f.state, f.source_state, f.evidence);
     let open = |f: &Finding| f.state != FindingState::Fixed;
     sink.findings()

@@ -215,11 +215,11 @@ impl Asset {
             "networkGuid" => self.network.id = some(text),
             "address" => add(&mut host.ips, text),
             "networkInterface/list/HostAssetInterface/interfaceName"
-            | "networkInterface/list/HostAssetInterface/interfaceId" => {
+            | "networkInterface/list/HostAssetInterface/interfaceId"
                 // The name, where there is one, and else the id.
-                if !text.is_empty() && (self.interface.name.is_none() || path.ends_with("Name")) {
-                    self.interface.name = Some(text.split_whitespace().collect::<Vec<_>>().join(" "));
-                }
+                if !text.is_empty() && (self.interface.name.is_none() || path.ends_with("Name")) =>
+            {
+                self.interface.name = Some(text.split_whitespace().collect::<Vec<_>>().join(" "));
             }
             "networkInterface/list/HostAssetInterface/address" => {
                 add(&mut host.ips, text);

@@ -88,7 +88,7 @@ impl Known {
             return if roll % 53 == 7 { Check { outcome: Outcome::Error, ..passed } } else { passed };
         }
         // One in three of what fails is set right on some day, when the next scan sees it.
-        let repaired = ((roll >> 8) % 3 == 0).then(|| 1 + ((roll >> 16) % 20) as i64);
+        let repaired = (roll >> 8).is_multiple_of(3).then(|| 1 + ((roll >> 16) % 20) as i64);
         match repaired.filter(|day| self.scans.last >= *day) {
             Some(_) => Check { changed: self.last_scan(), first_failed: Some(first), ..passed },
             None => Check {

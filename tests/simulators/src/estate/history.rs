@@ -168,7 +168,7 @@ pub fn sightings(host: &Host, scans: &Scans, weakness: &'static Weakness, into: 
         Scanner::Tenable | Scanner::Nessus => weakness.covers != Covers::Qualys,
         Scanner::Qualys => weakness.covers != Covers::Tenable,
         Scanner::InsightvmConsole => weakness.covers == Covers::Both,
-        Scanner::Insightvm => weakness.covers == Covers::Both || weakness.id % 2 == 0,
+        Scanner::Insightvm => weakness.covers == Covers::Both || weakness.id.is_multiple_of(2),
     };
     if !covered || !present(scans.seed, host, weakness) {
         return;

@@ -68,7 +68,7 @@ pub fn of(world: &World, known: &Known) -> Vec<Instance> {
             Instance {
                 weakness: sighting.weakness,
                 port: if sighting.weakness.product.info().protocol == "ICMP" { 0 } else { sighting.port },
-                excepted: hash_numbers(world.options.seed, &parts) % 40 == 0,
+                excepted: hash_numbers(world.options.seed, &parts).is_multiple_of(40),
                 first: sighting.first_found,
                 last: sighting.last_found,
                 back: sighting.resurfaced,

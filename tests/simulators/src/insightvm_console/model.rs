@@ -130,10 +130,10 @@ pub fn read(query: &str) -> Result<Asked, String> {
         sources.push((alias.unwrap_or(table).clone(), table.clone()));
     }
     for word in &words {
-        if let Some((alias, column)) = word.split_once('.') {
-            if alias.parse::<u64>().is_err() {
-                resolve(&sources, alias, column)?;
-            }
+        if let Some((alias, column)) = word.split_once('.')
+            && alias.parse::<u64>().is_err()
+        {
+            resolve(&sources, alias, column)?;
         }
     }
     let (last, rows_of) = last_select(&words)?;
