@@ -92,7 +92,7 @@ impl QualysScanner {
         let is_too_much = match &error {
             SyncError::Unreachable { .. } => true,
             SyncError::Malformed { offset, .. } => *offset > 0,
-            SyncError::Refused { status, .. } => matches!(status, 500 | 502..=504 | 524),
+            SyncError::Refused { status, .. } => matches!(status, 500 | 502 | 504 | 524),
             _ => false,
         };
         if !is_too_much {
