@@ -19,7 +19,7 @@ const DEFINITIONS_PER_REQUEST: usize = 300;
 const SMALLER: u32 = 4;
 /// Tries of a page that has one host only.
 const TRIES_OF_ONE_HOST: u32 = 3;
-/// So many hosts may be skipped in a run that is complete all the same; more are not a few odd hosts.
+/// So many hosts may be skipped in a run that is complete all the same.
 const FEW_HOSTS: u32 = 3;
 /// Pause before a page that was too much is asked for again.
 const PAUSE: SignedDuration = SignedDuration::from_secs(30);
@@ -101,7 +101,12 @@ impl QualysScanner {
         let size = size.unwrap_or(self.page_size);
         tracing::warn!(unit = %unit.id, size, failures, %error, "page of detections failed");
         if size == 1 && failures + 1 >= TRIES_OF_ONE_HOST {
-            return self.skip_host(id_min, skipped + 1, job, &error, sink).await;
+            // More than a few are no odd hosts: then the page fails, and the run is incomplete.
+            return if skipped < FEW_HOSTS {
+                self.skip_host(id_min, skipped + 1, job, &error, sink).await
+            } else {
+                Err(Failure::Sync(error))
+            };
         }
         let work = Work::Detections {
             id_min,
@@ -131,11 +136,8 @@ impl QualysScanner {
             offset: 0,
             problem: format!("the detections of host {host} cannot be had, it is skipped: {error}"),
         });
-        let missing = (skipped > FEW_HOSTS).then(|| {
-            format!("the detections of {skipped} hosts cannot be had, the last one is {host}: {error}")
-        });
         let next = Work::Detections { id_min: host + 1, size: None, failures: 0, skipped };
-        Ok(Next::More(vec![next.unit(&job.used_up)], Proof { received: 1, missing, ..Proof::default() }))
+        Ok(Next::More(vec![next.unit(&job.used_up)], Proof { received: 1, ..Proof::default() }))
     }
 
     async fn first_host(&self, id_min: u64, now: Timestamp) -> Result<Option<u64>, Failure> {
