@@ -32,7 +32,7 @@ describe('connectors.yaml', () => {
   });
 
   it.each([
-    ['an unknown field', 'sync_interval: 4h', 'sync_intervall: 4h', /^connectors.yaml:7:5: connectors\[0\].sync_intervall: there is no such field: use one of allow_private_address, auth, base_url/],
+    ['an unknown field', 'sync_interval: 4h', 'sync_intervall: 4h', /^connectors.yaml:7:5: connectors\[0\].sync_intervall: there is no such field: use one of .*auth, base_url, close_limit_percent/],
     ['an unknown scanner', 'type: qualys', 'type: nexpose', /^connectors.yaml:4:11: connectors\[0\].type: use one of .*qualys/],
     ['an unknown way to log in', 'method: basic, username: "${Q', 'method: token, username: "${Q', /^connectors.yaml:6:21: connectors\[0\].auth.method: use one of none, basic, api_keys, api_key/],
     ['a field of another way to log in', 'secret_key: "${S}"', 'password: "${S}"', /^connectors.yaml:12:11: connectors\[1\].auth: secret_key is missing: add it\nconnectors.yaml:12:\d+: connectors\[1\].auth.password: there is no such field: use one of access_key, method, secret_key/],
