@@ -245,7 +245,7 @@ const XML: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <tests><test id="Linux-Old" status="vulnerable-version" vulnerable-since="20250101T100000000" key="kernel"><Paragraph>Linux <URLLink LinkURL="http://a" LinkTitle="b">5.4</URLLink></Paragraph></test></tests>
 <endpoints><endpoint protocol="tcp" port="22" status="open"><services><service name="SSH"><tests>
 <test id="ssh-weak" status="vulnerable-exploited"><Paragraph>weak</Paragraph></test>
-<test id="ssh-old" status="exception-vulnerable-version"/><test id="ssh-fine" status="not-vulnerable"></test></tests></service></services></endpoint></endpoints>
+<test id="ssh-old" status="exception-vulnerable-version" key="x>y"/><test id="ssh-fine" status="not-vulnerable"></test></tests></service></services></endpoint></endpoints>
 </node></nodes>
 <VulnerabilityDefinitions><vulnerability id="ssh-weak" title="Weak SSH" severity="9" cvssScore="10.0" cvssVector="(AV:N)" modified="20240102T000000000">
 <description><ContainerBlockElement><Paragraph>It is weak.</Paragraph></ContainerBlockElement></description>
@@ -277,7 +277,7 @@ fn nexpose_xml_is_read_with_ports_and_severities() {
         (old.first_found, old.evidence.as_deref()),
         (at("2025-01-01T10:00:00Z"), Some("Linux 5.4 (http://a)"))
     );
-    assert_eq!(by_key("ssh-old|22|tcp|").state, FindingState::Suppressed);
+    assert_eq!(by_key("ssh-old|22|tcp|x>y").state, FindingState::Suppressed);
     assert_eq!(by_key("ssh-fine|22|tcp|").state, FindingState::Fixed);
     let Some(Normalized::Finding { title, cves, solution, .. }) = statements
         .iter()

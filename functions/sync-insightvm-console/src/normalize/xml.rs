@@ -14,7 +14,7 @@ use domain::{Finding, Host, Rule, RuleId, Scanner, Severity};
 use jiff::Timestamp;
 use sync::split::xml::{Cut, Records, SplitError, XmlSplitter};
 use sync::text::plain;
-use sync::xml::{clean, walk};
+use sync::xml::{clean, outer_attributes, walk};
 use sync::{BadRecord, Normalized, names};
 
 use super::json::cves;
@@ -115,57 +115,89 @@ impl Document {
     }
 }
 
+/// The attributes of an element.
+struct Attributes(Vec<(String, String)>);
+
+impl Attributes {
+    /// Those of the outermost element.
+    fn of(xml: &str) -> Self {
+        Self(outer_attributes(xml))
+    }
+
+    /// The value of an attribute that is not blank.
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    fn number(&self, name: &str) -> Option<f64> {
+        self.get(name)?.parse().ok()
+    }
+
+    fn owned(&self, name: &str) -> Option<String> {
+        self.get(name).map(str::to_owned)
+    }
+}
+
 /// The tests of a part: one `test`, or an `endpoint` with those of its services.
 fn tests(part: &[u8]) -> Result<Vec<Instance>, String> {
     let text = clean(part);
-    let (mut tests, mut port, mut protocol) = (Vec::new(), None, None);
-    walk(&text, |path, element| {
-        let attribute = |name: &str| element.attribute(name).filter(|value| !value.is_empty());
-        // The outermost element is the last to end.
-        if path.is_empty() {
-            port = attribute("port").and_then(|port| port.parse().ok());
-            protocol = attribute("protocol").map(str::to_ascii_lowercase);
-        }
-        if path.rsplit('/').next() == Some("test") || (path.is_empty() && attribute("port").is_none()) {
-            tests.push(Instance {
-                vulnerability: attribute("id").unwrap_or_default().to_ascii_lowercase(),
-                status: attribute("status").unwrap_or_default().to_owned(),
-                key: attribute("key").map(str::to_owned),
-                first_found: attribute("vulnerable-since").and_then(time),
+    walk(&text, |_, _| ())?;
+    let outer = Attributes::of(&text);
+    let protocol = outer.get("protocol").map(str::to_ascii_lowercase);
+    let tests: Vec<Instance> = test_elements(&text)
+        .into_iter()
+        .map(|(element, body)| {
+            let test = Attributes::of(element);
+            Instance {
+                vulnerability: test.get("id").unwrap_or_default().to_ascii_lowercase(),
+                status: test.get("status").unwrap_or_default().to_owned(),
+                port: state::port(outer.number("port")),
+                protocol: protocol.clone(),
+                key: test.owned("key"),
+                evidence: Some(plain(&markup(body))).filter(|body| !body.is_empty()),
+                first_found: test.get("vulnerable-since").and_then(time),
                 ..Instance::default()
-            });
-        }
-    })?;
-    let bodies = bodies(&text);
-    for (at, test) in tests.iter_mut().enumerate() {
-        test.port = state::port(port);
-        test.protocol.clone_from(&protocol);
-        test.evidence = bodies.get(at).map(|body| plain(body)).filter(|body| !body.is_empty());
+            }
+        })
+        .collect();
+    match tests.iter().any(|test| test.vulnerability.is_empty()) {
+        true => Err("a test has no id".into()),
+        false => Ok(tests),
     }
-    if tests.iter().any(|test| test.vulnerability.is_empty()) {
-        return Err("a test has no id".into());
-    }
-    Ok(tests)
 }
 
-/// What stands between the tags of each `test`, in the order in which they end.
-fn bodies(text: &str) -> Vec<String> {
-    let mut bodies = Vec::new();
+/// Each `test` from its start tag on, and what stands between its tags.
+fn test_elements(text: &str) -> Vec<(&str, &str)> {
+    let mut elements = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find("<test") {
-        let after = &rest[at + 5..];
-        if !after.starts_with([' ', '\t', '\n', '\r', '>', '/']) {
-            rest = after;
+        let element = &rest[at..];
+        rest = &element[5..];
+        if !rest.starts_with([' ', '\t', '\n', '\r', '>', '/']) {
             continue;
         }
-        let Some(end) = after.find('>') else { break };
-        let empty = after[..end].ends_with('/');
-        let inside = &after[end + 1..];
+        let Some(end) = tag_end(element) else { break };
+        let inside = &element[end + 1..];
+        let empty = element[..end].ends_with('/');
         let length = if empty { 0 } else { inside.find("</test>").unwrap_or(inside.len()) };
-        bodies.push(markup(&inside[..length]));
+        elements.push((element, &inside[..length]));
         rest = &inside[length..];
     }
-    bodies
+    elements
+}
+
+/// Where a start tag ends: a bracket in a quoted value is none.
+fn tag_end(element: &str) -> Option<usize> {
+    let mut quote = None;
+    element.bytes().position(|b| {
+        match (quote, b) {
+            (Some(open), b) if open == b => quote = None,
+            (None, b'"' | b'\'') => quote = Some(b),
+            (None, b'>') => return true,
+            _ => {}
+        }
+        false
+    })
 }
 
 /// Nexpose's own markup as HTML, which is what we read texts from.
@@ -207,15 +239,14 @@ fn node(bytes: &[u8]) -> Result<Host, String> {
                     host.os = Some(words.join(" "));
                 }
             }
-            "" => {
-                host.native = attribute("device-id").or(attribute("address")).unwrap_or_default().to_owned();
-                ips.extend(attribute("address").map(str::to_owned));
-                macs.extend(attribute("hardware-address").map(hardware));
-                host.last_scanned_at = attribute("scan-time").and_then(time);
-            }
             _ => {}
         }
     })?;
+    let outer = Attributes::of(&text);
+    host.native = outer.owned("device-id").or(outer.owned("address")).unwrap_or_default();
+    ips.extend(outer.owned("address"));
+    macs.extend(outer.get("hardware-address").map(hardware));
+    host.last_scanned_at = outer.get("scan-time").and_then(time);
     if host.native.is_empty() {
         return Err("a node has neither device-id nor address".into());
     }
@@ -236,55 +267,31 @@ fn hardware(text: &str) -> String {
 /// A definition, and its severity as it is written: a score from 1 to 10.
 fn definition(bytes: &[u8]) -> Result<(Rule, String), String> {
     let text = clean(bytes);
-    let mut rule = Rule {
-        scanner: Scanner::InsightvmConsole,
-        id: RuleId::new(""),
-        title: String::new(),
-        cves: Vec::new(),
-        severity: None,
-        cvss: None,
-        description: None,
-        solution: None,
-        patchable: None,
-        modified: None,
-    };
-    let (mut references, mut raw, mut id) = (Vec::new(), String::new(), String::new());
+    let mut references = Vec::new();
     walk(&text, |path, element| {
-        let attribute = |name: &str| element.attribute(name).filter(|value| !value.is_empty());
-        let number = |name: &str| attribute(name).and_then(|text| text.parse::<f64>().ok());
-        match path {
-            "references/reference" if attribute("source").is_some_and(|s| s.eq_ignore_ascii_case("cve")) => {
-                let text = element.text;
-                references.push(if text.starts_with("CVE") {
-                    text.to_owned()
-                } else {
-                    format!("CVE-{text}")
-                });
-            }
-            "" => {
-                id = attribute("id").unwrap_or_default().to_ascii_lowercase();
-                rule.title = attribute("title").unwrap_or(&id).to_owned();
-                raw = attribute("severity").unwrap_or_default().to_owned();
-                let cvss3 = number("cvssV3Score").or(number("cvss-v3-score"));
-                rule.severity = severity::severity(None, number("severity"), cvss3);
-                let owned = |name: &str| attribute(name).map(str::to_owned);
-                rule.cvss = severity::best_cvss(
-                    (cvss3, owned("cvssV3Vector").or(owned("cvss-v3-vector"))),
-                    (number("cvssScore"), owned("cvssVector")),
-                );
-                rule.modified = attribute("modified").or(attribute("added")).and_then(time);
-            }
-            _ => {}
+        let of_cve = element.attribute("source").is_some_and(|source| source.eq_ignore_ascii_case("cve"));
+        if path == "references/reference" && of_cve {
+            let number = element.text.trim_start_matches("CVE-");
+            references.push(format!("CVE-{number}"));
         }
     })?;
-    if id.is_empty() {
-        return Err("a definition has no id".into());
-    }
-    rule.id = RuleId::new(id);
-    rule.cves = cves(references.iter().map(String::as_str));
-    rule.description = child(&text, "description");
-    rule.solution = child(&text, "solution");
-    Ok((rule, raw))
+    let outer = Attributes::of(&text);
+    let id = outer.get("id").ok_or("a definition has no id")?.to_ascii_lowercase();
+    let cvss3 = outer.number("cvssV3Score").or(outer.number("cvss-v3-score"));
+    let vector3 = outer.owned("cvssV3Vector").or(outer.owned("cvss-v3-vector"));
+    let rule = Rule {
+        scanner: Scanner::InsightvmConsole,
+        title: outer.owned("title").unwrap_or_else(|| id.clone()),
+        id: RuleId::new(id),
+        cves: cves(references.iter().map(String::as_str)),
+        severity: severity::severity(None, outer.number("severity"), cvss3),
+        cvss: severity::best_cvss((cvss3, vector3), (outer.number("cvssScore"), outer.owned("cvssVector"))),
+        description: child(&text, "description"),
+        solution: child(&text, "solution"),
+        patchable: None,
+        modified: outer.get("modified").or(outer.get("added")).and_then(time),
+    };
+    Ok((rule, outer.owned("severity").unwrap_or_default()))
 }
 
 /// The text of the first element of that name.
