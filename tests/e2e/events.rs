@@ -28,7 +28,7 @@ async fn site() -> Site {
     let setup = setup.edit(
         "\n\nfeeds:\n",
         "\n  - name: insightvm-prod\n    type: insightvm\n    base_url: https://us.api.insight.rapid7.com\n    \
-         auth: { method: api_key, key: \"${KEY}\" }\n\nfeeds:\n",
+         auth: { method: api_key, key: \"${SIMULATED_INSIGHTVM_KEY}\" }\n\nfeeds:\n",
     );
     let site = Site::start(setup).await;
     site.stack.clock().hold(jiff::Timestamp::from_second(MADE_AT).unwrap());

@@ -1,18 +1,12 @@
 //! From the bytes of one Qualys record to our types. Pure: no network, no clock.
 
 mod detection;
-mod global_asset;
 mod host;
-mod lists;
-mod posture;
 mod report;
 mod rule;
 
 pub use detection::detection;
-pub use global_asset::global_asset;
 pub use host::{host, host_asset};
-pub use lists::{asset_group, ids, policy, tag};
-pub use posture::{Control, Posture, control, posture};
 pub use report::{report_detail, report_finding};
 pub use rule::rule;
 
@@ -107,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pitfall_13_severities_are_numbers_or_words() {
+    fn severities_are_qualys_own() {
         let map = ["5", "4", "3", "2", "1"].map(severity);
         assert_eq!(
             map,
@@ -137,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn pitfall_18_cvss_vectors_get_their_prefix_back() {
+    fn cvss_vectors_get_their_prefix_back() {
         let shown = |score: &str, vector: &str, version: &str| {
             cvss(score, vector, version)
                 .map(|c| format!("{} {} {}", c.version, c.score, c.vector.unwrap_or_default()))

@@ -8,9 +8,8 @@ use sync::split::xml::SplitError;
 use sync::{NormalizeError, Normalized, Summary};
 
 use crate::document::{Document, HostItem, Item, Kind};
-use crate::normalize::{Control, Posture};
 
-const KNOWN: &str = "host_detections, asset_inventory, knowledge_base, compliance_posture, tags";
+const KNOWN: &str = "host_detections, asset_inventory, knowledge_base";
 const REMEDY: &str = "fetch the document again, and give it as Qualys sent it";
 const CHUNK: usize = 64 * 1024;
 
@@ -24,20 +23,13 @@ pub fn normalize(
     emit: &mut dyn FnMut(Normalized),
 ) -> Result<Summary, NormalizeError> {
     let kinds: &[Kind] = match stream {
-        "" => &Kind::ALL,
+        "" => &[Kind::HostList, Kind::Detections, Kind::KnowledgeBase, Kind::AssetSearch, Kind::Report],
         "host_detections" => &[Kind::Detections, Kind::Report],
         "asset_inventory" => &[Kind::HostList, Kind::AssetSearch],
         "knowledge_base" => &[Kind::KnowledgeBase],
-        "compliance_posture" => &[Kind::Posture],
-        "tags" => &[Kind::AssetGroups, Kind::AssetSearch],
         _ => return Err(NormalizeError::UnknownStream { stream: stream.to_owned(), known: KNOWN }),
     };
-    let mut state = State {
-        emit,
-        summary: Summary::default(),
-        report: Report::default(),
-        posture: Compliance::default(),
-    };
+    let mut state = State { emit, summary: Summary::default(), report: Report::default() };
     let mut document = Document::new();
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -85,14 +77,6 @@ struct State<'a> {
     emit: &'a mut dyn FnMut(Normalized),
     summary: Summary,
     report: Report,
-    posture: Compliance,
-}
-
-/// A page of a posture says behind its records what the controls are.
-#[derive(Default)]
-struct Compliance {
-    postures: Vec<Posture>,
-    controls: HashMap<String, Control>,
 }
 
 /// A scan report keeps severities, titles and solutions in a glossary after the findings.
@@ -111,21 +95,6 @@ impl State<'_> {
     fn item(&mut self, item: Item, kind: Option<Kind>) {
         match item {
             Item::Refused(bad) => self.emit(Normalized::Refused(bad)),
-            Item::Ids(ids) => {
-                for id in ids {
-                    self.emit(Normalized::Host(domain::Host {
-                        native: id.to_string(),
-                        ..Default::default()
-                    }));
-                }
-            }
-            Item::Posture(posture) => self.posture.postures.push(*posture),
-            Item::Control(control) => {
-                self.emit(Normalized::Rule(control.rule()));
-                self.posture.controls.insert(control.id.clone(), *control);
-            }
-            // Names that are nothing by themselves.
-            Item::Group(_) | Item::Tag { .. } | Item::Policy(_) => {}
             Item::Host(item) => {
                 let HostItem { host, findings, .. } = *item;
                 let key = host.native.clone();
@@ -155,15 +124,6 @@ impl State<'_> {
     }
 
     fn finish(mut self) -> Summary {
-        let Compliance { postures, controls } = std::mem::take(&mut self.posture);
-        for posture in postures {
-            let (host, control) = (posture.host.clone(), controls.get(&posture.control));
-            // The document names its policy only in the question that it answers; an exception counts until it is over.
-            if let Some(finding) = posture.finding(0, control, jiff::Timestamp::UNIX_EPOCH) {
-                let title = control.map(|control| control.rule().title);
-                self.emit(Normalized::Finding { host, finding, title, cves: Vec::new(), solution: None });
-            }
-        }
         let Report { findings, rules } = std::mem::take(&mut self.report);
         for (host, mut finding) in findings {
             let (mut title, mut cves, mut solution) = (None, Vec::new(), None);
@@ -216,7 +176,7 @@ mod tests {
         let words =
             "<SIMPLE_RETURN><RESPONSE><CODE>2001</CODE><TEXT>Expired</TEXT></RESPONSE></SIMPLE_RETURN>";
         assert!(problem("", words).contains("code 2001: Expired"));
-        assert!(problem("sites", "").contains("host_detections"));
+        assert!(problem("tags", "").contains("host_detections"));
     }
 
     #[test]

@@ -33,12 +33,6 @@ pub const TIMERS: &str = "timers";
 
 /// Sort key of a sighting.
 pub const SIGHTING: &str = "SIGHTING";
-/// How the names of units begin under which lists of all existing hosts are kept.
-pub const EXISTING: &str = "exist/";
-/// The rest of a sighting: what is long and decides nothing.
-pub const DETAILS: &str = "DETAILS";
-/// Where findings begin; they, the link, the manifest and the sighting stand together up to [`SIGHTING`].
-pub const FINDINGS: &str = "F#";
 /// Sort key of a sighting's link to its asset.
 pub const LINK: &str = "LINK";
 /// Sort key of an asset.
@@ -106,11 +100,6 @@ pub fn link(id: &SightingId) -> Key {
     Key::new(sighting_partition(id), LINK)
 }
 
-/// What is long and decides nothing of a host. Sorts before all that a sync or a decision reads.
-pub fn details(id: &SightingId) -> Key {
-    Key::new(sighting_partition(id), DETAILS)
-}
-
 /// A rule.
 pub fn rule(scanner: Scanner, rule: &domain::RuleId) -> Key {
     Key::new(format!("R#{scanner}#{rule}"), RULE)
@@ -159,11 +148,6 @@ pub fn closing(connector: &ConnectorName, run: &RunId, native: &str) -> Key {
 /// Hosts that one unit of a full run has seen.
 pub fn hosts(connector: &ConnectorName, run: &RunId, unit: &str, piece: usize) -> Key {
     Key::new(run_partition(connector, run), format!("HOSTS#{unit}#{piece}"))
-}
-
-/// Under which name a unit's list of all hosts that exist is kept.
-pub fn existing(unit: &str) -> String {
-    format!("{EXISTING}{unit}")
 }
 
 /// Partition of an asset.

@@ -694,26 +694,6 @@ impl Store {
         self.hosts_with(connector, run, &format!("HOSTS#{unit}#")).await
     }
 
-    /// Keeps a unit's part of the scanner's own list of all its hosts.
-    pub async fn put_existing(
-        &self,
-        connector: &ConnectorName,
-        run: &RunId,
-        unit: &str,
-        hosts: &[String],
-    ) -> Result<(), StoreError> {
-        self.put_hosts(connector, run, &keys::existing(unit), hosts).await
-    }
-
-    /// The scanner's own list of all its hosts, where the run has asked for it.
-    pub async fn existing(
-        &self,
-        connector: &ConnectorName,
-        run: &RunId,
-    ) -> Result<std::collections::BTreeSet<String>, StoreError> {
-        self.hosts_with(connector, run, &format!("HOSTS#{}", keys::EXISTING)).await
-    }
-
     async fn hosts_with(
         &self,
         connector: &ConnectorName,

@@ -1,7 +1,6 @@
 //! Tenable's bytes -> our words. Pure: no clock, no network.
 
 pub mod assets;
-pub mod compliance;
 pub mod findings;
 
 use std::collections::HashSet;
@@ -11,7 +10,7 @@ use domain::RuleId;
 pub use sync::lenient;
 use sync::names;
 use sync::split::json::{JsonArray, SplitError};
-use sync::{BadRecord, NormalizeError, Normalized, Summary};
+use sync::{NormalizeError, Normalized, Summary};
 
 /// Longest record that is read. A plugin's output has up to 1 MB, which JSON may write six times as long.
 pub const RECORD_LIMIT: usize = 8 * 1024 * 1024;
@@ -21,7 +20,7 @@ const CHUNK: usize = 64 * 1024;
 /// Reads the record that begins at an offset.
 type ReadRecord = Box<dyn FnMut(u64, &[u8], &mut dyn FnMut(Normalized))>;
 
-/// Normalises a chunk of an export: `assets`, `vulnerabilities` or `compliance`.
+/// Normalises a chunk of an export: `assets` or `vulnerabilities`.
 ///
 /// A bad record fails alone ([`Normalized::Refused`]); a document that is no whole JSON array is an error, and what was
 /// emitted before it must not be taken for everything. A vulnerability chunk gives each host and each rule once, before
@@ -36,12 +35,9 @@ pub fn normalize(
             Ok(host) => emit(Normalized::Host(host)),
             Err(bad) => emit(Normalized::Refused(bad)),
         }),
-        "vulnerabilities" | "vulns" | "findings" => {
-            Box::new(read_finding(|offset, bytes| findings::finding(offset, bytes, |_| true).map(Some)))
-        }
-        "compliance" => Box::new(read_finding(compliance::finding)),
+        "vulnerabilities" | "vulns" | "findings" => Box::new(read_finding()),
         _ => {
-            let known = "assets, vulnerabilities, compliance";
+            let known = "assets, vulnerabilities";
             return Err(NormalizeError::UnknownStream { stream: stream.to_owned(), known });
         }
     };
@@ -74,15 +70,12 @@ pub fn normalize(
     Ok(summary)
 }
 
-fn read_finding(
-    read: fn(u64, &[u8]) -> Result<Option<findings::Statement>, BadRecord>,
-) -> impl FnMut(u64, &[u8], &mut dyn FnMut(Normalized)) {
+fn read_finding() -> impl FnMut(u64, &[u8], &mut dyn FnMut(Normalized)) {
     let mut hosts = HashSet::new();
     // The finding's title, CVEs and solution come from its own record each time; only the definition is told once.
     let mut rules: HashSet<RuleId> = HashSet::new();
-    move |offset, bytes, emit| match read(offset, bytes) {
-        Ok(None) => {}
-        Ok(Some(findings::Statement { host, finding, rule })) => {
+    move |offset, bytes, emit| match findings::finding(offset, bytes, |_| true) {
+        Ok(findings::Statement { host, finding, rule }) => {
             let native = host.native.clone();
             if hosts.insert(native.clone()) {
                 emit(Normalized::Host(host));

@@ -125,9 +125,8 @@ impl Engine {
         Ok(true)
     }
 
-    /// Marks hosts that a complete full run no longer contains. Their findings become stale, never fixed; where the
-    /// scanner gave its own list of all hosts and lacks them there, they are gone.
-    /// A run with refused records cannot tell without such a list: the host may have been one of them.
+    /// Marks hosts that a complete full run no longer contains. Their findings become stale, never fixed.
+    /// A run with refused records cannot tell: the host may have been one of them.
     async fn mark_missing(
         &self,
         connector: &Connector,
@@ -135,11 +134,7 @@ impl Engine {
         record: &RunRecord,
         deadline: Deadline,
     ) -> Result<bool, SyncError> {
-        if run.mode != Mode::Full {
-            return Ok(true);
-        }
-        let existing = self.store.existing(&connector.name, &run.id).await?;
-        if existing.is_empty() && record.counts.refused > 0 {
+        if run.mode != Mode::Full || record.counts.refused > 0 {
             return Ok(true);
         }
         let (state, _) = self.store.connector_state(&connector.name).await?;
@@ -147,11 +142,7 @@ impl Engine {
             return Ok(true);
         };
         let before = self.store.hosts(&connector.name, &previous).await?;
-        let now = if existing.is_empty() {
-            self.store.hosts(&connector.name, &run.id).await?
-        } else {
-            existing.clone()
-        };
+        let now = self.store.hosts(&connector.name, &run.id).await?;
         let missing: Vec<_> = before.difference(&now).collect();
         for batch in missing.chunks(SIGHTINGS_PER_MESSAGE) {
             let sightings: Vec<_> = batch
@@ -159,11 +150,7 @@ impl Engine {
                 .map(|native| domain::SightingId::new(run.connector.clone(), native.as_str()))
                 .collect();
             for sighting in &sightings {
-                if existing.is_empty() {
-                    self.store.miss_sighting(sighting, &run.id).await?;
-                } else {
-                    self.store.purge_sighting(sighting, run.started_at).await?;
-                }
+                self.store.miss_sighting(sighting, &run.id).await?;
             }
             self.send_to_score(&sightings).await?;
             if deadline.is_over() {
