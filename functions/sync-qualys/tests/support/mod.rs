@@ -205,7 +205,6 @@ pub fn connector(base_url: &str, streams: &[&str], page_size: u32) -> Connector 
         page_size: Some(page_size),
         allow_private_address: true,
         tls: domain::policy::Tls::default(),
-        via: None,
     }
 }
 
