@@ -173,8 +173,9 @@ impl<'de, T: Deserialize<'de> + FromScalar> Visitor<'de> for ListVisitor<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<T>, A::Error> {
         let mut all = Vec::with_capacity(list.size_hint().unwrap_or(0).min(64));
-        while let Some(value) = list.next_element()? {
-            all.push(value);
+        // An element that says nothing is none.
+        while let Some(value) = list.next_element::<Option<T>>()? {
+            all.extend(value);
         }
         Ok(List(all))
     }
