@@ -49,7 +49,7 @@ pub struct ConnectorSummary {
 /// The whole.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
-    /// By connector, in the order of the configuration.
+    /// By connector that had to run or did, in the order of the configuration.
     pub connectors: Vec<ConnectorSummary>,
     /// Messages sent, by queue; and those that went to the dead letters.
     pub messages: Value,
@@ -81,7 +81,7 @@ impl Before {
     pub async fn note(stack: &Stack) -> Result<Self, StoreError> {
         let services = stack.services();
         let mut ended = BTreeMap::new();
-        for connector in services.config.pulled() {
+        for connector in &services.config.connectors {
             let runs = stack.observer().runs(&connector.name, RUNS).await?;
             let runs =
                 runs.into_iter().filter(|run| run.status != RunStatus::Running).map(|run| run.id).collect();
@@ -94,10 +94,14 @@ impl Before {
     pub async fn summarise(self, stack: &Stack, dead_letters: u64) -> Result<Summary, StoreError> {
         let services = stack.services();
         let mut connectors = Vec::new();
-        for connector in services.config.pulled() {
+        for connector in &services.config.connectors {
             let known = self.ended.get(&connector.name).cloned().unwrap_or_default();
             let runs = stack.observer().runs(&connector.name, RUNS).await?;
             let runs: Vec<_> = runs.into_iter().filter(|run| !known.contains(&run.id)).collect();
+            if runs.is_empty() && !connector.is_pulled() {
+                // Nobody asked it for anything: it takes what is pushed or imported.
+                continue;
+            }
             let sum = |of: fn(&store::RunCounts) -> u64| runs.iter().map(|run| of(&run.counts)).sum();
             let last = runs.first();
             let verdict = match last {
