@@ -12,6 +12,7 @@
 //! | `nessus` | weeks of a scanner without memory: found, fixed, back, looked at less closely |
 //! | `layers` | who may depend on whom |
 //! | `console` | the simulated InsightVM console, and Rapid7's own client against it |
+//! | `coverage` | which hosts are scanned, and how they are counted |
 //! | `contract` | our requests and the simulators' answers against the vendors' specifications, with `RECORDINGS` |
 //! | `quiet` | logs and metrics tell what happened, and no secret |
 //! | `pytenable` | the vendor's own client against the simulated Tenable and the simulated Nessus |
@@ -23,6 +24,7 @@ mod aws_events;
 mod configure;
 mod console;
 mod contract;
+mod coverage;
 mod doubt;
 mod events;
 mod faults;

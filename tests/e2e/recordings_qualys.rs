@@ -251,6 +251,7 @@ async fn qualys_recorded_exchange_is_pulled() {
         data_streams: vec![],
         sync_interval: Seconds::hour(),
         full_interval: Seconds::week(),
+        scan_cadence: Seconds::month(),
         scope: "default".into(),
         max_concurrency: None,
         close_limit_percent: 30,

@@ -2,6 +2,7 @@
 
 mod assets;
 mod audit;
+mod coverage;
 mod deliveries;
 mod detail;
 mod overview;
@@ -18,6 +19,7 @@ use crate::problem::Problem;
 use crate::request::Request;
 pub use assets::{AssetDetail, AssetList, AssetRow, JoinRow, OwnerRow};
 pub use audit::AuditList;
+pub use coverage::{CoverageList, CoverageRow, GapRow, HostCounts};
 pub use deliveries::{DeliveryList, DeliverySummary};
 pub use detail::{
     AssetBrief, CveDetail, DeadlineDetail, FindingDetail, PendingEffect, RuleDetail, ScoreDetail,

@@ -31,6 +31,7 @@ use sha2::{Digest, Sha256};
 use store::{ApiToken, Store};
 use subtle::ConstantTimeEq;
 use sync::HttpOptions;
+use tokio::sync::OnceCell;
 
 use answer::Style;
 use door::Brought;
@@ -58,6 +59,28 @@ pub struct Dashboard {
     door: Door,
     random: Box<dyn Random>,
     style: Style,
+}
+
+/// The dashboard on AWS. It opens with the first request and not before: opening reads a secret.
+pub struct Function {
+    services: Services,
+    dashboard: OnceCell<Dashboard>,
+}
+
+impl Function {
+    /// The function with what it works with.
+    pub fn new(services: Services) -> Self {
+        Self { services, dashboard: OnceCell::new() }
+    }
+
+    /// Answers one request. A failure to open is logged, and the next request tries again.
+    pub async fn handle(
+        &self,
+        event: ApiGatewayV2httpRequest,
+    ) -> Result<ApiGatewayV2httpResponse, StartError> {
+        let dashboard = self.dashboard.get_or_try_init(|| Dashboard::start(&self.services)).await?;
+        Ok(dashboard.handle(event).await)
+    }
 }
 
 /// Why the dashboard cannot start.
@@ -191,6 +214,7 @@ impl Dashboard {
             Route::Assets => serve!(self.assets(request).await?, pages::assets::list),
             Route::Asset => serve!(self.asset(name(0), request.first("after")).await?, pages::assets::page),
             Route::Runs => serve!(self.runs(request).await?, pages::runs::page),
+            Route::Coverage => serve!(self.coverage(request).await?, pages::coverage::page),
             Route::Deliveries => serve!(self.deliveries(request).await?, pages::deliveries::page),
             Route::Audit => serve!(self.audit(request).await?, pages::audit::page),
             Route::Tokens => serve!(self.tokens(request).await?, pages::tokens::page),

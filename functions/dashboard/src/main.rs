@@ -5,9 +5,6 @@ use platform::Services;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = dashboard::Dashboard::start(&Services::start().await?).await?;
-    run(service_fn(async |event: LambdaEvent<aws_lambda_events::apigw::ApiGatewayV2httpRequest>| {
-        Ok::<_, Error>(function.handle(event.payload).await)
-    }))
-    .await
+    let function = dashboard::Function::new(Services::start().await?);
+    run(service_fn(async |event: LambdaEvent<_>| Ok::<_, Error>(function.handle(event.payload).await?))).await
 }

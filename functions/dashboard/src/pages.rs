@@ -2,6 +2,7 @@
 
 pub(crate) mod assets;
 pub(crate) mod audit;
+pub(crate) mod coverage;
 pub(crate) mod deliveries;
 mod layout;
 pub(crate) mod overview;

@@ -13,6 +13,7 @@ pub enum Route {
     Assets,
     Asset,
     Runs,
+    Coverage,
     Deliveries,
     Audit,
     Tokens,
@@ -79,13 +80,14 @@ const ANALYST: Access = Access::AtLeast(Role::Analyst);
 const ADMIN: Access = Access::AtLeast(Role::Admin);
 
 /// Every route, each with who may call it.
-pub const ROUTES: [Entry; 31] = [
+pub const ROUTES: [Entry; 33] = [
     get("/", Route::Overview, VIEWER),
     get("/vulnerabilities", Route::Vulnerabilities, VIEWER),
     get("/vulnerabilities/{asset}/{vulnerability}", Route::Vulnerability, VIEWER),
     get("/assets", Route::Assets, VIEWER),
     get("/assets/{asset}", Route::Asset, VIEWER),
     get("/runs", Route::Runs, VIEWER),
+    get("/coverage", Route::Coverage, VIEWER),
     get("/deliveries", Route::Deliveries, VIEWER),
     get("/audit", Route::Audit, VIEWER),
     get("/tokens", Route::Tokens, ADMIN),
@@ -102,6 +104,7 @@ pub const ROUTES: [Entry; 31] = [
     get("/api/assets", Route::Assets, VIEWER),
     get("/api/assets/{asset}", Route::Asset, VIEWER),
     get("/api/runs", Route::Runs, VIEWER),
+    get("/api/coverage", Route::Coverage, VIEWER),
     get("/api/deliveries", Route::Deliveries, VIEWER),
     get("/api/audit", Route::Audit, VIEWER),
     get("/api/tokens", Route::Tokens, ADMIN),

@@ -2,7 +2,7 @@
 
 use domain::score::Factor;
 use domain::sla::{State, What};
-use domain::{FindingState, Severity, Status};
+use domain::{Covered, FindingState, Severity, Status};
 use jiff::Timestamp;
 use store::AuditAction;
 
@@ -61,6 +61,16 @@ pub(crate) fn severity(severity: Severity) -> &'static str {
         Severity::Medium => "Medium",
         Severity::Low => "Low",
         Severity::Info => "Info",
+    }
+}
+
+pub(crate) fn covered(covered: Covered) -> &'static str {
+    match covered {
+        Covered::Never => "Never scanned",
+        Covered::Stale => "Stale",
+        Covered::WithoutCredentials => "Without credentials",
+        Covered::Untold => "Credentials untold",
+        Covered::Well => "With credentials",
     }
 }
 

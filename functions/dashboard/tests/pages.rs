@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use aws_lambda_events::http::Method;
 use dashboard::ROUTES;
-use domain::{Check, CheckLine, Outcome, Severity, Status};
+use domain::{Check, CheckLine, Coverage, LastScan, Outcome, RunId, Severity, Status};
 use serde_json::{Value, json};
 use store::RunStatus;
 use support::{HOST, HOSTILE, Kind, Setting, TOKEN, connector, now, request};
@@ -462,6 +462,42 @@ async fn what_trying_a_connector_out_has_found_is_shown() {
 }
 
 #[tokio::test]
+async fn coverage_names_the_hosts_that_are_not_scanned() {
+    let setting = Setting::new().await;
+    let (asset, _) = setting.asset("web-1", "payments", &[]).await;
+    let never = |n: usize| (format!("{HOSTILE}{n}"), LastScan::default());
+    let scanned = LastScan { at: Some(now()), credentialed: Some(true), gone: false };
+    let hosts = (0..40).map(never).chain([("web-1".to_owned(), scanned)]);
+    let day = jiff::SignedDuration::from_hours(24);
+    let coverage = Coverage::of(RunId::stored("r"), hosts, day, now());
+    setting.store.put_coverage(&connector("qualys-prod"), &coverage).await.unwrap();
+
+    let first = setting.json("/api/coverage").await;
+    assert_eq!((&first["assets"], &first["chosen"]), (&json!(1), &json!("qualys-prod")));
+    let row = &first["connectors"][0];
+    assert_eq!((&row["unknown_assets"], &row["hosts"]["known"]), (&json!(0), &json!(41)));
+    assert_eq!(row["hosts"]["by_coverage"], json!({ "never": 40, "well": 1 }));
+    assert_eq!(first["connectors"][1]["unknown_assets"], 1, "nothing but qualys-prod has seen it");
+    let mut listed = first["gaps"].as_array().unwrap().len();
+    let mut next = first["next"].as_str().map(str::to_owned);
+    while let Some(after) = next {
+        let page = setting.json(&format!("/api/coverage?connector=qualys-prod&after={after}")).await;
+        listed += page["gaps"].as_array().unwrap().len();
+        next = page["next"].as_str().map(str::to_owned);
+    }
+    assert_eq!(listed, 40);
+    let page = setting.get("/coverage").await.text;
+    assert!(page.contains("Never scanned") && !page.contains(HOSTILE), "{page}");
+    assert_eq!(setting.get("/coverage?connector=nobody").await.status, 404);
+    assert_eq!(setting.get("/coverage?after=x").await.status, 400);
+
+    let missing = setting.json("/api/assets?owner=payments&missing=tenable-prod").await;
+    assert_eq!(missing["assets"][0]["id"], asset.as_str());
+    let known = setting.json("/api/assets?owner=payments&missing=qualys-prod").await;
+    assert_eq!((&known["assets"], &known["next"]), (&json!([]), &Value::Null));
+}
+
+#[tokio::test]
 async fn deliveries_are_listed_to_the_last_one() {
     let setting = Setting::new().await;
     let receiver = connector("jira");
@@ -497,6 +533,9 @@ async fn no_page_reads_more_than_its_share() {
         one = Some(setting.asset(&format!("web-{host}"), &format!("team-{}", host % 8), &kinds).await);
     }
     setting.run(false).await;
+    let never = (0..24).map(|host| (format!("web-{host}"), LastScan::default()));
+    let coverage = Coverage::of(RunId::stored("r"), never, jiff::SignedDuration::ZERO, now());
+    setting.store.put_coverage(&connector("qualys-prod"), &coverage).await.unwrap();
     let (asset, ids) = one.unwrap();
     for address in [
         "/".to_owned(),
@@ -506,8 +545,10 @@ async fn no_page_reads_more_than_its_share() {
         "/vulnerabilities?q=nothing-matches-this".to_owned(),
         format!("/vulnerabilities/{asset}/{}", ids[40]),
         "/assets".to_owned(),
+        "/assets?missing=qualys-prod".to_owned(),
         format!("/assets/{asset}"),
         "/runs".to_owned(),
+        "/coverage".to_owned(),
         "/deliveries".to_owned(),
     ] {
         let units = units(&setting, &address).await;

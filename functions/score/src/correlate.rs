@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::decide::UNOWNED;
 use domain::identity::{self, Known, Outcome};
 use domain::vulnerability::Join;
 use domain::{Asset, AssetId, SightingId};
@@ -64,19 +63,6 @@ impl Score {
         if self.store.asset(&id).await?.is_some() {
             id = AssetId::derive(&format!("sighting|{sighting}"));
         }
-        let value = Asset {
-            id,
-            host: domain::Host::default(),
-            identifiers: BTreeSet::new(),
-            sightings: BTreeMap::new(),
-            owner: UNOWNED.to_owned(),
-            service: None,
-            criticality: None,
-            exposure: None,
-            gone_at: None,
-            counted: BTreeMap::new(),
-            intents: BTreeMap::new(),
-        };
-        Ok(Versioned { rev: None, value })
+        Ok(Versioned { rev: None, value: Asset::new(id) })
     }
 }

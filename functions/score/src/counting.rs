@@ -61,12 +61,18 @@ fn add_open(delta: &mut CounterDelta, owner: &str, counted: &Counted, change: i6
     }
 }
 
-/// An asset counts for its owner from its first decision until it is gone.
+/// An asset counts for its owner from its first decision until it is gone, and for each connector that sees it.
 fn count_asset(delta: &mut CounterDelta, before: Option<&Asset>, after: &Asset) {
     if let Some(before) = before.filter(|before| before.gone_at.is_none()) {
         delta.add_open(&before.owner, "assets", -1);
+        for connector in &before.seen_by {
+            delta.add_open(&before.owner, store::seen_by(connector), -1);
+        }
     }
     if after.gone_at.is_none() {
         delta.add_open(&after.owner, "assets", 1);
+        for connector in &after.seen_by {
+            delta.add_open(&after.owner, store::seen_by(connector), 1);
+        }
     }
 }

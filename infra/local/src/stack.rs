@@ -327,8 +327,7 @@ fn settings(aws: &LocalAws, access_key: &str, connector: Option<SharedHttpClient
         QueueName::all().into_iter().map(|name| (name, aws.queue_url(name.as_str()))).collect();
     Settings {
         dynamodb: aws_sdk_dynamodb::Client::new(&config(aws.dynamo_endpoint_url())),
-        sqs: aws_sdk_sqs::Client::new(&other),
-        secrets_manager: aws_sdk_secretsmanager::Client::new(&other),
+        aws: other,
         table: TABLE.to_owned(),
         queues: addresses,
         secret_prefix: SECRET_PREFIX.to_owned(),

@@ -204,6 +204,9 @@ fn describe(facts: &Facts<'_>) -> Asset {
     }
     let gone: Option<Vec<Timestamp>> = hosts.iter().map(|host| host.gone_at).collect();
     asset.gone_at = gone.and_then(|times| times.into_iter().max());
+    let sees = |said: &Said| said.sighting.missing_since.is_none() && said.sighting.host().gone_at.is_none();
+    asset.seen_by =
+        facts.sightings.iter().filter(|(_, said)| sees(said)).map(|(id, _)| id.connector.clone()).collect();
     let rule = owner(&facts.config.ownership, &asset.host);
     asset.owner = rule.map_or_else(|| UNOWNED.to_owned(), |rule| rule.owner.clone());
     asset.service = rule.and_then(|rule| rule.service.clone());

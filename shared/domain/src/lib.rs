@@ -17,9 +17,11 @@
 //! | [`vulnerability`] | what have we made of it |
 //! | [`role`] | who may do what |
 //! | [`check`] | does a connector work |
+//! | [`coverage`] | which hosts does a scanner look at, how often and how well |
 //! | [`decide`] | all of the above for one asset, in one pure function |
 
 pub mod check;
+pub mod coverage;
 pub mod decide;
 pub mod finding;
 pub mod host;
@@ -37,6 +39,7 @@ pub mod sla;
 pub mod vulnerability;
 
 pub use check::{Check, CheckLine, Outcome};
+pub use coverage::{Coverage, Covered, LastScan};
 pub use finding::{Cvss, Finding, FindingKind, FindingState, Rule};
 pub use host::{CloudId, Host, Tag};
 pub use ids::{AssetId, ConnectorName, CveId, FindingKey, InvalidId, RuleId, RunId, SightingId, VulnId};

@@ -70,6 +70,9 @@ pub struct Connector {
     /// Time between two full pulls; those in between ask only for what changed.
     #[serde(default = "Seconds::week")]
     pub full_interval: Seconds,
+    /// Time within which every host has to be scanned; what was not is listed as stale.
+    #[serde(default = "Seconds::month")]
+    pub scan_cadence: Seconds,
     /// Assets of different networks may share addresses and names; connectors of one network share a scope.
     #[serde(default = "default_scope")]
     pub scope: String,
@@ -243,6 +246,11 @@ impl Seconds {
     /// Seven days.
     pub fn week() -> Self {
         Self(7 * 86_400)
+    }
+
+    /// Thirty days, within which FedRAMP and CIS want every host to be scanned.
+    pub fn month() -> Self {
+        Self(30 * 86_400)
     }
 
     /// As a signed duration.

@@ -1,7 +1,7 @@
 //! Secrets: read from Secrets Manager once, kept in memory for a few minutes, never printed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use aws_sdk_secretsmanager::Client;
 use jiff::{SignedDuration, Timestamp};
@@ -56,7 +56,7 @@ type Values = Arc<BTreeMap<String, SecretString>>;
 /// Reads secrets.
 #[derive(Clone)]
 pub struct Secrets {
-    client: Client,
+    client: Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>,
     prefix: Arc<str>,
     clock: Arc<dyn Clock>,
     kept: Arc<Mutex<BTreeMap<String, (Timestamp, Values)>>>,
@@ -65,6 +65,12 @@ pub struct Secrets {
 impl Secrets {
     /// Secrets whose names begin with `prefix` (`vulnrelay/`).
     pub fn new(client: Client, prefix: &str, clock: Arc<dyn Clock>) -> Self {
+        Self::with(|| client, prefix, clock)
+    }
+
+    /// The same with a client that is made when a secret is first read.
+    pub fn with(make: impl FnOnce() -> Client + Send + 'static, prefix: &str, clock: Arc<dyn Clock>) -> Self {
+        let client = Arc::new(LazyLock::new(Box::new(make) as _));
         Self { client, prefix: prefix.into(), clock, kept: Arc::default() }
     }
 

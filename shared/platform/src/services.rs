@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aws_config::SdkConfig;
 use domain::policy::Config;
 use queue::{Queue, QueueName};
 use store::{Document, Store, StoreError};
@@ -32,10 +33,9 @@ pub async fn store_config(
 pub struct Settings {
     /// The client of the table.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// The client of the queues.
-    pub sqs: aws_sdk_sqs::Client,
-    /// The client of Secrets Manager.
-    pub secrets_manager: aws_sdk_secretsmanager::Client,
+    /// Where the queues and Secrets Manager are. Their clients are made when first used: each reads the SDK's table of
+    /// endpoints, a tenth of a start.
+    pub aws: SdkConfig,
     /// Name of the table.
     pub table: String,
     /// Addresses of the queues.
@@ -74,8 +74,7 @@ impl Settings {
         let aws = crate::aws::sdk_config().await?;
         Ok(Self {
             dynamodb: aws_sdk_dynamodb::Client::new(&aws),
-            sqs: aws_sdk_sqs::Client::new(&aws),
-            secrets_manager: aws_sdk_secretsmanager::Client::new(&aws),
+            aws,
             table: required_variable("TABLE")?,
             queues,
             secret_prefix: std::env::var("SECRET_PREFIX").unwrap_or_else(|_| "vulnrelay/".to_owned()),
@@ -122,10 +121,13 @@ impl Services {
             Some(config) => config,
             None => parse_config("the stored configuration", &document.text)?,
         };
+        let (for_sqs, for_secrets) = (settings.aws.clone(), settings.aws.clone());
+        let sqs = move || aws_sdk_sqs::Client::new(&for_sqs);
+        let secrets_manager = move || aws_sdk_secretsmanager::Client::new(&for_secrets);
         Ok(Self {
             store,
-            queue: Queue::new(settings.sqs.clone(), settings.queues.clone()),
-            secrets: Secrets::new(settings.secrets_manager.clone(), &settings.secret_prefix, clock.clone()),
+            queue: Queue::with(sqs, settings.queues.clone()),
+            secrets: Secrets::with(secrets_manager, &settings.secret_prefix, clock.clone()),
             metrics: Metrics::new(metrics, clock.clone()),
             clock,
             config: Arc::new(config),

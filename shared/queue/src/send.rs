@@ -1,8 +1,8 @@
 //! Sending: in batches of ten, nothing lost when a part of a batch is refused.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
@@ -101,7 +101,7 @@ impl Outgoing {
 /// The queues that a function may send to.
 #[derive(Clone)]
 pub struct Queue {
-    client: Client,
+    client: Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>,
     addresses: Arc<BTreeMap<QueueName, String>>,
     sent: Arc<BTreeMap<QueueName, AtomicU64>>,
 }
@@ -109,6 +109,15 @@ pub struct Queue {
 impl Queue {
     /// Queues at these addresses.
     pub fn new(client: Client, addresses: BTreeMap<QueueName, String>) -> Self {
+        Self::with(|| client, addresses)
+    }
+
+    /// The same with a client that is made when a message is first sent.
+    pub fn with(
+        make: impl FnOnce() -> Client + Send + 'static,
+        addresses: BTreeMap<QueueName, String>,
+    ) -> Self {
+        let client = Arc::new(LazyLock::new(Box::new(make) as _));
         let sent = addresses.keys().map(|name| (*name, AtomicU64::new(0))).collect();
         Self { client, addresses: Arc::new(addresses), sent: Arc::new(sent) }
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{AssetId, Severity};
+use domain::{AssetId, ConnectorName, Severity};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub const FIX_DAYS: [i64; 8] = [1, 3, 7, 14, 30, 60, 90, 180];
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CounterDelta {
     /// Open vulnerabilities by owner: attribute -> change.
-    pub open: BTreeMap<String, BTreeMap<&'static str, i64>>,
+    pub open: BTreeMap<String, BTreeMap<String, i64>>,
     /// Events by day and owner: attribute -> change.
     pub days: BTreeMap<(Date, String), BTreeMap<String, i64>>,
 }
@@ -78,6 +78,23 @@ impl OpenCounts {
     }
 }
 
+/// Assets that are not gone, over all owners.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AssetCounts {
+    /// All of them.
+    pub total: i64,
+    /// Those that a connector sees.
+    pub by_connector: BTreeMap<String, i64>,
+}
+
+/// The counter of the assets that a connector sees.
+pub fn seen_by(connector: &ConnectorName) -> String {
+    format!("{SEEN_BY}{connector}")
+}
+
+/// Begins the names of the counters of assets by connector.
+const SEEN_BY: &str = "seen.";
+
 /// What happened on one day, over all owners.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayCounts {
@@ -93,8 +110,8 @@ pub struct DayCounts {
 
 impl CounterDelta {
     /// Adds to what an owner has open.
-    pub fn add_open(&mut self, owner: &str, attribute: &'static str, change: i64) {
-        *self.open.entry(owner.to_owned()).or_default().entry(attribute).or_default() += change;
+    pub fn add_open(&mut self, owner: &str, attribute: impl Into<String>, change: i64) {
+        *self.open.entry(owner.to_owned()).or_default().entry(attribute.into()).or_default() += change;
     }
 
     /// Adds an event of a day.
@@ -113,7 +130,7 @@ impl CounterDelta {
     pub(crate) fn updates(&self, asset: &AssetId) -> Vec<(Key, Vec<(String, i64)>)> {
         let open = self.open.iter().map(|(owner, changes)| {
             let key = Key { pk: keys::OPEN_COUNTERS.to_owned(), sk: keys::counter_shard(owner, asset) };
-            (key, changes.iter().map(|(name, change)| ((*name).to_owned(), *change)).collect::<Vec<_>>())
+            (key, changes.iter().map(|(name, change)| (name.clone(), *change)).collect::<Vec<_>>())
         });
         let days = self.days.iter().map(|((day, owner), changes)| {
             let key = Key { pk: keys::day_counters_partition(*day), sk: keys::counter_shard(owner, asset) };
@@ -139,6 +156,20 @@ impl Store {
         }
         owners.retain(|_, counts| *counts != OpenCounts::default());
         Ok(owners)
+    }
+
+    /// Assets that are not gone, and who sees them.
+    pub async fn asset_counts(&self) -> Result<AssetCounts, StoreError> {
+        let mut counts = AssetCounts::default();
+        for item in self.query_all(Range::all(keys::OPEN_COUNTERS)).await? {
+            counts.total += number::<i64>(&item, "assets").unwrap_or(0);
+            for name in item.keys() {
+                let Some(connector) = name.strip_prefix(SEEN_BY) else { continue };
+                *counts.by_connector.entry(connector.to_owned()).or_default() +=
+                    number::<i64>(&item, name).unwrap_or(0);
+            }
+        }
+        Ok(counts)
     }
 
     /// What happened on a day.

@@ -125,6 +125,11 @@ pub fn check(connector: &ConnectorName) -> Key {
     Key::new(runs_partition(connector), "CHECK")
 }
 
+/// How well the connector's hosts are scanned.
+pub fn coverage(connector: &ConnectorName) -> Key {
+    Key::new(runs_partition(connector), "COVERAGE")
+}
+
 /// A run.
 pub fn run(connector: &ConnectorName, run: &RunId) -> Key {
     Key::new(runs_partition(connector), format!("RUN#{run}"))

@@ -28,7 +28,7 @@ mod tokens;
 
 pub use audit::{AuditAction, AuditLine};
 pub use capacity::{Capacity, Units};
-pub use counters::{CounterDelta, DayCounts, FIX_DAYS, OpenCounts};
+pub use counters::{AssetCounts, CounterDelta, DayCounts, FIX_DAYS, OpenCounts, seen_by};
 pub use decisions::{AssetState, Claim, Due, Versioned};
 pub use deliveries::{Delivery, DeliveryState, Reservation};
 pub use documents::Document;
@@ -43,6 +43,6 @@ pub use runs::{
     ConnectorState, GoesOn, HistoryEntry, RunCounts, RunRecord, RunStatus, UnitRecord, UnitState, Verdict,
 };
 pub use schema::create_table;
-pub use statements::{Link, SightingState, Stated, Tally, is_evidence};
+pub use statements::{Link, SightingBrief, SightingState, Stated, Tally, is_evidence};
 pub use table::Store;
 pub use tokens::ApiToken;

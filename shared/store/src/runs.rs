@@ -1,10 +1,10 @@
 //! Runs and their units: checkpoints that let a pull go on after any interruption.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use domain::decide::SWEEP_AFTER;
-use domain::{Check, ConnectorName, RunId, SightingId};
+use domain::{Check, ConnectorName, Coverage, LastScan, RunId, SightingId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -417,6 +417,21 @@ impl Store {
         self.put(&keys::check(connector), item, None).await
     }
 
+    /// How well the connector's hosts are scanned, as of its last complete full run.
+    pub async fn coverage(&self, connector: &ConnectorName) -> Result<Option<Coverage>, StoreError> {
+        self.get(&keys::coverage(connector), false).await?.as_ref().map(codec::parse).transpose()
+    }
+
+    /// Keeps the coverage, in place of the one before.
+    pub async fn put_coverage(
+        &self,
+        connector: &ConnectorName,
+        coverage: &Coverage,
+    ) -> Result<(), StoreError> {
+        let item = Item::from([(codec::DOCUMENT.to_owned(), document(coverage))]);
+        self.put(&keys::coverage(connector), item, None).await
+    }
+
     /// A unit of a run.
     pub async fn unit(
         &self,
@@ -660,27 +675,37 @@ impl Store {
             .collect())
     }
 
-    /// Keeps the names of the hosts that a unit has seen.
+    /// Keeps the names of the hosts that a unit has seen, and when they were scanned.
     pub async fn put_hosts(
         &self,
         connector: &ConnectorName,
         run: &RunId,
         unit: &str,
-        hosts: &[String],
+        hosts: &BTreeMap<String, LastScan>,
     ) -> Result<(), StoreError> {
-        for (piece, names) in hosts.chunks(HOSTS_PER_ITEM).enumerate() {
-            let item = Item::from([("h".to_owned(), bytes(deflate(names.join("\n").as_bytes())))]);
+        let lines: Vec<String> = hosts.iter().map(|(name, scan)| host_line(name, *scan)).collect();
+        for (piece, lines) in lines.chunks(HOSTS_PER_ITEM).enumerate() {
+            let item = Item::from([("h".to_owned(), bytes(deflate(lines.join("\n").as_bytes())))]);
             self.put(&keys::hosts(connector, run, unit, piece), item, None).await?;
         }
         Ok(())
     }
 
-    /// The names of all hosts that a run has seen, sorted, without repetition.
+    /// The names of all hosts that a run has seen.
     pub async fn hosts(
         &self,
         connector: &ConnectorName,
         run: &RunId,
-    ) -> Result<std::collections::BTreeSet<String>, StoreError> {
+    ) -> Result<BTreeSet<String>, StoreError> {
+        Ok(self.scans(connector, run).await?.into_keys().collect())
+    }
+
+    /// All hosts that a run has seen, with their last scans.
+    pub async fn scans(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+    ) -> Result<BTreeMap<String, LastScan>, StoreError> {
         self.hosts_with(connector, run, "HOSTS#").await
     }
 
@@ -690,8 +715,8 @@ impl Store {
         connector: &ConnectorName,
         run: &RunId,
         unit: &str,
-    ) -> Result<std::collections::BTreeSet<String>, StoreError> {
-        self.hosts_with(connector, run, &format!("HOSTS#{unit}#")).await
+    ) -> Result<BTreeSet<String>, StoreError> {
+        Ok(self.hosts_with(connector, run, &format!("HOSTS#{unit}#")).await?.into_keys().collect())
     }
 
     async fn hosts_with(
@@ -699,22 +724,51 @@ impl Store {
         connector: &ConnectorName,
         run: &RunId,
         prefix: &str,
-    ) -> Result<std::collections::BTreeSet<String>, StoreError> {
+    ) -> Result<BTreeMap<String, LastScan>, StoreError> {
         let pk = keys::run_partition(connector, run);
         let mut range = Range::all(&pk);
         range.prefix = Some(prefix);
         range.consistent = true;
-        let mut names = std::collections::BTreeSet::new();
+        let mut hosts: BTreeMap<String, LastScan> = BTreeMap::new();
         for item in self.query_all(range).await? {
             let packed = item
                 .get("h")
                 .and_then(|v| v.as_b().ok())
                 .ok_or_else(|| codec::malformed(&item, "no hosts"))?;
             let joined = inflate(packed.as_ref()).map_err(|e| codec::malformed(&item, e))?;
-            names.extend(String::from_utf8_lossy(&joined).lines().map(str::to_owned));
+            for (name, scan) in String::from_utf8_lossy(&joined).lines().map(read_host_line) {
+                let known = hosts.entry(name.to_owned()).or_default();
+                *known = known.with(scan);
+            }
         }
-        Ok(names)
+        Ok(hosts)
     }
+}
+
+/// `<name>\t<second of the last scan>\t<marks>`: `y` and `n` for a login that worked or not, `g` for gone. Names hold no
+/// line break.
+fn host_line(name: &str, scan: LastScan) -> String {
+    let at = scan.at.map(|at| at.as_second().to_string()).unwrap_or_default();
+    let credentialed = match scan.credentialed {
+        Some(true) => "y",
+        Some(false) => "n",
+        None => "",
+    };
+    format!("{name}\t{at}\t{credentialed}{}", if scan.gone { "g" } else { "" })
+}
+
+fn read_host_line(line: &str) -> (&str, LastScan) {
+    let mut fields = line.rsplitn(3, '\t');
+    let (Some(marks), Some(at), Some(name)) = (fields.next(), fields.next(), fields.next()) else {
+        // Written before scan times were kept.
+        return (line, LastScan::default());
+    };
+    let scan = LastScan {
+        at: at.parse().ok().and_then(|second| Timestamp::from_second(second).ok()),
+        credentialed: marks.contains('y').then_some(true).or(marks.contains('n').then_some(false)),
+        gone: marks.contains('g'),
+    };
+    (name, scan)
 }
 
 impl Store {

@@ -97,7 +97,35 @@ struct Described {
     depth: Depth,
 }
 
+/// What a sighting is called, and whose it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SightingBrief {
+    /// What people call the host.
+    pub name: Option<String>,
+    /// The asset that it belongs to.
+    pub asset: Option<AssetId>,
+}
+
 impl Store {
+    /// What these sightings are called, and the assets that they belong to; what does not exist is left out.
+    pub async fn sighting_briefs(
+        &self,
+        ids: &[SightingId],
+    ) -> Result<BTreeMap<SightingId, SightingBrief>, StoreError> {
+        let wanted: Vec<_> = ids.iter().flat_map(|id| [keys::sighting(id), keys::link(id)]).collect();
+        let mut briefs: BTreeMap<SightingId, SightingBrief> = BTreeMap::new();
+        for item in self.batch_get(&wanted, false).await? {
+            let Some(id) = text(&item, "pk").and_then(keys::sighting_of) else { continue };
+            let brief = briefs.entry(id).or_default();
+            if sort_key(&item) == keys::LINK {
+                brief.asset = Some(read_link(&item)?.asset);
+            } else {
+                brief.name = Some(read_sighting(&item)?.host().display_name().to_owned());
+            }
+        }
+        Ok(briefs)
+    }
+
     /// The sighting, its manifest and its link, in one query that does not touch findings. A conflict means that the
     /// manifest was written meanwhile: read again.
     pub async fn sighting_state(

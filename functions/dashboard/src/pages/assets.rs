@@ -17,7 +17,7 @@ pub(crate) fn list(data: &AssetList, view: &View<'_>) -> Markup {
         } @else {
             nav.pages aria-label="Owners" {
                 @for row in &data.owners {
-                    a href=(parts::with_query("/assets", [("owner", row.owner.as_str())]))
+                    a href=(address(&row.owner, data, None))
                         aria-current=[(data.owner.as_ref() == Some(&row.owner)).then_some("true")] {
                         (row.owner) " (" (words::count(row.open.assets)) ")"
                     }
@@ -26,16 +26,24 @@ pub(crate) fn list(data: &AssetList, view: &View<'_>) -> Markup {
             }
         }
         @if let Some(owner) = &data.owner {
-            h2 { (owner) }
-            @if data.assets.is_empty() { p.empty { "This owner has no assets." } } @else { (table(&data.assets, data.at)) }
+            h2 { (owner) @if let Some(connector) = &data.missing { ", not known to " (connector) } }
+            @if data.assets.is_empty() && (data.missing.is_none() || data.next.is_none()) {
+                p.empty { "This owner has no such assets." }
+            } @else { (table(&data.assets, data.at)) }
             @if let Some(next) = &data.next {
                 nav.pages aria-label="List" {
-                    a.button href=(parts::with_query("/assets", [("owner", owner.as_str()), ("after", next.as_str())])) rel="next" { "Next" }
+                    a.button href=(address(owner, data, Some(next))) rel="next" { "Next" }
                 }
             }
         }
     };
     Frame { tab: Tab::Assets, title: "Assets", refresh: None, view }.around(&content)
+}
+
+/// The address of an owner's assets under the same filter.
+fn address(owner: &str, data: &AssetList, after: Option<&str>) -> String {
+    let given = [("owner", Some(owner)), ("missing", data.missing.as_deref()), ("after", after)];
+    parts::with_query("/assets", given.into_iter().filter_map(|(name, value)| Some((name, value?))))
 }
 
 fn table(rows: &[AssetRow], now: jiff::Timestamp) -> Markup {

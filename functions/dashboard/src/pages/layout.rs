@@ -12,6 +12,7 @@ pub(super) enum Tab {
     Vulnerabilities,
     Assets,
     Runs,
+    Coverage,
     Deliveries,
     Audit,
     Tokens,
@@ -19,11 +20,12 @@ pub(super) enum Tab {
 }
 
 /// Each with the role that its page needs.
-const TABS: [(Tab, &str, &str, Role); 7] = [
+const TABS: [(Tab, &str, &str, Role); 8] = [
     (Tab::Overview, "/", "Overview", Role::Viewer),
     (Tab::Vulnerabilities, "/vulnerabilities", "Vulnerabilities", Role::Viewer),
     (Tab::Assets, "/assets", "Assets", Role::Viewer),
     (Tab::Runs, "/runs", "Runs", Role::Viewer),
+    (Tab::Coverage, "/coverage", "Coverage", Role::Viewer),
     (Tab::Deliveries, "/deliveries", "Deliveries", Role::Viewer),
     (Tab::Audit, "/audit", "Audit", Role::Viewer),
     (Tab::Tokens, "/tokens", "Tokens", Role::Admin),

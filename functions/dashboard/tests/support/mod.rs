@@ -194,20 +194,18 @@ impl Setting {
         let sighting = SightingId::new(connector("qualys-prod"), name);
         let host = Host { native: name.into(), fqdns: vec![format!("{name}.example")], ..Host::default() };
         let mut asset = Asset {
-            id: id.clone(),
             host,
-            identifiers: BTreeSet::new(),
             sightings: [(sighting.clone(), Join { rule: "fqdn".into(), confidence: 90 })].into(),
             owner: owner.into(),
             service: Some("checkout".into()),
             criticality: Some(4),
             exposure: Some(Exposure::Internet),
-            gone_at: None,
-            counted: BTreeMap::new(),
-            intents: BTreeMap::new(),
+            seen_by: [sighting.connector.clone()].into(),
+            ..Asset::new(id.clone())
         };
         let mut delta = CounterDelta::default();
         delta.add_open(owner, "assets", 1);
+        delta.add_open(owner, store::seen_by(&sighting.connector), 1);
         let mut ids = Vec::new();
         for kind in kinds {
             let v = vulnerability(&id, &sighting, kind);

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use domain::intel::Feed;
 use domain::policy::Config;
-use domain::{Asset, AssetId, CveId, Host, Intel, VulnId};
+use domain::{Asset, AssetId, CveId, Intel, VulnId};
 use jiff::Timestamp;
 use platform::telemetry::Kept;
 use platform::{Clock, Metrics, Secrets, Services};
@@ -260,19 +260,7 @@ impl World {
         let id = AssetId::derive(name);
         let uses: Vec<_> = cves.iter().map(|id_of| (cve(id_of), VulnId::derive(&id, id_of))).collect();
         self.store.write_cve_uses(&id, &uses, &[]).await.unwrap();
-        let asset = Asset {
-            id: id.clone(),
-            host: Host::default(),
-            identifiers: BTreeSet::new(),
-            sightings: BTreeMap::new(),
-            owner: "team".into(),
-            service: None,
-            criticality: None,
-            exposure: None,
-            gone_at: None,
-            counted: BTreeMap::new(),
-            intents: BTreeMap::new(),
-        };
+        let asset = Asset { owner: "team".into(), ..Asset::new(id.clone()) };
         let mut delta = CounterDelta::default();
         delta.add_open("team", "assets", 1);
         self.store.commit_asset(&asset, None, &delta).await.unwrap();

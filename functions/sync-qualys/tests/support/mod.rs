@@ -198,6 +198,7 @@ pub fn connector(base_url: &str, streams: &[&str], page_size: u32) -> Connector 
         data_streams: streams.iter().map(|s| (*s).to_owned()).collect(),
         sync_interval: Seconds::hour(),
         full_interval: Seconds::week(),
+        scan_cadence: Seconds::month(),
         scope: "default".into(),
         max_concurrency: None,
         close_limit_percent: 30,

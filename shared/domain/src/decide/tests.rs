@@ -131,19 +131,7 @@ impl World {
     fn new() -> Self {
         let config =
             Config { channels: vec![channel("chat")], trackers: vec![tracker()], ..Config::default() };
-        let asset = Asset {
-            id: AssetId::derive("machine"),
-            host: Host::default(),
-            identifiers: BTreeSet::new(),
-            sightings: BTreeMap::new(),
-            owner: UNOWNED.to_owned(),
-            service: None,
-            criticality: None,
-            exposure: None,
-            gone_at: None,
-            counted: BTreeMap::new(),
-            intents: BTreeMap::new(),
-        };
+        let asset = Asset::new(AssetId::derive("machine"));
         Self {
             config,
             asset,

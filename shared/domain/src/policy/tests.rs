@@ -47,6 +47,7 @@ fn a_secret_in_clear_is_refused_with_its_place() {
             data_streams: vec![],
             sync_interval: Seconds::hour(),
             full_interval: Seconds::week(),
+            scan_cadence: Seconds::month(),
             scope: default_scope(),
             max_concurrency: None,
             close_limit_percent: 30,

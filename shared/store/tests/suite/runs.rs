@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::RunId;
 use domain::decide::SWEEP_AFTER;
+use domain::{LastScan, RunId};
 use jiff::civil::date;
 use serde_json::{Value, json};
 use store::{
@@ -288,13 +288,31 @@ async fn closings_wait_by_host() {
 async fn hosts_are_kept_by_unit_and_read_as_a_set() {
     let store = store().await;
     let run = begin(&store, 0).await;
-    let names = |range: std::ops::Range<u32>| range.map(|i| format!("host-{i}")).collect::<Vec<_>>();
+    let scanned = |second, credentialed| LastScan {
+        at: jiff::Timestamp::from_second(second).ok(),
+        credentialed,
+        gone: false,
+    };
+    let hosts = |range: std::ops::Range<u32>, scan: LastScan| -> BTreeMap<String, LastScan> {
+        range.map(|i| (format!("host-{i}"), scan)).collect()
+    };
+    let names = |range| hosts(range, LastScan::default());
     store.put_hosts(&connector(), &run, "page-1", &names(0..12_000)).await.unwrap();
-    store.put_hosts(&connector(), &run, "page-10", &names(11_990..12_010)).await.unwrap();
-    store.put_hosts(&connector(), &run, "page-2", &[]).await.unwrap();
+    store
+        .put_hosts(&connector(), &run, "page-10", &hosts(11_990..12_010, scanned(1_000, Some(false))))
+        .await
+        .unwrap();
+    store.put_hosts(&connector(), &run, "page-2", &BTreeMap::new()).await.unwrap();
     store.add_units(&connector(), &run, &units(0..2)).await.unwrap();
     let all = store.hosts(&connector(), &run).await.unwrap();
-    assert_eq!(all, names(0..12_010).into_iter().collect::<BTreeSet<_>>());
+    assert_eq!(all, names(0..12_010).into_keys().collect::<BTreeSet<_>>());
+    let scans = store.scans(&connector(), &run).await.unwrap();
+    assert_eq!(scans["host-0"], LastScan::default());
+    assert_eq!(scans["host-11995"], scanned(1_000, Some(false)), "what another page knows completes it");
+    let odd = BTreeMap::from([("a\tb".to_owned(), LastScan { gone: true, ..scanned(-5, Some(true)) })]);
+    store.put_hosts(&connector(), &run, "page-3", &odd).await.unwrap();
+    let scans = store.scans(&connector(), &run).await.unwrap();
+    assert_eq!(scans["a\tb"], odd["a\tb"]);
     assert_eq!(store.hosts_of_unit(&connector(), &run, "page-1").await.unwrap().len(), 12_000);
     assert_eq!(store.hosts_of_unit(&connector(), &run, "page-10").await.unwrap().len(), 20);
     assert!(store.hosts_of_unit(&connector(), &run, "page").await.unwrap().is_empty());

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
-use domain::decide::UNOWNED;
 use domain::score::{Band, Contributions, Factors, Score};
 use domain::sla::{Event, What};
 use domain::vulnerability::{Effect, Intent, Statement};
@@ -148,19 +147,7 @@ pub fn rule(id: &str, title: &str) -> Rule {
 }
 
 pub fn asset(seed: &str) -> Asset {
-    Asset {
-        id: AssetId::derive(seed),
-        host: host(seed),
-        identifiers: BTreeSet::new(),
-        sightings: BTreeMap::new(),
-        owner: UNOWNED.to_owned(),
-        service: None,
-        criticality: None,
-        exposure: None,
-        gone_at: None,
-        counted: BTreeMap::new(),
-        intents: BTreeMap::new(),
-    }
+    Asset { host: host(seed), ..Asset::new(AssetId::derive(seed)) }
 }
 
 /// An open vulnerability of high severity.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use domain::policy::Connector;
 use domain::vulnerability::NotifyEvent;
-use domain::{RunId, Severity};
+use domain::{Coverage, RunId, Severity};
 use jiff::SignedDuration;
 use platform::Metric;
 use queue::{EffectMessage, Outgoing, QueueName, SyncMessage, Trigger};
@@ -184,6 +184,12 @@ impl Engine {
                 state.introduced_at = Some(self.clock.now());
                 intents = self.introduction(connector, &run.id);
             }
+        }
+        if record.verdict == Some(Verdict::Complete) && run.mode == Mode::Full {
+            let hosts = self.store.scans(&connector.name, &run.id).await?;
+            let cadence = connector.scan_cadence.duration();
+            let coverage = Coverage::of(run.id.clone(), hosts, cadence, self.clock.now());
+            self.store.put_coverage(&connector.name, &coverage).await?;
         }
         self.store.end_run(&connector.name, (&state, rev), &run.id, self.clock.now(), &intents).await?;
         self.measure(connector, &run.id)

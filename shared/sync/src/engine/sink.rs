@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use domain::vulnerability::{Closing, Depth, Evidence, Statement};
-use domain::{Finding, FindingState, Host, Rule, RuleId, Severity, SightingId};
+use domain::{Finding, FindingState, Host, LastScan, Rule, RuleId, Severity, SightingId};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use store::{Entry, EntryState, RuleBook, RunCounts, SightingState, StoreError, Tally};
@@ -54,7 +54,7 @@ pub(super) struct EngineSink<'a> {
     rules: Vec<Rule>,
     seen_rules: BTreeSet<(RuleId, u64)>,
     book: RuleBook,
-    seen_hosts: BTreeSet<String>,
+    seen_hosts: BTreeMap<String, LastScan>,
     /// Hosts that this attempt has compared.
     compared: BTreeSet<SightingId>,
     counts: RunCounts,
@@ -72,7 +72,7 @@ impl<'a> EngineSink<'a> {
             rules: Vec::new(),
             seen_rules: BTreeSet::new(),
             book: RuleBook::new(engine.kind),
-            seen_hosts: BTreeSet::new(),
+            seen_hosts: BTreeMap::new(),
             compared: BTreeSet::new(),
             counts: RunCounts::default(),
         }
@@ -86,8 +86,8 @@ impl<'a> EngineSink<'a> {
     pub(super) async fn end(&mut self) -> Result<(), SyncError> {
         self.flush().await?;
         if !self.seen_hosts.is_empty() {
-            let names: Vec<_> = self.seen_hosts.iter().cloned().collect();
-            self.engine.store.put_hosts(&self.run.connector, &self.run.id, self.unit, &names).await?;
+            let seen = &self.seen_hosts;
+            self.engine.store.put_hosts(&self.run.connector, &self.run.id, self.unit, seen).await?;
         }
         Ok(())
     }
@@ -166,6 +166,16 @@ impl<'a> EngineSink<'a> {
         Ok(self.book.changed(store, changed).await?)
     }
 
+    fn see(&mut self, host: &Host) {
+        let scan = LastScan {
+            at: host.last_scanned_at,
+            credentialed: host.credentialed,
+            gone: host.gone_at.is_some(),
+        };
+        let known = self.seen_hosts.entry(host.native.clone()).or_default();
+        *known = known.with(scan);
+    }
+
     async fn flush_if_full(&mut self) -> Result<(), SyncError> {
         if self.buffered_bytes >= BUFFERED_BYTES || self.hosts.len() >= BUFFERED_HOSTS {
             self.flush().await?;
@@ -177,14 +187,14 @@ impl<'a> EngineSink<'a> {
 #[async_trait]
 impl Sink for EngineSink<'_> {
     async fn inventory(&mut self, host: Host) -> Result<(), SyncError> {
-        self.seen_hosts.insert(host.native.clone());
+        self.see(&host);
         let buffered = self.hosts.entry(host.native.clone()).or_default();
         buffered.inventory = Some(host);
         self.flush_if_full().await
     }
 
     async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {
-        self.seen_hosts.insert(report.host.native.clone());
+        self.see(&report.host);
         self.buffered_bytes += report.findings.iter().map(weight).sum::<usize>();
         self.counts.received += report.findings.len() as u64;
         let buffered = self.hosts.entry(report.host.native.clone()).or_default();

@@ -1,0 +1,186 @@
+//! How well a scanner covers the hosts that it knows: scanned within their cadence, with credentials or without.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::RunId;
+
+/// Hosts that are named one by one. What is more is only counted.
+pub const LISTED: usize = 500;
+
+/// How a scanner last looked at a host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LastScan {
+    /// The end of the last vulnerability scan, if there was one.
+    pub at: Option<Timestamp>,
+    /// Whether it could log in, where the scanner tells.
+    pub credentialed: Option<bool>,
+    /// The scanner says that the host no longer exists.
+    pub gone: bool,
+}
+
+impl LastScan {
+    /// What two statements about one host come to: the later scan counts.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        let (later, earlier) = if other.at >= self.at { (other, self) } else { (self, other) };
+        Self {
+            at: later.at,
+            credentialed: later.credentialed.or(earlier.credentialed),
+            gone: self.gone || other.gone,
+        }
+    }
+
+    /// How the host is covered at `now`, or nothing if it is gone.
+    fn covered(self, now: Timestamp, cadence: SignedDuration) -> Option<Covered> {
+        if self.gone {
+            return None;
+        }
+        Some(match (self.at, self.credentialed) {
+            (None, _) => Covered::Never,
+            (Some(at), _) if now.duration_since(at) > cadence => Covered::Stale,
+            (Some(_), Some(false)) => Covered::WithoutCredentials,
+            (Some(_), Some(true)) => Covered::Well,
+            (Some(_), None) => Covered::Untold,
+        })
+    }
+}
+
+/// How a host is covered, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Covered {
+    /// Known, and not scanned once.
+    Never,
+    /// Scanned, but not within the cadence.
+    Stale,
+    /// Scanned in time, from outside only: what is installed stays unseen.
+    WithoutCredentials,
+    /// Scanned in time; the scanner does not tell whether it could log in.
+    Untold,
+    /// Scanned in time, with credentials.
+    Well,
+}
+
+/// A host that is not covered as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The scanner's own id of the host.
+    pub host: String,
+    /// What is wrong.
+    pub covered: Covered,
+    /// The end of its last scan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scanned_at: Option<Timestamp>,
+}
+
+/// A connector's coverage, as of one full run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// The run.
+    pub run: RunId,
+    /// When it was judged.
+    pub at: Timestamp,
+    /// Seconds within which each host has to be scanned.
+    pub cadence_seconds: i64,
+    /// Hosts by how they are covered.
+    pub hosts: BTreeMap<Covered, u64>,
+    /// Hosts that were never scanned, are stale, or were scanned without credentials; worst and longest ago first, the
+    /// first [`LISTED`].
+    pub gaps: Vec<Gap>,
+}
+
+impl Coverage {
+    /// Judges what a full run has told of its hosts.
+    pub fn of(
+        run: RunId,
+        hosts: impl IntoIterator<Item = (String, LastScan)>,
+        cadence: SignedDuration,
+        now: Timestamp,
+    ) -> Self {
+        let mut counts = BTreeMap::new();
+        let mut gaps = Vec::new();
+        for (host, scan) in hosts {
+            let Some(covered) = scan.covered(now, cadence) else { continue };
+            *counts.entry(covered).or_default() += 1;
+            if covered <= Covered::WithoutCredentials {
+                gaps.push(Gap { host, covered, scanned_at: scan.at });
+            }
+        }
+        gaps.sort_by(|a, b| (a.covered, a.scanned_at, &a.host).cmp(&(b.covered, b.scanned_at, &b.host)));
+        gaps.truncate(LISTED);
+        Self { run, at: now, cadence_seconds: cadence.as_secs(), hosts: counts, gaps }
+    }
+
+    /// Hosts that the scanner knows and does not call gone.
+    pub fn known(&self) -> u64 {
+        self.hosts.values().sum()
+    }
+
+    /// Hosts that are not covered as they should be.
+    pub fn amiss(&self) -> u64 {
+        self.hosts.range(..=Covered::WithoutCredentials).map(|(_, count)| count).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(day: u32) -> Timestamp {
+        format!("2026-11-{day:02}T00:00:00Z").parse().unwrap()
+    }
+
+    fn scan(day: u32, credentialed: impl Into<Option<bool>>) -> LastScan {
+        LastScan { at: Some(at(day)), credentialed: credentialed.into(), gone: false }
+    }
+
+    fn coverage(hosts: &[(&str, LastScan)]) -> Coverage {
+        let hosts = hosts.iter().map(|(name, scan)| ((*name).to_owned(), *scan));
+        Coverage::of(RunId::stored("r"), hosts, SignedDuration::from_hours(7 * 24), at(20))
+    }
+
+    #[test]
+    fn the_worst_and_longest_ago_come_first() {
+        let gone = LastScan { gone: true, ..LastScan::default() };
+        let found = coverage(&[
+            ("well", scan(19, true)),
+            ("untold", scan(13, None)),
+            ("outside", scan(19, false)),
+            ("stale", scan(12, true)),
+            ("staler", scan(2, false)),
+            ("never", LastScan::default()),
+            ("gone", gone),
+        ]);
+        let gaps: Vec<_> = found.gaps.iter().map(|gap| (gap.host.as_str(), gap.covered)).collect();
+        assert_eq!(
+            gaps,
+            [
+                ("never", Covered::Never),
+                ("staler", Covered::Stale),
+                ("stale", Covered::Stale),
+                ("outside", Covered::WithoutCredentials)
+            ]
+        );
+        assert_eq!((found.known(), found.amiss(), found.hosts[&Covered::Stale]), (6, 4, 2));
+    }
+
+    #[test]
+    fn all_are_counted_and_some_are_listed() {
+        let names: Vec<String> = (0..LISTED + 5).map(|n| format!("h{n}")).collect();
+        let hosts: Vec<_> = names.iter().map(|name| (name.as_str(), LastScan::default())).collect();
+        let found = coverage(&hosts);
+        assert_eq!((found.known(), found.gaps.len()), ((LISTED + 5) as u64, LISTED));
+    }
+
+    #[test]
+    fn the_later_scan_counts_and_silence_says_nothing() {
+        let inventory = LastScan::default();
+        assert_eq!(inventory.with(scan(3, true)), scan(3, true));
+        assert_eq!(scan(3, true).with(inventory), scan(3, true));
+        assert_eq!(scan(3, true).with(scan(4, false)), scan(4, false));
+        assert_eq!(scan(4, None).with(scan(3, true)), scan(4, true));
+    }
+}
