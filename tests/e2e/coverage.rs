@@ -13,7 +13,7 @@ async fn recount(site: &Site, connector: &str) -> (usize, BTreeSet<String>) {
     let (mut total, mut seen) = (0, BTreeSet::new());
     for line in site.export().await {
         let line: Value = serde_json::from_str(&line).unwrap();
-        if line["type"] != "asset" || !line["gone_at"].is_null() {
+        if line["type"] != "asset" || !line["gone"].is_null() {
             continue;
         }
         total += 1;

@@ -5,6 +5,7 @@
 //! | `pipeline` | what happens from the first sync over days to overdue |
 //! | `configure` | the configuration as a deployment stores it |
 //! | `doubt` | runs that cannot be believed, wrong secrets, garbage, pushes |
+//! | `depth` | software, ports and compliance; purged hosts |
 //! | `events` | the samples in `events/` |
 //! | `aws_events` | findings of Inspector and Security Hub: twice, reversed, closed, reopened |
 //! | `insightvm` | its two interfaces through the whole system |
@@ -16,6 +17,7 @@
 //! | `contract` | our requests and the simulators' answers against the vendors' specifications, with `RECORDINGS` |
 //! | `quiet` | logs and metrics tell what happened, and no secret |
 //! | `pytenable` | the vendor's own client against the simulated Tenable and the simulated Nessus |
+//! | `qualysdk` | the community's client against the simulated Qualys |
 //! | `recordings_*` | real answers, with `RECORDINGS` |
 
 #![allow(clippy::unwrap_used)] // helpers of tests panic like tests
@@ -25,6 +27,7 @@ mod configure;
 mod console;
 mod contract;
 mod coverage;
+mod depth;
 mod doubt;
 mod events;
 mod faults;
@@ -33,6 +36,7 @@ mod layers;
 mod nessus;
 mod pipeline;
 mod pytenable;
+mod qualysdk;
 mod quiet;
 mod recordings_aws;
 mod recordings_console;
@@ -42,3 +46,4 @@ mod recordings_nessus;
 mod recordings_qualys;
 mod recordings_tenable;
 mod site;
+mod tls;

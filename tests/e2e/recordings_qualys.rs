@@ -157,6 +157,7 @@ async fn replay(folder: &Path) -> (String, Arc<Mutex<Vec<String>>>) {
     let answers: BTreeMap<&str, (PathBuf, PathBuf)> = [
         ("asset/host/", "steps_741716276/05_GET_api_2.0_fo_asset_host_action_list_details_None_truncation_limit_10000_vm_processed_after"),
         ("asset/host/vm/detection/", "iterateHostDetections_31119415/01_POST_api_2.0_fo_asset_host_vm_detection"),
+        ("search/am/hostasset", "fetchHostDetails_2031643069/01_POST_qps_rest_2.0_search_am_hostasset"),
         ("knowledge_base/vuln/", "steps_741716276/06_POST_api_2.0_fo_knowledge_base_vuln"),
     ]
     .map(|(api, name)| (api, (folder.join(format!("{name}.200.xml")), folder.join(format!("{name}.200.meta.json")))))
@@ -247,8 +248,11 @@ async fn qualys_recorded_exchange_is_pulled() {
         name: "qualys".parse().unwrap(),
         scanner: domain::Scanner::Qualys,
         base_url: base.clone(),
+        gateway_url: None,
+        api_versions: Default::default(),
         auth: Auth::Basic { username: "user".into(), password: "${PASSWORD}".into(), token: None },
-        data_streams: vec![],
+        // Nobody has recorded tags and asset groups.
+        data_streams: ["asset_inventory", "knowledge_base", "host_detections"].map(str::to_owned).into(),
         sync_interval: Seconds::hour(),
         full_interval: Seconds::week(),
         scan_cadence: Seconds::month(),
@@ -260,7 +264,7 @@ async fn qualys_recorded_exchange_is_pulled() {
         allow_private_address: true,
         tls: domain::policy::Tls::default(),
     };
-    let scanner = QualysScanner::new(&connector, http);
+    let scanner = QualysScanner::new(&connector, http, None).unwrap();
     let mut memory = Memory::default();
     let run = Run {
         connector: connector.name.clone(),
@@ -289,9 +293,15 @@ async fn qualys_recorded_exchange_is_pulled() {
             later @ Next::Later(..) => panic!("{later:?}"),
         }
     }
-    let expected = [("hosts/0", 0), ("detections/0", 0), ("kb/detections-0/0", 42)];
+    let expected = [
+        ("hosts/0", 0),
+        ("host-ids/0", 0),
+        ("host-assets/0", 1),
+        ("detections/0", 0),
+        ("kb/detections-0/0", 42),
+    ];
     assert_eq!(done, expected.map(|(id, received)| (id.to_owned(), received, None)));
     assert_eq!((qids.len(), memory.rules.len(), memory.undefined.len()), (43, 42, 1));
     assert!(memory.hosts.is_empty() && memory.reports.is_empty() && memory.refused.is_empty());
-    assert_eq!(asked.lock().unwrap().len(), 3);
+    assert_eq!(asked.lock().unwrap().len(), 5);
 }

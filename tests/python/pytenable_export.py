@@ -26,7 +26,19 @@ def main() -> int:
         keys.add((finding["asset"]["uuid"], finding["plugin"]["id"], port["port"], port["protocol"]))
     assets = {asset["id"] for asset in client.exports.assets(chunk_size=100)}
 
-    print(json.dumps({"vulns": dict(sorted(states.items())), "assets": len(assets)}))
+    second = {asset["id"] for asset in client.exports.assets_v2(chunk_size=100)}
+    results = collections.Counter(check["status"] for check in client.exports.compliance(num_findings=200))
+
+    print(
+        json.dumps(
+            {
+                "vulns": dict(sorted(states.items())),
+                "assets": len(assets),
+                "assets_v2": len(second & assets),
+                "compliance": dict(sorted(results.items())),
+            }
+        )
+    )
     unknown = {asset for asset, *_ in keys} - assets
     if not keys or not assets or len(keys) != sum(states.values()) or unknown:
         print(f"{sum(states.values()) - len(keys)} repeated findings, {len(unknown)} unknown assets", file=sys.stderr)

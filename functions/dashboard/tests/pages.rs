@@ -229,6 +229,34 @@ async fn assets_list_their_vulnerabilities_worst_first() {
 }
 
 #[tokio::test]
+async fn an_asset_shows_its_network_its_ports_and_its_software() {
+    let setting = Setting::new().await;
+    let (asset, _) = setting.asset("web-1", "payments", &[]).await;
+    let bare = setting.get(&format!("/assets/{asset}")).await.text;
+    assert!(!bare.contains("What is on it"), "nobody tells of it");
+    let details: domain::Details = serde_json::from_value(json!({
+        "network": {"name": "Default", "interfaces": [{"name": "eth0", "ips": ["10.0.0.1"]}]},
+        "open_ports": [{"port": 22, "protocol": "tcp", "service": "ssh"}],
+        "software": [{"name": "openssh", "version": "8.0", "publisher": "openbsd"}, {"name": "<b>odd</b>"}],
+        "left_out": 7,
+    }))
+    .unwrap();
+    let sighting = domain::SightingId::new(connector("qualys-prod"), "web-1");
+    setting.store.put_details(&sighting, &details).await.unwrap();
+
+    let host = &setting.json(&format!("/api/assets/{asset}")).await["host"];
+    assert_eq!(host["open_ports"], json!([{"port": 22, "protocol": "tcp", "service": "ssh"}]));
+    assert_eq!((&host["software"][1]["name"], &host["details_left_out"]), (&json!("openssh"), &json!(7)));
+    assert_eq!(host["network"]["interfaces"][0]["ips"], json!(["10.0.0.1"]));
+    let page = setting.get(&format!("/assets/{asset}")).await.text;
+    for shown in
+        ["Card eth0", "22/tcp (ssh)", "2 pieces of software", "openbsd", "7 more entries", "&lt;b&gt;odd"]
+    {
+        assert!(page.contains(shown), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_comes_in_without_a_token() {
     let setting = Setting::new().await;
     let (asset, ids) = setting.asset("web-1", "payments", &[Kind::log4shell()]).await;

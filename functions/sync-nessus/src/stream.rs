@@ -5,14 +5,13 @@ use std::io::Read;
 
 use domain::{FindingKind, RuleId};
 use sync::split::xml::SplitError;
-use sync::{NormalizeError, Normalized, Summary};
+use sync::{NormalizeError, Normalized, Summary, pieces};
 
 use crate::document::{Document, Piece};
 use crate::normalize::Item;
 
 const KNOWN: &str = "scans, compliance";
 const REMEDY: &str = "export the scan again, as Nessus and not as HTML, PDF, CSV or DB";
-const CHUNK: usize = 64 * 1024;
 
 /// Reads one file and emits what it states of `stream`: `scans` (weaknesses), `compliance` (checks of audits), or both
 /// where the name is empty. Findings come before their host.
@@ -21,7 +20,7 @@ const CHUNK: usize = 64 * 1024;
 /// Memory does not grow with the file.
 pub fn normalize(
     stream: &str,
-    mut reader: impl Read,
+    reader: impl Read,
     emit: &mut dyn FnMut(Normalized),
 ) -> Result<Summary, NormalizeError> {
     let only = match stream {
@@ -32,15 +31,8 @@ pub fn normalize(
     };
     let mut state = State { emit, summary: Summary::default(), rules: HashSet::new() };
     let mut document = Document::new();
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let taken = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(taken) => taken,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error.into()),
-        };
-        document.feed(&buffer[..taken]).map_err(malformed)?;
+    pieces(reader, |bytes| {
+        document.feed(bytes).map_err(malformed)?;
         while let Some(piece) = document.next_piece(|_| true) {
             match piece {
                 Piece::Refused(bad) => state.emit(Normalized::Refused(bad)),
@@ -52,7 +44,8 @@ pub fn normalize(
                 Piece::Item(_) => {}
             }
         }
-    }
+        Ok::<_, NormalizeError>(())
+    })?;
     document.finish().map_err(malformed)?;
     Ok(state.summary)
 }

@@ -1,24 +1,47 @@
 //! The Qualys API: which requests there are, and what their answers mean.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use sync::http::{HttpRequest, HttpResponse, Method, shorten};
 use sync::split::xml::SplitError;
 use sync::{HttpClient, SyncError};
 
 use crate::document::{Around, Document, Item, Kind, SimpleReturn};
+use crate::gateway::Gateway;
+use crate::work::Api;
 
 // Each endpoint has its own version, and an old one goes away a year after the next has come. 2.0 is on that clock.
-const HOST_LIST: &str = "api/5.0/fo/asset/host/";
-const DETECTIONS: &str = "api/5.0/fo/asset/host/vm/detection/";
-const KNOWLEDGE_BASE: &str = "api/4.0/fo/knowledge_base/vuln/";
+const VERSIONED: [(Api, &str, &str, &str); 6] = [
+    (Api::HostList, "host_list", "5.0", "asset/host/"),
+    (Api::HostDetections, "host_detections", "5.0", "asset/host/vm/detection/"),
+    (Api::KnowledgeBase, "knowledge_base", "4.0", "knowledge_base/vuln/"),
+    (Api::AssetGroups, "asset_groups", "2.0", "asset/group/"),
+    (Api::CompliancePolicy, "compliance_policy", "5.0", "compliance/policy/"),
+    (Api::CompliancePosture, "compliance_posture", "3.0", "compliance/posture/info/"),
+];
 const ABOUT: &str = "msp/about.php";
+/// A definition that is as old as Qualys: the DNS name of a host.
+const A_QID: &str = "6";
+const HOST_ASSETS: &str = "qps/rest/2.0/search/am/hostasset";
+const TAGS: &str = "qps/rest/2.0/search/am/tag";
+
+/// Ids of hosts in one answer: an id is a few bytes, a range of many as well.
+const IDS_PER_PAGE: u32 = 50_000;
+/// Assets in one answer of a search. With all their software they are long.
+const ASSETS_PER_PAGE: u32 = 100;
+const TAGS_PER_PAGE: u32 = 1_000;
+/// Records of a posture in one answer. They are kept until the glossary at its end was read.
+const POSTURES_PER_PAGE: u32 = 5_000;
 
 /// An answer in words is a few lines.
 const WORDS_LIMIT: usize = 64 * 1024;
 /// A running call of the customer's other tools takes its time; Qualys says how many must end, not when.
 const CONCURRENCY_WAIT: i64 = 60;
-/// A limit without a time: the windows are one hour, and an early try costs one refused call.
+/// A refused call without a time: somebody else may have used the window up long ago.
 const RATE_WAIT: i64 = 300;
+/// The window of a limit, where nobody tells its length.
+const WINDOW: i64 = 3_600;
 const LONGEST_WAIT: i64 = 86_400;
 
 /// Why a request failed.
@@ -39,25 +62,100 @@ impl From<SyncError> for Failure {
 /// Requests to one Qualys account.
 pub(crate) struct Client {
     http: HttpClient,
+    versions: BTreeMap<String, String>,
+    /// Where the platform has one and the connector can log in there.
+    pub gateway: Option<Gateway>,
 }
 
 impl Client {
-    pub fn new(http: HttpClient) -> Self {
-        Self { http }
+    /// `versions` names APIs whose version is not the usual one.
+    pub fn new(http: HttpClient, versions: &BTreeMap<String, String>, gateway: Option<Gateway>) -> Self {
+        let whole = |version: &String| {
+            if version.contains('.') { version.clone() } else { format!("{version}.0") }
+        };
+        let versions = versions.iter().map(|(api, version)| (api.clone(), whole(version))).collect();
+        Self { http, versions, gateway }
     }
 
-    /// The host list, from an id on.
-    pub async fn hosts(&self, page: &Page, now: Timestamp) -> Result<Answer, Failure> {
+    fn path(&self, api: Api) -> String {
+        let row = VERSIONED.iter().find(|(of, ..)| *of == api).unwrap_or(&VERSIONED[0]);
+        let (_, name, usual, path) = row;
+        format!("api/{}/fo/{path}", self.versions.get(*name).map_or(*usual, String::as_str))
+    }
+
+    /// The host list, from an id on; with the ids of asset groups on demand.
+    pub async fn hosts(&self, page: &Page, groups: bool, now: Timestamp) -> Result<Answer, Failure> {
         let mut form = vec![
             ("action", "list".to_owned()),
-            ("details", "All".to_owned()),
+            ("details", if groups { "All/AGs" } else { "All" }.to_owned()),
             ("show_asset_id", "1".to_owned()),
             ("show_tags", "1".to_owned()),
             ("show_cloud_tags", "1".to_owned()),
             ("host_metadata", "all".to_owned()),
         ];
         page.add_to(&mut form);
-        self.open(HOST_LIST, &form, Kind::HostList, now).await
+        self.open(Api::HostList, &form, Kind::HostList, now).await
+    }
+
+    /// The ids of all hosts, from one on; at most so many.
+    pub async fn host_ids(&self, id_min: u64, size: Option<u32>, now: Timestamp) -> Result<Answer, Failure> {
+        let mut form = vec![("action", "list".to_owned()), ("details", "None".to_owned())];
+        Page { id_min, size: size.unwrap_or(IDS_PER_PAGE), since: None }.add_to(&mut form);
+        self.open(Api::HostList, &form, Kind::HostList, now).await
+    }
+
+    /// Asset groups: ids and titles. There is one page, whatever their number.
+    pub async fn asset_groups(&self, now: Timestamp) -> Result<Answer, Failure> {
+        let form = [("action", "list".to_owned()), ("show_attributes", "TITLE".to_owned())];
+        self.open(Api::AssetGroups, &form, Kind::AssetGroups, now).await
+    }
+
+    /// Tags behind an id.
+    pub async fn tags(&self, after: u64, now: Timestamp) -> Result<Answer, Failure> {
+        self.search(TAGS, TAGS_PER_PAGE, after, None, now).await
+    }
+
+    /// Assets behind an id.
+    pub async fn host_assets(
+        &self,
+        after: u64,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Answer, Failure> {
+        self.search(HOST_ASSETS, ASSETS_PER_PAGE, after, since, now).await
+    }
+
+    /// Policies of compliance, from an id on.
+    pub async fn policies(&self, id_min: u64, now: Timestamp) -> Result<Answer, Failure> {
+        let mut form = vec![("action", "list".to_owned()), ("details", "Basic".to_owned())];
+        if id_min > 0 {
+            form.push(("id_min", id_min.to_string()));
+        }
+        self.open(Api::CompliancePolicy, &form, Kind::Policies, now).await
+    }
+
+    /// How hosts comply with a policy, from a record on.
+    pub async fn posture(
+        &self,
+        policy: u64,
+        id_min: u64,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Answer, Failure> {
+        let mut form = vec![
+            ("action", "list".to_owned()),
+            ("output_format", "xml".to_owned()),
+            ("policy_id", policy.to_string()),
+            ("details", "All".to_owned()),
+            ("truncation_limit", POSTURES_PER_PAGE.to_string()),
+        ];
+        if id_min > 0 {
+            form.push(("id_min", id_min.to_string()));
+        }
+        if let Some(since) = since {
+            form.push(("status_changes_since", qualys_time(since)));
+        }
+        self.open(Api::CompliancePosture, &form, Kind::Posture, now).await
     }
 
     /// Hosts with all their detections, from an id on.
@@ -81,13 +179,13 @@ impl Client {
             ("include_disabled", "1".to_owned()),
         ];
         page.add_to(&mut form);
-        self.open(DETECTIONS, &form, Kind::Detections, now).await
+        self.open(Api::HostDetections, &form, Kind::Detections, now).await
     }
 
     /// Definitions of these QIDs.
     pub async fn definitions(&self, qids: &[String], now: Timestamp) -> Result<Answer, Failure> {
         let form = [("action", "list".to_owned()), ("details", "All".to_owned()), ("ids", qids.join(","))];
-        self.open(KNOWLEDGE_BASE, &form, Kind::KnowledgeBase, now).await
+        self.open(Api::KnowledgeBase, &form, Kind::KnowledgeBase, now).await
     }
 
     /// Definitions that changed since a time.
@@ -97,7 +195,20 @@ impl Client {
             ("details", "All".to_owned()),
             ("last_modified_after", qualys_time(since)),
         ];
-        self.open(KNOWLEDGE_BASE, &form, Kind::KnowledgeBase, now).await
+        self.open(Api::KnowledgeBase, &form, Kind::KnowledgeBase, now).await
+    }
+
+    /// Asks for the beginning of a stream, to see whether it may be read.
+    pub async fn ask_a_little(&self, stream: &str, now: Timestamp) -> Result<(), Failure> {
+        let one = Page { id_min: 0, size: 1, since: None };
+        let mut answer = match stream {
+            crate::INVENTORY => self.host_ids(0, Some(1), now).await?,
+            crate::TAGS => self.asset_groups(now).await?,
+            crate::KNOWLEDGE_BASE => self.definitions(&[A_QID.to_owned()], now).await?,
+            crate::DETECTIONS => self.detections(&one, now).await?,
+            _ => self.policies(0, now).await?,
+        };
+        answer.next(self).await.map(|_| ())
     }
 
     /// Which release answers. The cheapest call that needs valid credentials; no limit counts it.
@@ -154,6 +265,10 @@ impl Client {
         self.http.system()
     }
 
+    pub fn malformed(&self, what: &str, detail: &str) -> SyncError {
+        self.http.malformed(what, 0, detail)
+    }
+
     pub fn sync_error(&self, failure: Failure) -> SyncError {
         failure.into_sync(&self.http)
     }
@@ -165,14 +280,44 @@ impl Client {
 
     async fn open(
         &self,
-        path: &str,
+        api: Api,
         form: &[(&str, String)],
         kind: Kind,
         now: Timestamp,
     ) -> Result<Answer, Failure> {
         // POST, because a long list of ids does not fit in an address; these calls only read.
-        let request = self.with_headers(self.http.request(Method::POST, path)).form(form).repeatable();
-        let response = request.send().await?;
+        let request = self.http.request(Method::POST, &self.path(api));
+        self.answer(self.with_headers(request).form(form), kind, now).await
+    }
+
+    /// A page of a search of the asset management, behind an id.
+    async fn search(
+        &self,
+        path: &str,
+        size: u32,
+        after: u64,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Answer, Failure> {
+        let changed = since.map_or(String::new(), |since| {
+            let time = qualys_time(since);
+            format!("<Criteria field=\"updated\" operator=\"GREATER\">{time}</Criteria>")
+        });
+        let body = format!(
+            "<ServiceRequest><preferences><limitResults>{size}</limitResults></preferences><filters>\
+             <Criteria field=\"id\" operator=\"GREATER\">{after}</Criteria>{changed}</filters></ServiceRequest>"
+        );
+        let request = self.with_headers(self.http.request(Method::POST, path));
+        self.answer(
+            request.header("accept", "application/xml").body("text/xml", body),
+            Kind::AssetSearch,
+            now,
+        )
+        .await
+    }
+
+    async fn answer(&self, request: HttpRequest<'_>, kind: Kind, now: Timestamp) -> Result<Answer, Failure> {
+        let response = request.repeatable().send().await?;
         if response.status().as_u16() != 200 {
             return Err(self.unwanted(response, now).await);
         }
@@ -200,7 +345,11 @@ impl Client {
         let system = self.system().to_owned();
         Failure::Sync(match status {
             403 => SyncError::Unauthorized { system, detail: format!("403 {detail}") },
-            404 => SyncError::NotFound { system, what },
+            // Most often a version that the platform does not have (yet, or any more).
+            404 => {
+                let what = format!("{what} (another version can be chosen with api_versions)");
+                SyncError::NotFound { system, what }
+            }
             409 => SyncError::Throttled { system, until: limits.until(now, RATE_WAIT) },
             _ => SyncError::Refused { system, what, status, detail },
         })
@@ -253,9 +402,20 @@ impl Failure {
 /// Qualys words it in several ways, and gives the codes to other things as well.
 fn is_about_rights(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    ["permission", "not authorized", "not authorised", "not allowed", "not enabled", "access denied"]
-        .iter()
-        .any(|words| text.contains(words))
+    [
+        "permission",
+        "not authorized",
+        "not authorised",
+        "unauthorized",
+        "not allowed",
+        "not enabled",
+        "not subscribed",
+        "not available for your subscription",
+        "operation_not_supported",
+        "access denied",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
 }
 
 fn after(now: Timestamp, seconds: i64) -> Timestamp {
@@ -265,6 +425,11 @@ fn after(now: Timestamp, seconds: i64) -> Timestamp {
 /// Time as parameters take it: UTC, whole seconds.
 fn qualys_time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Time as parameters of the gateway take it.
+pub(crate) fn gateway_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
 }
 
 /// Which hosts to ask for.
@@ -292,21 +457,29 @@ impl Page {
 pub(crate) struct Limits {
     remaining: Option<i64>,
     seconds_to_wait: Option<i64>,
+    window: Option<i64>,
 }
 
 impl Limits {
-    fn of(response: &HttpResponse) -> Self {
+    pub fn of(response: &HttpResponse) -> Self {
         let number = |name: &str| response.header(name).and_then(|value| value.trim().parse().ok());
-        Self { remaining: number("x-ratelimit-remaining"), seconds_to_wait: number("x-ratelimit-towait-sec") }
+        Self {
+            remaining: number("x-ratelimit-remaining"),
+            seconds_to_wait: number("x-ratelimit-towait-sec"),
+            window: number("x-ratelimit-window-sec"),
+        }
     }
 
-    fn until(&self, now: Timestamp, default: i64) -> Timestamp {
+    /// When a refused call may be made again.
+    pub fn until(&self, now: Timestamp, default: i64) -> Timestamp {
         after(now, self.seconds_to_wait.filter(|s| *s > 0).unwrap_or(default))
     }
 
-    /// When the next call of this API may be made, if not at once.
+    /// When the next call of this API may be made, if not at once. The answer to the last call that was allowed often
+    /// tells no time: a window after it there is room again for certain.
     pub fn not_before(&self, now: Timestamp) -> Option<Timestamp> {
-        self.remaining.is_some_and(|remaining| remaining <= 0).then(|| self.until(now, RATE_WAIT))
+        let window = self.window.filter(|seconds| *seconds > 0).unwrap_or(WINDOW);
+        self.remaining.is_some_and(|remaining| remaining <= 0).then(|| self.until(now, window))
     }
 }
 
@@ -342,6 +515,11 @@ impl Answer {
                 }
             }
         }
+    }
+
+    /// The error of an answer in which no record may be wrong.
+    pub fn refused(&self, client: &Client, bad: &sync::BadRecord) -> SyncError {
+        client.http.malformed(&self.what, bad.offset, &bad.problem)
     }
 
     fn check_root(&self, client: &Client) -> Result<(), SyncError> {

@@ -4,7 +4,13 @@ use domain::{Finding, Host, Rule};
 use sync::BadRecord;
 use sync::split::xml::{Cut, Records, SplitError, XmlSplitter};
 
-use crate::normalize::{detection, host, host_asset, report_detail, report_finding, rule};
+use std::ops::RangeInclusive;
+
+use crate::normalize::{
+    Control, Posture, asset_group, control, detection, host, host_asset, ids, policy, posture, report_detail,
+    report_finding, rule, tag,
+};
+use crate::work::Policy;
 use crate::xml::{clean, walk};
 
 /// One detection, one definition or one host without its detections; results are a few kilobytes in practice.
@@ -15,7 +21,20 @@ const RECORDS: &[Records] = &[
     Records { parent: "VULN_LIST", name: "VULN", parts: &[] },
     Records { parent: "VULN_DETAILS_LIST", name: "VULN_DETAILS", parts: &[] },
     Records { parent: "data", name: "HostAsset", parts: &[] },
+    Records { parent: "data", name: "Tag", parts: &[] },
     Records { parent: "ID_SET", name: "ID", parts: &[] },
+    Records { parent: "ID_SET", name: "ID_RANGE", parts: &[] },
+    Records { parent: "ASSET_GROUP_LIST", name: "ASSET_GROUP", parts: &[] },
+    Records { parent: "POLICY_LIST", name: "POLICY", parts: &[] },
+    Records { parent: "INFO_LIST", name: "INFO", parts: &[] },
+    Records { parent: "CONTROL_LIST", name: "CONTROL", parts: &[] },
+    // The glossary of a posture, which may be long and says nothing that is kept.
+    Records { parent: "USER_LIST", name: "USER", parts: &[] },
+    Records { parent: "TECHNOLOGY_LIST", name: "TECHNOLOGY", parts: &[] },
+    Records { parent: "DPD_LIST", name: "DPD", parts: &[] },
+    Records { parent: "TP_LIST", name: "TP", parts: &[] },
+    Records { parent: "FV_LIST", name: "FV", parts: &[] },
+    Records { parent: "TM_LIST", name: "TM", parts: &[] },
 ];
 
 /// The documents that hold records, by their root element.
@@ -27,15 +46,30 @@ pub enum Kind {
     Detections,
     /// Definitions.
     KnowledgeBase,
-    /// The asset search.
+    /// The search of assets or of tags.
     AssetSearch,
+    /// Asset groups.
+    AssetGroups,
+    /// Policies of compliance.
+    Policies,
+    /// How hosts comply with a policy.
+    Posture,
     /// A scan report saved as XML.
     Report,
 }
 
 impl Kind {
-    const ALL: [Self; 5] =
-        [Self::HostList, Self::Detections, Self::KnowledgeBase, Self::AssetSearch, Self::Report];
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::HostList,
+        Self::Detections,
+        Self::KnowledgeBase,
+        Self::AssetSearch,
+        Self::AssetGroups,
+        Self::Policies,
+        Self::Posture,
+        Self::Report,
+    ];
 
     /// The root element.
     pub fn root(self) -> &'static str {
@@ -44,6 +78,9 @@ impl Kind {
             Self::Detections => "HOST_LIST_VM_DETECTION_OUTPUT",
             Self::KnowledgeBase => "KNOWLEDGE_BASE_VULN_LIST_OUTPUT",
             Self::AssetSearch => "ServiceResponse",
+            Self::AssetGroups => "ASSET_GROUP_LIST_OUTPUT",
+            Self::Policies => "POLICY_LIST_OUTPUT",
+            Self::Posture => "POSTURE_INFO_LIST_OUTPUT",
             Self::Report => "ASSET_DATA_REPORT",
         }
     }
@@ -56,8 +93,34 @@ pub enum Item {
     Host(Box<HostItem>),
     /// A definition. In a scan report with the severity that its findings lack.
     Rule(Box<Rule>, Option<String>),
+    /// Ids of hosts.
+    Ids(RangeInclusive<u64>),
+    /// An asset group.
+    Group(Named),
+    /// A tag; its name is left out.
+    Tag {
+        /// Its id.
+        id: u64,
+        /// 1 to 5.
+        criticality: Option<u8>,
+    },
+    /// A policy of compliance.
+    Policy(Policy),
+    /// How a host complies with one control.
+    Posture(Box<Posture>),
+    /// What a control is about.
+    Control(Box<Control>),
     /// A record that could not be read.
     Refused(BadRecord),
+}
+
+/// An id and what people call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The id.
+    pub id: u64,
+    /// The name.
+    pub name: String,
 }
 
 /// A host and its findings.
@@ -69,6 +132,21 @@ pub struct HostItem {
     pub findings: Vec<Finding>,
     /// Nothing of it was refused: what is not here is not there.
     pub whole: bool,
+    /// Ids of its tags and its asset groups.
+    pub marks: Marks,
+}
+
+/// Ids of what a host is marked with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Its id in the asset search; `0` elsewhere.
+    pub asset: u64,
+    /// Whether the host has an id in the host list. One that was only discovered has none.
+    pub is_scanned: bool,
+    /// Tags.
+    pub tags: Vec<u64>,
+    /// Asset groups.
+    pub groups: Vec<u64>,
 }
 
 /// What stands around the records of a document that was read to its end.
@@ -78,6 +156,10 @@ pub struct Around {
     pub next: Option<String>,
     /// The answer in words, where the document is that and nothing else.
     pub simple: Option<SimpleReturn>,
+    /// A search has more records.
+    pub has_more: bool,
+    /// The id of the last record of a search.
+    pub last_id: Option<u64>,
 }
 
 /// `SIMPLE_RETURN`: Qualys' answer in words, mostly an error.
@@ -168,12 +250,11 @@ impl Document {
                     self.begin_host();
                     return Some(Item::Refused(bad));
                 }
-                Cut::Record { name, piece } => {
-                    let read = self.record(name, &piece.bytes);
-                    return Some(read.unwrap_or_else(|problem| {
-                        Item::Refused(BadRecord { offset: piece.offset, problem })
-                    }));
-                }
+                Cut::Record { name, piece } => match self.record(name, &piece.bytes) {
+                    Ok(Some(item)) => return Some(item),
+                    Ok(None) => {}
+                    Err(problem) => return Some(Item::Refused(BadRecord { offset: piece.offset, problem })),
+                },
             }
         }
     }
@@ -187,16 +268,29 @@ impl Document {
         (std::mem::take(&mut self.findings), std::mem::replace(&mut self.whole, true))
     }
 
-    fn record(&mut self, name: &str, bytes: &[u8]) -> Result<Item, String> {
+    fn record(&mut self, name: &str, bytes: &[u8]) -> Result<Option<Item>, String> {
         let (findings, whole) = self.begin_host();
-        let of_host = |host: Host| Item::Host(Box::new(HostItem { host, findings, whole }));
-        match name {
-            "HOST" => Ok(of_host(host(bytes)?)),
-            "HostAsset" => Ok(of_host(host_asset(bytes)?)),
-            "ID" => Ok(of_host(host(&[b"<HOST>".as_slice(), bytes, b"</HOST>"].concat())?)),
-            "VULN" => Ok(Item::Rule(Box::new(rule(bytes)?), None)),
-            _ => report_detail(bytes).map(|(rule, severity)| Item::Rule(Box::new(rule), Some(severity))),
-        }
+        let of_host =
+            |(host, marks): (Host, Marks)| Item::Host(Box::new(HostItem { host, findings, whole, marks }));
+        Ok(Some(match name {
+            "HOST" => of_host(host(bytes)?),
+            "HostAsset" => of_host(host_asset(bytes)?),
+            "Tag" => {
+                let (id, criticality) = tag(bytes)?;
+                Item::Tag { id, criticality }
+            }
+            "ID" | "ID_RANGE" => Item::Ids(ids(bytes)?),
+            "ASSET_GROUP" => Item::Group(asset_group(bytes)?),
+            "POLICY" => Item::Policy(policy(bytes)?),
+            "INFO" => Item::Posture(Box::new(posture(bytes)?)),
+            "CONTROL" => Item::Control(Box::new(control(bytes)?)),
+            "VULN" => Item::Rule(Box::new(rule(bytes)?), None),
+            "VULN_DETAILS" => {
+                let (rule, severity) = report_detail(bytes)?;
+                Item::Rule(Box::new(rule), Some(severity))
+            }
+            _ => return Ok(None),
+        }))
     }
 
     /// Says that there is no more. A document that was cut off is an error.
@@ -215,8 +309,12 @@ fn read_around(skeleton: &[u8]) -> Around {
     let is_simple = text.trim_start().starts_with("<SIMPLE_RETURN");
     // A skeleton that the splitter passed is balanced; should an attribute be broken, nothing is known around it.
     let _ = walk(&text, |path, element| match path {
-        "RESPONSE/WARNING/CODE" => truncated = element.text == "1980",
-        "RESPONSE/WARNING/URL" => url = Some(element.text.to_owned()).filter(|url| !url.is_empty()),
+        "RESPONSE/WARNING/CODE" | "RESPONSE/WARNING_LIST/WARNING/CODE" => truncated |= element.text == "1980",
+        "RESPONSE/WARNING/URL" | "RESPONSE/WARNING_LIST/WARNING/URL" if !element.text.is_empty() => {
+            url = Some(element.text.to_owned());
+        }
+        "hasMoreRecords" => around.has_more = element.text == "true",
+        "lastId" => around.last_id = element.text.parse().ok(),
         "responseCode" if element.text != "SUCCESS" => failed = Some(element.text.to_owned()),
         "responseErrorDetails/errorMessage" => element.text.clone_into(&mut simple.text),
         "RESPONSE/CODE" => simple.code = element.text.parse().ok(),
@@ -266,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn none_one_and_many_hosts() {
+    fn pitfall_13_none_one_and_many_hosts_are_read_alike() {
         assert_eq!(read(&page("", "")), (vec![], Ok(Around::default())));
         let one = "<DETECTION><QID>1</QID><STATUS>New</STATUS></DETECTION>";
         let (items, _) = read(&page(
@@ -281,6 +379,33 @@ mod tests {
             })
             .collect();
         assert_eq!(counts, [("1".into(), 0, true), ("2".into(), 1, true), ("3".into(), 3, true)]);
+    }
+
+    #[test]
+    fn pitfall_13_cves_do_not_leak_into_the_next_definition() {
+        let (items, _) = read(
+            "<KNOWLEDGE_BASE_VULN_LIST_OUTPUT><RESPONSE><VULN_LIST><VULN><QID>1</QID><CVE_LIST><CVE><ID>CVE-2026-1000</ID>\
+             </CVE></CVE_LIST></VULN><VULN><QID>2</QID></VULN></VULN_LIST></RESPONSE></KNOWLEDGE_BASE_VULN_LIST_OUTPUT>",
+        );
+        let cves: Vec<_> = items
+            .iter()
+            .map(|item| match item {
+                Item::Rule(rule, _) => rule.cves.len(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(cves, [1, 0]);
+    }
+
+    #[test]
+    fn pitfall_19_each_detection_is_a_finding_of_its_own() {
+        let detections: String = (1..=40)
+            .map(|qid| format!("<DETECTION><QID>{qid}</QID><STATUS>Active</STATUS></DETECTION>"))
+            .collect();
+        let (items, _) = read(&page(&format!("<HOST_LIST>{}</HOST_LIST>", host(1, &detections)), ""));
+        let Item::Host(item) = &items[0] else { panic!("{items:?}") };
+        let keys: std::collections::BTreeSet<_> = item.findings.iter().map(|finding| &finding.key).collect();
+        assert_eq!((item.findings.len(), keys.len()), (40, 40));
     }
 
     #[test]
@@ -347,7 +472,14 @@ mod tests {
         let (items, _) = read(
             "<HOST_LIST_OUTPUT><RESPONSE><ID_SET><ID>7</ID><ID>9</ID></ID_SET></RESPONSE></HOST_LIST_OUTPUT>",
         );
-        assert!(matches!(&items[1], Item::Host(item) if item.host.native == "9"));
+        assert_eq!(items, [Item::Ids(7..=7), Item::Ids(9..=9)]);
+        let (items, _) = read(
+            "<HOST_LIST_OUTPUT><RESPONSE><ID_SET><ID_RANGE>7-19</ID_RANGE><ID_RANGE>9-8</ID_RANGE></ID_SET></RESPONSE></HOST_LIST_OUTPUT>",
+        );
+        assert!(
+            matches!(&items[..], [Item::Ids(range), Item::Refused(_)] if *range == (7..=19)),
+            "{items:?}"
+        );
         let failed = "<ServiceResponse><responseCode>INVALID_REQUEST</responseCode><responseErrorDetails><errorMessage>No.</errorMessage></responseErrorDetails></ServiceResponse>";
         assert_eq!(read(failed).1.unwrap().simple.unwrap().text, "INVALID_REQUEST No.");
         let mut document = Document::new();

@@ -1,6 +1,6 @@
 //! The function: the sync engine over this scanner.
 
-use domain::policy::Connector;
+use domain::policy::{AuthMethod, Connector};
 use platform::Services;
 use sync::{Built, Credentials, EngineOptions, HttpClient, HttpOptions, SyncError, SyncFunction};
 
@@ -17,6 +17,10 @@ pub fn function_with(services: &Services, engine: EngineOptions, http: HttpOptio
 }
 
 fn build(connector: &Connector, http: HttpClient, credentials: &Credentials) -> Result<Built, SyncError> {
+    let Credentials::Basic { username, password, .. } = credentials else {
+        return Err(Credentials::unfit(&http, &[AuthMethod::Basic]));
+    };
     let http = credentials.basic(http)?;
-    Ok(Built::new(QualysScanner::new(connector, http.clone()), http))
+    let login = (username.clone(), password.clone());
+    Ok(Built::new(QualysScanner::new(connector, http.clone(), Some(login))?, http))
 }

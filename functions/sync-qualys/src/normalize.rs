@@ -1,12 +1,18 @@
 //! From the bytes of one Qualys record to our types. Pure: no network, no clock.
 
 mod detection;
+mod global_asset;
 mod host;
+mod lists;
+mod posture;
 mod report;
 mod rule;
 
 pub use detection::detection;
+pub use global_asset::global_asset;
 pub use host::{host, host_asset};
+pub use lists::{asset_group, ids, policy, tag};
+pub use posture::{Control, Posture, control, posture};
 pub use report::{report_detail, report_finding};
 pub use rule::rule;
 
@@ -101,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn severities_are_qualys_own() {
+    fn pitfall_13_severities_are_numbers_or_words() {
         let map = ["5", "4", "3", "2", "1"].map(severity);
         assert_eq!(
             map,
@@ -131,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn cvss_vectors_get_their_prefix_back() {
+    fn pitfall_18_cvss_vectors_get_their_prefix_back() {
         let shown = |score: &str, vector: &str, version: &str| {
             cvss(score, vector, version)
                 .map(|c| format!("{} {} {}", c.version, c.score, c.vector.unwrap_or_default()))

@@ -5,13 +5,13 @@ use std::io::Read;
 
 use domain::{Finding, RuleId, Severity};
 use sync::split::xml::SplitError;
-use sync::{NormalizeError, Normalized, Summary};
+use sync::{NormalizeError, Normalized, Summary, pieces};
 
 use crate::document::{Document, HostItem, Item, Kind};
+use crate::normalize::{Control, Posture};
 
-const KNOWN: &str = "host_detections, asset_inventory, knowledge_base";
+const KNOWN: &str = "host_detections, asset_inventory, knowledge_base, compliance_posture, tags";
 const REMEDY: &str = "fetch the document again, and give it as Qualys sent it";
-const CHUNK: usize = 64 * 1024;
 
 /// Reads one document of `stream` (any kind, if the name is empty) and emits what it states, record by record.
 ///
@@ -19,33 +19,34 @@ const CHUNK: usize = 64 * 1024;
 /// error. Memory does not grow with the document, save for a saved scan report, whose severities stand at its end.
 pub fn normalize(
     stream: &str,
-    mut reader: impl Read,
+    reader: impl Read,
     emit: &mut dyn FnMut(Normalized),
 ) -> Result<Summary, NormalizeError> {
     let kinds: &[Kind] = match stream {
-        "" => &[Kind::HostList, Kind::Detections, Kind::KnowledgeBase, Kind::AssetSearch, Kind::Report],
+        "" => &Kind::ALL,
         "host_detections" => &[Kind::Detections, Kind::Report],
         "asset_inventory" => &[Kind::HostList, Kind::AssetSearch],
         "knowledge_base" => &[Kind::KnowledgeBase],
+        "compliance_posture" => &[Kind::Posture],
+        "tags" => &[Kind::AssetGroups, Kind::AssetSearch],
         _ => return Err(NormalizeError::UnknownStream { stream: stream.to_owned(), known: KNOWN }),
     };
-    let mut state = State { emit, summary: Summary::default(), report: Report::default() };
+    let mut state = State {
+        emit,
+        summary: Summary::default(),
+        report: Report::default(),
+        posture: Compliance::default(),
+    };
     let mut document = Document::new();
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let taken = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(taken) => taken,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let fed = document.feed(&buffer[..taken]);
+    pieces(reader, |bytes| {
+        let fed = document.feed(bytes);
         check_root(&document, kinds)?;
         fed.map_err(malformed)?;
         while let Some(item) = document.next_item() {
             state.item(item, document.kind());
         }
-    }
+        Ok::<_, NormalizeError>(())
+    })?;
     let around = document.finish().map_err(malformed)?;
     if let Some(words) = around.simple {
         let problem = format!("Qualys answered with {words}");
@@ -77,6 +78,14 @@ struct State<'a> {
     emit: &'a mut dyn FnMut(Normalized),
     summary: Summary,
     report: Report,
+    posture: Compliance,
+}
+
+/// A page of a posture says behind its records what the controls are.
+#[derive(Default)]
+struct Compliance {
+    postures: Vec<Posture>,
+    controls: HashMap<String, Control>,
 }
 
 /// A scan report keeps severities, titles and solutions in a glossary after the findings.
@@ -95,6 +104,21 @@ impl State<'_> {
     fn item(&mut self, item: Item, kind: Option<Kind>) {
         match item {
             Item::Refused(bad) => self.emit(Normalized::Refused(bad)),
+            Item::Ids(ids) => {
+                for id in ids {
+                    self.emit(Normalized::Host(domain::Host {
+                        native: id.to_string(),
+                        ..Default::default()
+                    }));
+                }
+            }
+            Item::Posture(posture) => self.posture.postures.push(*posture),
+            Item::Control(control) => {
+                self.emit(Normalized::Rule(control.rule()));
+                self.posture.controls.insert(control.id.clone(), *control);
+            }
+            // Names that are nothing by themselves.
+            Item::Group(_) | Item::Tag { .. } | Item::Policy(_) => {}
             Item::Host(item) => {
                 let HostItem { host, findings, .. } = *item;
                 let key = host.native.clone();
@@ -124,6 +148,15 @@ impl State<'_> {
     }
 
     fn finish(mut self) -> Summary {
+        let Compliance { postures, controls } = std::mem::take(&mut self.posture);
+        for posture in postures {
+            let (host, control) = (posture.host.clone(), controls.get(&posture.control));
+            // The document names its policy only in the question that it answers; an exception counts until it is over.
+            if let Some(finding) = posture.finding(0, control, jiff::Timestamp::UNIX_EPOCH) {
+                let title = control.map(|control| control.rule().title);
+                self.emit(Normalized::Finding { host, finding, title, cves: Vec::new(), solution: None });
+            }
+        }
         let Report { findings, rules } = std::mem::take(&mut self.report);
         for (host, mut finding) in findings {
             let (mut title, mut cves, mut solution) = (None, Vec::new(), None);
@@ -176,7 +209,7 @@ mod tests {
         let words =
             "<SIMPLE_RETURN><RESPONSE><CODE>2001</CODE><TEXT>Expired</TEXT></RESPONSE></SIMPLE_RETURN>";
         assert!(problem("", words).contains("code 2001: Expired"));
-        assert!(problem("tags", "").contains("host_detections"));
+        assert!(problem("sites", "").contains("host_detections"));
     }
 
     #[test]

@@ -31,6 +31,14 @@ fn estate(call: &Call) -> Reply {
         Endpoint::KnowledgeBase => {
             kb_page(call.form("ids").split(',').filter(|qid| !qid.is_empty() && *qid != "102"))
         }
+        Endpoint::HostIds => ids_page("<ID>1</ID><ID_RANGE>2-7</ID_RANGE>"),
+        Endpoint::Groups => groups_page(&[]),
+        Endpoint::Tags => search_page("", None),
+        Endpoint::Assets => search_page(&(asset_xml(71, 1) + "<HostAsset><id>72</id></HostAsset>"), None),
+        Endpoint::Policies => policies_page(&[]),
+        Endpoint::Posture => posture_page(&[], &[], None),
+        Endpoint::Auth => Reply { status: 201, ..ok("eyJh.eyJz.c2ln") },
+        Endpoint::GlobalAssets => Reply { status: 403, ..ok("{}") },
         Endpoint::About => {
             ok("<ABOUT><API-VERSION MAJOR=\"1\" MINOR=\"0\"/><WEB-VERSION>10.30.1</WEB-VERSION></ABOUT>")
         }
@@ -70,9 +78,16 @@ async fn a_full_run_reads_every_page_once_and_none_behind_the_last() {
         ("kb/detections-0/", 2),
         ("detections/7", 1),
         ("kb/detections-7/", 0),
+        ("host-assets/0", 2),
+        ("host-ids/0", 7),
     ];
     assert_eq!(ids, expected.map(|(id, n)| (id.to_owned(), n)));
-    assert_eq!(server.calls().len(), 6);
+    // For each page of hosts the directory of groups and tags is read as well.
+    assert_eq!(server.calls().len(), 12);
+    assert_eq!(sink.existing.join(","), "1,2,3,4,5,6,7");
+    let supplements: Vec<_> = sink.supplements.iter().map(|host| host.native.as_str()).collect();
+    assert_eq!(supplements, ["1"], "an asset that was never scanned has no place in the host list");
+    assert_eq!(sink.supplements[0].software[0].name, "sudo");
 }
 
 #[tokio::test]
@@ -84,7 +99,7 @@ async fn requests_are_what_qualys_wants() {
         assert_eq!(call.method, "POST", "{}", call.path);
         assert_eq!(call.header("x-requested-with"), "vulnrelay");
         assert_eq!(call.header("authorization"), "Basic dXNlcjpzZWNyZXQ=");
-        assert_eq!(call.form("action"), "list");
+        assert!(call.form("action") == "list" || call.body.starts_with("<ServiceRequest>"), "{}", call.body);
         assert!(call.query.is_empty());
     }
     let detections = calls.iter().find(|call| call.endpoint() == Endpoint::Detections).unwrap();
@@ -119,10 +134,15 @@ async fn an_incremental_run_asks_for_changes_and_refreshes_used_definitions() {
     );
     assert!(done.iter().any(|(id, proof)| id == "kb/changed" && proof.received == 2));
     for call in server.calls() {
-        let field = if call.endpoint() == Endpoint::KnowledgeBase {
-            "last_modified_after"
-        } else {
-            "vm_processed_after"
+        let field = match call.endpoint() {
+            Endpoint::KnowledgeBase => "last_modified_after",
+            Endpoint::Hosts | Endpoint::Detections => "vm_processed_after",
+            Endpoint::Assets => {
+                assert!(call.body.contains("field=\"updated\" operator=\"GREATER\">2026-11-21T22:00:00Z<"));
+                continue;
+            }
+            Endpoint::Groups | Endpoint::Tags => continue,
+            other => panic!("{other:?} belongs to full passes"),
         };
         assert_eq!(call.form(field), "2026-11-21T22:00:00Z");
     }
@@ -131,13 +151,15 @@ async fn an_incremental_run_asks_for_changes_and_refreshes_used_definitions() {
 #[tokio::test]
 async fn nothing_is_an_answer() {
     let server = serve(|call| match call.endpoint() {
-        Endpoint::Hosts => empty("HOST_LIST_OUTPUT"),
+        Endpoint::Hosts | Endpoint::HostIds => empty("HOST_LIST_OUTPUT"),
+        Endpoint::Groups => empty("ASSET_GROUP_LIST_OUTPUT"),
+        Endpoint::Tags | Endpoint::Assets => search_page("", None),
         _ => empty("HOST_LIST_VM_DETECTION_OUTPUT"),
     })
     .await;
     let mut sink = Recorder::default();
     let done = drive(&scanner(&server, &[]), &full_run(), &mut sink).await.unwrap();
-    assert_eq!(done.len(), 2);
+    assert_eq!(done.len(), 4);
     assert!(done.iter().all(|(_, proof)| proof.received == 0 && proof.missing.is_none()));
     assert!(sink.reports.is_empty() && sink.inventory.is_empty());
 }
@@ -147,12 +169,13 @@ async fn streams_that_are_not_pulled_are_not_asked_for() {
     let server = serve(estate).await;
     let mut sink = Recorder::default();
     drive(&scanner(&server, &["host_detections"]), &full_run(), &mut sink).await.unwrap();
-    assert!(server.calls().iter().all(|call| call.endpoint() == Endpoint::Detections));
+    let asked = |server: &Server| server.calls().iter().map(Call::endpoint).collect::<Vec<_>>();
+    assert_eq!(asked(&server), [Endpoint::Detections, Endpoint::Detections, Endpoint::HostIds]);
     assert_eq!(sink.undefined.len(), 3, "nobody has to wait for definitions");
 
     let server = serve(estate).await;
     drive(&scanner(&server, &["asset_inventory"]), &full_run(), &mut Recorder::default()).await.unwrap();
-    assert!(server.calls().iter().all(|call| call.endpoint() == Endpoint::Hosts));
+    assert_eq!(asked(&server), [Endpoint::Hosts, Endpoint::Hosts, Endpoint::Assets, Endpoint::HostIds]);
 }
 
 async fn first_answer(
@@ -166,7 +189,7 @@ async fn first_answer(
 }
 
 #[tokio::test]
-async fn limits_send_the_unit_back_with_its_time() {
+async fn pitfall_11_limits_send_the_unit_back_with_their_time_and_nobody_sleeps() {
     let wait = |seconds: i64| time(NOW) + jiff::SignedDuration::from_secs(seconds);
     let item = |key: &str, value: &str| format!("<ITEM><KEY>{key}</KEY><VALUE>{value}</VALUE></ITEM>");
     let rate = words(409, 1965, "rate", &item("SECONDS_TO_WAIT", "7200"));
@@ -176,9 +199,11 @@ async fn limits_send_the_unit_back_with_its_time() {
     for (reply, until) in
         [(rate, wait(7200)), (by_header, wait(90)), (running, wait(60)), (gateway, wait(30))]
     {
+        let began = std::time::Instant::now();
         let (_, next) = first_answer(move |_| reply.clone()).await;
         let Ok(Next::Later(at, unit)) = next else { panic!("{next:?}") };
         assert_eq!((at, unit.id.as_str()), (until, "detections/0"));
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "nothing sleeps on a limit");
     }
 }
 
@@ -191,6 +216,7 @@ async fn a_used_up_limit_delays_the_next_page_of_the_same_api() {
     let mut sink = Recorder::default();
     let first = scanner.plan(&full_run()).await.unwrap().remove(0);
     let Next::More(next, _) = scanner.pull(&full_run(), &first, &mut sink).await.unwrap() else { panic!() };
+    assert_eq!(next[0].id, "hosts/7");
     let calls = server.calls().len();
     let later = scanner.pull(&full_run(), &next[0], &mut sink).await.unwrap();
     assert_eq!(later, Next::Later(time("2026-11-22T00:02:00Z"), next[0].clone()));
@@ -218,7 +244,7 @@ async fn wrong_credentials_are_told_from_refused_questions() {
 }
 
 #[tokio::test]
-async fn something_else_than_data_is_an_error_not_an_end() {
+async fn pitfall_13_html_instead_of_data_is_an_error_not_an_end() {
     for body in [
         "<!DOCTYPE html><html><body>Scheduled maintenance<br></body></html>",
         "",
@@ -231,12 +257,74 @@ async fn something_else_than_data_is_an_error_not_an_end() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_cut_off_keeps_its_whole_hosts_and_fails() {
+async fn pitfall_09_a_page_that_does_not_end_keeps_its_whole_hosts_and_is_asked_for_with_fewer() {
     let whole = detections_page(&[host_xml(1, &detection_xml(1, "New")), host_xml(2, "")], None).body;
     let cut = whole[..whole.find("<ID>2").unwrap()].to_owned();
-    let (sink, next) = first_answer(move |_| ok(&cut)).await;
-    assert!(matches!(next, Err(SyncError::Malformed { offset, .. }) if offset > 0));
-    assert_eq!(sink.reports.len(), 1);
+    for reply in [ok(&cut), Reply { status: 504, ..ok("<html>Gateway Time-out</html>") }] {
+        let is_cut = reply.status == 200;
+        let (sink, next) = first_answer(move |_| reply.clone()).await;
+        let Ok(Next::Later(_, unit)) = next else { panic!("{next:?}") };
+        assert_eq!((unit.id.as_str(), &unit.work["size"]), ("detections/0", &serde_json::json!(125)));
+        assert_eq!(sink.reports.len(), usize::from(is_cut));
+    }
+}
+
+#[tokio::test]
+async fn pitfall_09_the_cheapest_question_proves_the_connection() {
+    let server = serve(estate).await;
+    scanner(&server, &[]).check().await.unwrap();
+    let paths: Vec<_> = server.calls().into_iter().map(|call| call.path).collect();
+    assert_eq!(paths, ["/msp/about.php"]);
+}
+
+#[tokio::test]
+async fn pitfall_10_one_heavy_host_is_skipped_and_counted_and_does_not_hold_up_the_others() {
+    let id_min = |call: &Call| call.form("id_min").parse::<u64>().unwrap_or(0);
+    let server = serve(move |call| match call.endpoint() {
+        // Whatever page holds host 3 is cut off.
+        Endpoint::Detections => {
+            let size: usize = call.form("truncation_limit").parse().unwrap();
+            let from = id_min(call).max(1);
+            let hosts: Vec<u64> = (from..=6).take(size).collect();
+            if hosts.contains(&3) {
+                return Reply { status: 504, ..ok("") };
+            }
+            let next = hosts.last().filter(|last| **last < 6).map(|last| last + 1);
+            let url = next.map(|next| format!("{}{}?id_min={next}", call.base, call.path));
+            let hosts: Vec<_> = hosts.iter().map(|id| host_xml(*id, &detection_xml(100, "New"))).collect();
+            detections_page(&hosts, url.as_deref())
+        }
+        Endpoint::HostIds => {
+            ids_page(&(id_min(call).max(1)..=6).map(|id| format!("<ID>{id}</ID>")).collect::<String>())
+        }
+        _ => estate(call),
+    })
+    .await;
+    let mut sink = Recorder::default();
+    let done = drive(&scanner(&server, &["host_detections"]), &full_run(), &mut sink).await.unwrap();
+    let hosts: BTreeSet<_> = sink.reports.iter().map(|report| report.host.native.as_str()).collect();
+    assert_eq!(hosts, BTreeSet::from(["1", "2", "4", "5", "6"]));
+    assert!(matches!(&sink.refused[..], [bad] if bad.problem.contains("host 3")), "{:?}", sink.refused);
+    assert!(
+        done.iter().all(|(_, proof)| proof.missing.is_none()),
+        "one odd host makes no run incomplete: {done:?}"
+    );
+    assert!(sink.existing.contains(&"3".to_owned()), "it is not taken for purged");
+
+    // If nothing can be had, that is no odd host.
+    let server = serve(|call| match call.endpoint() {
+        Endpoint::Detections => Reply { status: 504, ..ok("") },
+        Endpoint::HostIds => {
+            let from = call.form("id_min").parse::<u64>().unwrap_or(1);
+            ids_page(&(from..=6).map(|id| format!("<ID>{id}</ID>")).collect::<String>())
+        }
+        _ => estate(call),
+    })
+    .await;
+    let mut sink = Recorder::default();
+    let outcome = drive(&scanner(&server, &["host_detections"]), &full_run(), &mut sink).await;
+    assert!(matches!(outcome, Err(SyncError::Refused { status: 504, .. })), "{outcome:?}");
+    assert_eq!(sink.refused.len(), 3);
 }
 
 #[tokio::test]
@@ -279,7 +367,7 @@ async fn a_closed_knowledge_base_leaves_findings_without_texts() {
 }
 
 #[tokio::test]
-async fn many_rules_are_asked_in_batches_with_stable_names() {
+async fn pitfall_12_many_rules_are_asked_in_a_body_and_in_batches_with_stable_names() {
     let server = serve(|call| match call.endpoint() {
         Endpoint::Detections => detections_page(
             &[host_xml(1, &(0..650).map(|q| detection_xml(1000 + q, "New")).collect::<String>())],
@@ -291,18 +379,26 @@ async fn many_rules_are_asked_in_batches_with_stable_names() {
     let scanner = scanner(&server, &["host_detections", "knowledge_base"]);
     let mut sink = Recorder::default();
     let unit = scanner.plan(&full_run()).await.unwrap().remove(0);
-    let Next::More(units, _) = scanner.pull(&full_run(), &unit, &mut sink).await.unwrap() else { panic!() };
+    let Next::More(mut units, _) = scanner.pull(&full_run(), &unit, &mut sink).await.unwrap() else {
+        panic!()
+    };
     let Next::More(again, _) = scanner.pull(&full_run(), &unit, &mut sink).await.unwrap() else { panic!() };
     assert_eq!(units, again);
-    assert_eq!(units.len(), 3);
-    for unit in &units {
-        scanner.pull(&full_run(), unit, &mut sink).await.unwrap();
+    let first = units[0].clone();
+    let mut batches = 0;
+    while let Some(unit) = units.pop() {
+        batches += 1;
+        if let Next::More(more, _) = scanner.pull(&full_run(), &unit, &mut sink).await.unwrap() {
+            assert!(sink.rescored.is_empty(), "hosts wait for all definitions of their page");
+            units.extend(more);
+        }
     }
-    assert_eq!(sink.rules.len(), 650);
+    assert_eq!((batches, sink.rules.len()), (3, 650));
+    assert_eq!(sink.rescored, ["detections/0"]);
     let asked = server.calls();
-    assert!(asked.iter().all(|call| call.form("ids").split(',').count() <= 300));
+    assert!(asked.iter().all(|call| call.query.is_empty() && call.form("ids").split(',').count() <= 300));
     // Worked again, a batch that is known costs no request.
-    scanner.pull(&full_run(), &units[0], &mut sink).await.unwrap();
+    scanner.pull(&full_run(), &first, &mut sink).await.unwrap();
     assert_eq!(server.calls().len(), asked.len());
 }
 

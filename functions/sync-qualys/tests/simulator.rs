@@ -33,7 +33,7 @@ impl Simulated {
 
     fn scanner(&self, page_size: u32) -> QualysScanner {
         let http = http(&self.base).with_basic("sim-user", "sim-pass").unwrap();
-        QualysScanner::new(&connector(&self.base, &[], page_size), http)
+        QualysScanner::new(&connector(&self.base, &[], page_size), http, None).unwrap()
     }
 
     /// Works a run to its end. A unit that fails for the moment is worked again, as the queue would have it.
@@ -175,6 +175,68 @@ async fn the_check_needs_right_credentials() {
     let simulated = Simulated::start("").await;
     assert!(simulated.scanner(1).check().await.unwrap().contains("10.38"));
     let wrong = http(&simulated.base).with_basic("sim-user", "wrong").unwrap();
-    let scanner = QualysScanner::new(&connector(&simulated.base, &[], 1), wrong);
+    let scanner = QualysScanner::new(&connector(&simulated.base, &[], 1), wrong, None).unwrap();
     assert!(matches!(scanner.check().await, Err(SyncError::Unauthorized { .. })));
+}
+
+/// Works a run with two units at a time, as the queue does, and counts how long the clock was moved on.
+async fn pull_two_at_a_time(simulated: &Simulated, page_size: u32, streams: &[&str]) -> jiff::SignedDuration {
+    let http = http(&simulated.base).with_basic("sim-user", "sim-pass").unwrap();
+    let scanner = QualysScanner::new(&connector(&simulated.base, streams, page_size), http, None).unwrap();
+    let run = run(Mode::Full);
+    let clock = &simulated.world.clock;
+    let mut waiting: Vec<_> =
+        scanner.plan(&run).await.unwrap().into_iter().map(|unit| (clock.now(), unit)).collect();
+    let began = clock.now();
+    let mut sinks = [Recorder::default(), Recorder::default()];
+    while !waiting.is_empty() {
+        waiting.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let first = waiting.last().map_or(clock.now(), |(at, _)| *at);
+        if first > clock.now() {
+            clock.advance(first.duration_since(clock.now()));
+        }
+        let ready = waiting.iter().rev().take_while(|(at, _)| *at <= clock.now()).count().min(2);
+        let units = waiting.split_off(waiting.len() - ready);
+        sinks.iter_mut().for_each(|sink| sink.now = clock.now());
+        let work = units.iter().zip(&mut sinks).map(|((_, unit), sink)| scanner.pull(&run, unit, sink));
+        for outcome in futures::future::join_all(work).await {
+            match outcome.unwrap() {
+                Next::Done(proof) => assert_eq!(proof.missing, None),
+                Next::More(more, proof) => {
+                    assert_eq!(proof.missing, None);
+                    waiting.extend(more.into_iter().map(|unit| (clock.now(), unit)));
+                }
+                Next::Later(at, unit) => waiting.push((at, unit)),
+            }
+        }
+    }
+    assert!(sinks.iter().map(|sink| sink.reports.len()).sum::<usize>() > 0);
+    clock.now().duration_since(began)
+}
+
+#[tokio::test]
+async fn a_whole_run_within_300_calls_an_hour_and_2_at_a_time_has_no_call_refused() {
+    let options = Options { day: 3, ..Options::new(7, 340, time("2026-10-01T00:00:00Z")) };
+    assert_eq!(
+        (options.qualys_limits.calls, options.qualys_limits.window, options.qualys_limits.concurrency),
+        (300, 3_600, 2)
+    );
+    let world = World::new(options);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/qualys", listener.local_addr().unwrap());
+    let serving = world.clone();
+    tokio::spawn(async move { simulators::serve(serving, listener).await });
+    let simulated = Simulated { world, base };
+
+    // A host a page: more pages of hosts and of detections than an hour allows.
+    let began = std::time::Instant::now();
+    let streams = ["asset_inventory", "tags", "knowledge_base", "host_detections", "compliance_posture"];
+    let waited = pull_two_at_a_time(&simulated, 1, &streams).await;
+    assert_eq!(simulated.world.received.refused(), Vec::<String>::new());
+    assert!(waited >= jiff::SignedDuration::from_hours(1), "the limit was reached: {waited:#}");
+    let slept = began.elapsed();
+    assert!(
+        slept < std::time::Duration::from_secs(600),
+        "an hour of waiting is not an hour of a function: {slept:?}"
+    );
 }

@@ -11,14 +11,17 @@ use crate::normalize::lenient::{List, Scalar};
 /// Answers other than chunks are small; a status names every chunk of an export.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 
-/// The two exports that we use. Both are started, watched and downloaded in the same way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The exports that we use. All are started, watched and downloaded in the same way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Export {
     /// `/assets/export`
     Assets,
     /// `/vulns/export`
+    #[default]
     Vulns,
+    /// `/compliance/export`
+    Compliance,
 }
 
 impl Export {
@@ -27,8 +30,19 @@ impl Export {
         match self {
             Self::Assets => "assets",
             Self::Vulns => "vulns",
+            Self::Compliance => "compliance",
         }
     }
+}
+
+/// Version of the asset export: the second one has other fields, and is watched and downloaded like the first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AssetsVersion {
+    /// `/assets/export`
+    #[default]
+    V1,
+    /// `/assets/v2/export`
+    V2,
 }
 
 /// The answer to the wish for an export.
@@ -53,6 +67,7 @@ pub enum Chunk {
 /// A client of Tenable's export API.
 pub struct Client {
     http: HttpClient,
+    assets: AssetsVersion,
 }
 
 /// An HTTP client with Tenable's pair of keys in its header.
@@ -63,13 +78,22 @@ pub fn with_keys(http: HttpClient, access_key: &str, secret_key: &str) -> Result
 
 impl Client {
     /// A client over an HTTP client that has the keys ([`with_keys`]).
-    pub fn new(http: HttpClient) -> Self {
-        Self { http }
+    pub fn new(http: HttpClient, assets: AssetsVersion) -> Self {
+        Self { http, assets }
+    }
+
+    /// The client underneath.
+    #[cfg(test)]
+    pub fn http(&self) -> &HttpClient {
+        &self.http
     }
 
     /// Begins an export, or adopts the identical one that is running.
     pub async fn start(&self, export: Export, wish: &Value, now: Timestamp) -> Result<Started, SyncError> {
-        let path = format!("{}/export", export.as_str());
+        let path = match (export, self.assets) {
+            (Export::Assets, AssetsVersion::V2) => "assets/v2/export".to_owned(),
+            _ => format!("{}/export", export.as_str()),
+        };
         let answer = self.http.request(Method::POST, &path).json(wish).send().await?;
         let status = answer.status().as_u16();
         if !matches!(status, 200 | 409) {
@@ -136,6 +160,13 @@ impl Client {
         if let Err(error) = self.http.request(Method::POST, &path).repeatable().send().await {
             tracing::debug!(%error, uuid, "the export could not be cancelled");
         }
+    }
+
+    /// Asks for the list of recent exports, which wants the same right as an export and starts none.
+    pub async fn exports(&self, export: Export, now: Timestamp) -> Result<(), SyncError> {
+        let path = format!("{}/export/status", export.as_str());
+        let answer = self.http.request(Method::GET, &path).send().await?;
+        if answer.status() == 200 { Ok(()) } else { Err(answer.into_error(now).await) }
     }
 
     /// Who the keys belong to.
@@ -323,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn finished_is_not_whole_when_chunks_failed() {
+    fn pitfall_05_finished_is_not_whole_when_chunks_failed() {
         let text =
             missing(r#"{"status":"FINISHED","chunks_available":[1],"chunks_failed":[2,3],"total_chunks":3}"#)
                 .unwrap();
@@ -354,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_one_line() {
+    fn pitfall_07_a_session_tells_who_is_shown_deleted_assets() {
         let session = |json: &str| serde_json::from_str::<Session>(json).unwrap().describe();
         assert_eq!(
             session(r#"{"username":"api@example.com","permissions":64}"#),

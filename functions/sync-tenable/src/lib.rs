@@ -1,6 +1,6 @@
 //! Tenable Vulnerability Management: the scanner's wire format and its mapping.
 //!
-//! A pull is two exports. Tenable prepares each one in chunks, over seconds to hours; nothing here waits for that, the
+//! A pull is two exports, or three with compliance. Tenable prepares each one in chunks, over seconds to hours; nothing here waits for that, the
 //! unit goes back to the queue.
 //!
 //! ```text
@@ -8,6 +8,8 @@
 //!                                                                                 │
 //!                           vulns/chunk/<id> (many, in parallel) <── vulns/wait/<n> (polls, plans)
 //! ```
+//!
+//! The export of compliance begins and goes on like that of vulnerabilities, beside it.
 //!
 //! **Why assets are read in a chain and vulnerabilities side by side.** A finding names its host poorly; the inventory has
 //! cloud ids, agent ids and tags. Hosts are told apart correctly from the start only if the whole inventory comes before
@@ -25,6 +27,7 @@ mod pull;
 mod work;
 
 use async_trait::async_trait;
+use domain::CheckLine;
 use domain::policy::Connector;
 use jiff::{SignedDuration, Timestamp};
 use sync::{HttpClient, Next, Run, Scanner, Sink, SyncError, Unit};
@@ -33,7 +36,7 @@ pub use client::with_keys;
 pub use function::{function, function_with};
 pub use normalize::normalize;
 
-use client::{Client, Export};
+use client::{AssetsVersion, Client, Export};
 use work::Work;
 
 /// Assets a chunk of the inventory (`chunk_size`): Tenable accepts 100 to 10,000 and answers others with an error.
@@ -66,7 +69,9 @@ impl Default for Options {
 pub struct TenableScanner {
     client: Client,
     assets: bool,
+    assets_version: AssetsVersion,
     vulnerabilities: bool,
+    compliance: bool,
     chunk_size: u32,
     num_assets: u32,
     options: Options,
@@ -78,14 +83,34 @@ impl TenableScanner {
         let clamped = |range: std::ops::RangeInclusive<u32>, default: u32| {
             connector.page_size.map_or(default, |size| size.clamp(*range.start(), *range.end()))
         };
+        let assets_version = match connector.api_versions.get("assets").map(String::as_str) {
+            Some("2" | "2.0") => AssetsVersion::V2,
+            _ => AssetsVersion::V1,
+        };
         Self {
-            client: Client::new(http),
+            client: Client::new(http, assets_version),
             assets: connector.pulls("assets"),
+            assets_version,
             vulnerabilities: connector.pulls("vulnerabilities"),
+            compliance: connector.pulls("compliance"),
             chunk_size: clamped(ASSETS_PER_CHUNK, DEFAULT_ASSETS_PER_CHUNK),
             num_assets: clamped(ASSETS_PER_FINDINGS_CHUNK, DEFAULT_ASSETS_PER_FINDINGS_CHUNK),
             options: Options::default(),
         }
+    }
+
+    /// Whether an export beside that of compliance says who the hosts are.
+    fn describes_hosts(&self) -> bool {
+        self.assets || self.vulnerabilities
+    }
+
+    /// The exports that begin when the identities of all hosts are known.
+    fn after_assets(&self) -> Vec<Unit> {
+        [(self.vulnerabilities, Export::Vulns), (self.compliance, Export::Compliance)]
+            .into_iter()
+            .filter(|(wanted, _)| *wanted)
+            .map(|(_, export)| work::start(export))
+            .collect()
     }
 
     /// The same with other options.
@@ -102,11 +127,7 @@ impl Scanner for TenableScanner {
     }
 
     async fn plan(&self, _run: &Run) -> Result<Vec<Unit>, SyncError> {
-        Ok(match (self.assets, self.vulnerabilities) {
-            (true, _) => vec![work::start(Export::Assets)],
-            (false, true) => vec![work::start(Export::Vulns)],
-            (false, false) => vec![],
-        })
+        Ok(if self.assets { vec![work::start(Export::Assets)] } else { self.after_assets() })
     }
 
     async fn pull(&self, run: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
@@ -114,7 +135,7 @@ impl Scanner for TenableScanner {
             Work::Start(work) => self.start(run, unit, work, sink.now()).await,
             Work::Assets(work) => self.pull_assets(unit, work, sink).await,
             Work::Vulns(work) => self.wait_for_vulns(unit, work, sink.now()).await,
-            Work::Chunk(work) => self.pull_vulns_chunk(unit, work, sink).await,
+            Work::Chunk(work) => self.pull_chunk(unit, work, sink).await,
         };
         match outcome {
             Err(SyncError::Throttled { until, .. }) => Ok(Next::Later(until, unit.clone())),
@@ -124,6 +145,20 @@ impl Scanner for TenableScanner {
 
     async fn check(&self) -> Result<String, SyncError> {
         Ok(self.client.session(Timestamp::now()).await?.describe())
+    }
+
+    async fn rights(&self, now: Timestamp) -> Vec<CheckLine> {
+        let mut lines = Vec::new();
+        for (stream, is_pulled, export) in [
+            ("assets", self.assets, Export::Assets),
+            ("vulnerabilities", self.vulnerabilities, Export::Vulns),
+            ("compliance", self.compliance, Export::Compliance),
+        ] {
+            if is_pulled {
+                lines.push(sync::right(stream, self.client.exports(export, now).await));
+            }
+        }
+        lines
     }
 }
 

@@ -10,10 +10,9 @@ use sync::{Coverage, HostReport, Next, Proof, Run, Sink, SyncError, Unit};
 
 use crate::TenableScanner;
 use crate::client::{Chunk, Export, Progress, Started};
-use crate::normalize::{RECORD_LIMIT, assets, findings};
+use crate::normalize::{RECORD_LIMIT, assets, compliance, findings};
 use crate::work::{
-    self, AssetsWork, BODY_TRIES, CHUNK_TRIES, ChunkWork, Start, VulnsWork, Watch, Work, later, vulns_chunk,
-    vulns_wait,
+    self, AssetsWork, BODY_TRIES, CHUNK_TRIES, ChunkWork, Start, VulnsWork, Watch, Work, later, vulns_wait,
 };
 
 /// Pause before a chunk is asked for again, in seconds.
@@ -36,7 +35,8 @@ impl TenableScanner {
         now: Timestamp,
     ) -> Result<Next, SyncError> {
         let wish = match start.export {
-            Export::Assets => work::assets_wish(run, self.chunk_size),
+            Export::Assets => work::assets_wish(run, self.chunk_size, self.assets_version),
+            Export::Compliance => work::compliance_wish(run, self.options.retention),
             Export::Vulns => work::vulns_wish(run, self.num_assets, self.options.retention),
         };
         let retry_at = match self.client.start(start.export, &wish, now).await {
@@ -45,8 +45,8 @@ impl TenableScanner {
                 let watch = Watch::new(uuid, now);
                 let next = match start.export {
                     Export::Assets => work::assets_wait(AssetsWork::new(watch)),
-                    Export::Vulns => {
-                        vulns_wait(VulnsWork { watch, planned: BTreeSet::new(), not_before: now })
+                    of @ (Export::Vulns | Export::Compliance) => {
+                        vulns_wait(VulnsWork { of, watch, planned: BTreeSet::new(), not_before: now })
                     }
                 };
                 return Ok(Next::More(vec![next], Proof::default()));
@@ -54,6 +54,15 @@ impl TenableScanner {
             Ok(Started::Conflict) => later(now, CHUNK_PAUSE),
             // As many exports as the account may have are running, perhaps by other tools.
             Err(SyncError::Throttled { until, .. }) => until,
+            Err(SyncError::Unauthorized { detail, .. })
+                if start.export == Export::Compliance && detail.starts_with("403") =>
+            {
+                let missing = format!(
+                    "compliance is not open to this user ({detail}): give it the privilege to export, or leave \
+                     compliance out of data_streams"
+                );
+                return Ok(self.after(start.export, nothing(missing)));
+            }
             Err(error) => return Err(error),
         };
         let refused_since = start.refused_since.unwrap_or(now);
@@ -72,7 +81,10 @@ impl TenableScanner {
             tracing::warn!(export = export.as_str(), missing, "export is not whole");
         }
         match export {
-            Export::Assets if self.vulnerabilities => Next::More(vec![work::start(Export::Vulns)], proof),
+            Export::Assets => {
+                let units = self.after_assets();
+                if units.is_empty() { Next::Done(proof) } else { Next::More(units, proof) }
+            }
             _ => Next::Done(proof),
         }
     }
@@ -163,19 +175,20 @@ impl TenableScanner {
         }
     }
 
-    /// Asks for the status of the vulnerability export and plans the chunks that are new.
+    /// Asks for the status of an export of findings and plans the chunks that are new.
     pub(crate) async fn wait_for_vulns(
         &self,
         unit: &Unit,
         mut work: VulnsWork,
         now: Timestamp,
     ) -> Result<Next, SyncError> {
+        let of = work.of;
         if now < work.not_before {
             return Ok(Next::Later(work.not_before, unit.clone()));
         }
-        let status = match self.client.status(Export::Vulns, &work.watch.uuid, now).await {
+        let status = match self.client.status(work.of, &work.watch.uuid, now).await {
             Err(SyncError::NotFound { .. }) => {
-                return Ok(self.after(Export::Vulns, nothing(unknown_export())));
+                return Ok(self.after(of, nothing(unknown_export())));
             }
             other => other?,
         };
@@ -183,13 +196,13 @@ impl TenableScanner {
         let mut units = Vec::new();
         for id in status.available() {
             if work.planned.insert(id) {
-                units.push(vulns_chunk(&work.watch.uuid, id, status.has_empty_chunks()));
+                units.push(work::chunk(of, &work.watch.uuid, id, status.has_empty_chunks()));
             }
         }
         Ok(match (status.progress(), ask_again) {
             (Progress::Ended { missing }, _) => {
                 let proof = Proof { missing, ..Proof::default() };
-                if units.is_empty() { self.after(Export::Vulns, proof) } else { Next::More(units, proof) }
+                if units.is_empty() { self.after(of, proof) } else { Next::More(units, proof) }
             }
             (Progress::Going, Some(at)) if units.is_empty() => {
                 Next::Later(at, again(unit, Work::Vulns(work)))
@@ -199,8 +212,8 @@ impl TenableScanner {
                 Next::More(units, Proof::default())
             }
             (Progress::Going, None) => {
-                let missing = self.give_up(Export::Vulns, &work.watch).await;
-                self.after(Export::Vulns, nothing(missing))
+                let missing = self.give_up(of, &work.watch).await;
+                self.after(of, nothing(missing))
             }
         })
     }
@@ -213,26 +226,27 @@ impl TenableScanner {
     }
 
     /// Reads one chunk of findings.
-    pub(crate) async fn pull_vulns_chunk(
+    pub(crate) async fn pull_chunk(
         &self,
         unit: &Unit,
         mut work: ChunkWork,
         sink: &mut dyn Sink,
     ) -> Result<Next, SyncError> {
-        let (tries, reason) = match self.client.chunk(Export::Vulns, &work.uuid, work.id, sink.now()).await? {
+        let (tries, reason) = match self.client.chunk(work.of, &work.uuid, work.id, sink.now()).await? {
             Chunk::Body(body) => {
-                let received = FindingReader::default().read(self, Records::new(body), sink).await?;
+                let received = FindingReader::of(work.of).read(self, Records::new(body), sink).await?;
                 if received > 0 || work.may_be_empty {
                     return Ok(Next::Done(Proof { received, ..Proof::default() }));
                 }
                 (BODY_TRIES, EMPTY)
             }
-            Chunk::Expired => return Ok(Next::Done(nothing(expired(Export::Vulns, work.id)))),
+            Chunk::Expired => return Ok(Next::Done(nothing(expired(work.of, work.id)))),
             Chunk::NotReady => (CHUNK_TRIES, NOT_READY),
         };
         work.tries += 1;
         if work.tries >= tries {
-            let missing = format!("vulns chunk {} was given up after {tries} tries: {reason}", work.id);
+            let missing =
+                format!("{} chunk {} was given up after {tries} tries: {reason}", work.of.as_str(), work.id);
             return Ok(Next::Done(nothing(missing)));
         }
         Ok(Next::Later(later(sink.now(), CHUNK_PAUSE), again(unit, Work::Chunk(work))))
@@ -242,6 +256,7 @@ impl TenableScanner {
 /// Reads findings out of a chunk. Those of one host usually stand together, and are reported together.
 #[derive(Default)]
 struct FindingReader {
+    of: Export,
     /// Rules that this chunk has told already.
     rules: HashSet<RuleId>,
     /// The hosts of this chunk. Each record describes its host as it was when the finding was last seen: the newest
@@ -254,6 +269,10 @@ struct FindingReader {
 }
 
 impl FindingReader {
+    fn of(of: Export) -> Self {
+        Self { of, ..Self::default() }
+    }
+
     /// Reports everything and answers how many records there were.
     async fn read(
         mut self,
@@ -265,11 +284,25 @@ impl FindingReader {
         while let Some(piece) = records.next(scanner).await? {
             received += 1;
             let rules = &self.rules;
-            let statement = piece.and_then(|piece| {
-                findings::finding(piece.offset, &piece.bytes, |rule| !rules.contains(rule))
+            let described = scanner.describes_hosts();
+            let statement = piece.and_then(|piece| match self.of {
+                // Hosts that another export describes are only named: two descriptions would take turns, and each
+                // turn is a write.
+                Export::Compliance => compliance::finding(piece.offset, &piece.bytes).map(|statement| {
+                    statement.map(|mut statement| {
+                        if described {
+                            let native = statement.host.native;
+                            statement.host = Host { native, ..Host::default() };
+                        }
+                        statement
+                    })
+                }),
+                _ => findings::finding(piece.offset, &piece.bytes, |rule| !rules.contains(rule)).map(Some),
             });
             match statement {
-                Ok(statement) => self.take(statement, sink).await?,
+                Ok(Some(statement)) => self.take(statement, sink).await?,
+                // A check that could not be made says nothing.
+                Ok(None) => {}
                 Err(bad) => sink.refuse(bad),
             }
         }
@@ -283,7 +316,7 @@ impl FindingReader {
         if !same_host || self.findings.len() >= GROUP_FINDINGS || self.evidence >= GROUP_EVIDENCE {
             self.flush(sink).await?;
         }
-        if let Some(rule) = rule {
+        if let Some(rule) = rule.filter(|rule| !self.rules.contains(&rule.id)) {
             let id = rule.id.clone();
             sink.rule(rule).await?;
             self.rules.insert(id);

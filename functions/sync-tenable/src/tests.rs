@@ -275,7 +275,7 @@ async fn assets_come_before_findings_and_every_chunk_once() {
 }
 
 #[tokio::test]
-async fn wishes_name_states_window_and_sizes() {
+async fn pitfall_02_wishes_name_all_three_states_the_window_and_sizes() {
     let mut stage = stage(Some(7), &[], happy()).await;
     stage.run().await;
     let wish: Value = serde_json::from_str(&stage.asked("POST /vulns/export")[0]).unwrap();
@@ -283,7 +283,7 @@ async fn wishes_name_states_window_and_sizes() {
     assert_eq!(wish["filters"]["state"], json!(["OPEN", "REOPENED", "FIXED"]));
     assert_eq!(wish["filters"]["since"], start_time().as_second() - 365 * 86_400);
     let wish: Value = serde_json::from_str(&stage.asked("POST /assets/export")[0]).unwrap();
-    assert_eq!(wish, json!({ "chunk_size": 100 }));
+    assert_eq!(wish, json!({ "chunk_size": 100, "include_open_ports": true }));
 }
 
 #[tokio::test]
@@ -297,7 +297,7 @@ async fn only_the_streams_that_are_wanted() {
 }
 
 #[tokio::test]
-async fn an_incremental_run_asks_for_what_changed() {
+async fn pitfall_01_an_incremental_run_asks_for_what_was_indexed_since() {
     let mut stage = stage(None, &[], happy()).await;
     let since = start_time() - SignedDuration::from_hours(3);
     stage.run.mode = Mode::Incremental { since };
@@ -319,7 +319,7 @@ async fn vulns(answers: Vec<(&str, Vec<Answer>)>) -> Stage {
 }
 
 #[tokio::test]
-async fn a_running_export_is_adopted() {
+async fn pitfall_04_a_running_export_is_adopted_not_doubled() {
     let conflict = json!({"active_job_id": "v9", "failure_reason": "conflict"}).to_string();
     let mut stage = vulns(vec![
         ("POST /vulns/export", vec![text(409, &conflict)]),
@@ -355,7 +355,7 @@ async fn throttled_anywhere_means_later() {
 }
 
 #[tokio::test]
-async fn an_error_with_usable_chunks_works_them_and_is_incomplete() {
+async fn pitfall_05_an_error_with_usable_chunks_ends_the_job_and_is_incomplete() {
     let broken = json!({"status": "ERROR", "reason": "The export request timed out.", "chunks_available": [1], "chunks_cancelled": [2, 3], "total_chunks": 3});
     let mut stage = vulns(vec![
         ("GET /vulns/export/v1/status", vec![answer(&broken)]),
@@ -427,7 +427,7 @@ async fn a_chunk_that_is_not_ready_comes_later_and_one_that_expired_is_missing()
 }
 
 #[tokio::test]
-async fn an_empty_chunk_is_not_clean_unless_the_export_says_so() {
+async fn pitfall_06_an_empty_chunk_is_not_clean_unless_the_export_says_so() {
     let mut stage = chunk(vec![text(200, "[]"), answer(&json!([finding("h", 1, "OPEN")]))]).await;
     let done = stage.run().await;
     assert_eq!((received(&done), missing(&done)), (1, vec![]), "the second try brings it");
@@ -444,11 +444,11 @@ async fn an_empty_chunk_is_not_clean_unless_the_export_says_so() {
 }
 
 #[tokio::test]
-async fn broken_bodies_are_malformed_and_may_be_tried_again() {
+async fn pitfall_06_broken_bodies_are_malformed_and_may_be_tried_again() {
     let cut_off = json!([finding("h", 1, "OPEN")]).to_string();
     for body in ["", "<html>maintenance</html>", "{\"error\":\"x\"}", "null", &cut_off[..cut_off.len() - 9]] {
         let mut stage = chunk(vec![text(200, body)]).await;
-        let error = stage.pull(&work::vulns_chunk("v1", 1, false)).await.unwrap_err();
+        let error = stage.pull(&work::chunk(Export::Vulns, "v1", 1, false)).await.unwrap_err();
         assert!(matches!(error, SyncError::Malformed { .. }) && error.is_transient(), "{body}: {error}");
     }
 }
@@ -476,7 +476,7 @@ async fn a_broken_asset_chunk_does_not_keep_findings_back() {
 }
 
 #[tokio::test]
-async fn interleaved_hosts_are_reported_in_groups_with_each_rule_once() {
+async fn pitfall_08_a_long_chunk_is_reported_in_small_groups_with_each_rule_once() {
     let many: Vec<Value> = (0..150).map(|n| finding("h1", n % 3, "OPEN")).collect();
     let mut body = vec![finding("h1", 0, "OPEN"), finding("h2", 0, "OPEN")];
     body.extend(many);
@@ -541,6 +541,111 @@ async fn check_answers_in_one_line() {
         line.contains("integration@example.com") && line.contains("Basic") && !line.contains('\n'),
         "{line}"
     );
+}
+
+#[tokio::test]
+async fn rights_are_told_stream_by_stream() {
+    let answers = vec![
+        ("GET /assets/export/status", vec![answer(&json!({"exports": []}))]),
+        ("GET /vulns/export/status", vec![text(403, "{}")]),
+    ];
+    let stage = stage(None, &[], answers).await;
+    let lines = stage.scanner.rights(start_time()).await;
+    let told: Vec<_> = lines.iter().map(|line| (line.what.as_str(), line.outcome)).collect();
+    assert_eq!(told, [("assets", domain::Outcome::Good), ("vulnerabilities", domain::Outcome::Bad)]);
+}
+
+fn check(host: &str, control: &str, status: &str) -> Value {
+    json!({
+        "asset_uuid": host, "audit_file": "CIS.audit", "check_name": control, "compliance_control_id": control,
+        "compliance_full_id": control, "status": status, "state": "OPEN",
+    })
+}
+
+#[tokio::test]
+async fn compliance_is_an_export_of_its_own_on_request() {
+    let mut answers = happy();
+    answers.extend([
+        ("POST /compliance/export", vec![export("c1")]),
+        (
+            "GET /compliance/export/c1/status",
+            vec![status("PROCESSING", &[], 2), status("FINISHED", &[2, 1], 2)],
+        ),
+        (
+            "GET /compliance/export/c1/chunks/1",
+            vec![answer(&json!([check("h1", "a", "FAILED"), check("h1", "b", "PASSED")]))],
+        ),
+        (
+            "GET /compliance/export/c1/chunks/2",
+            vec![answer(&json!([check("h2", "a", "ERROR"), check("h2", "b", "FAILED")]))],
+        ),
+    ]);
+    let mut all = stage(None, &["assets", "vulnerabilities", "compliance"], answers.clone()).await;
+    let done = all.run().await;
+    assert_eq!((missing(&done), received(&done)), (vec![], 9));
+    let kinds: Vec<_> =
+        all.sink.reports.iter().flat_map(|r| &r.findings).map(|f| (f.kind, f.state)).collect();
+    let compliance = kinds.iter().filter(|(kind, _)| *kind == domain::FindingKind::Compliance).count();
+    assert_eq!((kinds.len(), compliance), (6, 3), "a check that could not be made is no finding");
+    assert_eq!(all.sink.rules.iter().filter(|rule| rule.id.as_str().starts_with("audit-")).count(), 3);
+    let wish: Value = serde_json::from_str(&all.asked("POST /compliance/export")[0]).unwrap();
+    assert_eq!(wish["filters"]["state"], json!(["OPEN", "REOPENED", "FIXED"]));
+    let mut usual = stage(None, &[], answers).await;
+    usual.run().await;
+    assert!(usual.asked("POST /compliance/export").is_empty());
+
+    let refused = vec![("POST /compliance/export", vec![text(403, "{}")])];
+    let mut without_right = stage(None, &["compliance"], refused).await;
+    assert!(missing(&without_right.run().await)[0].contains("leave compliance out"));
+}
+
+#[tokio::test]
+async fn version_2_of_the_asset_export_is_a_choice() {
+    let mut answers = happy();
+    answers.push(("POST /assets/v2/export", vec![export("a1")]));
+    let mut stage = stage(None, &["assets"], answers).await;
+    stage.scanner = TenableScanner::new(
+        &serde_json::from_value(json!({
+            "name": "tenable-test", "type": "tenable", "base_url": "http://127.0.0.1:1", "data_streams": ["assets"],
+            "api_versions": {"assets": "2"}, "auth": {"method": "api_keys", "access_key": "${A}", "secret_key": "${S}"},
+        }))
+        .unwrap(),
+        stage.scanner.client.http().clone(),
+    );
+    let done = stage.run().await;
+    assert_eq!((missing(&done), received(&done)), (vec![], 2));
+    assert!(stage.asked("POST /assets/export").is_empty());
+    let wish: Value = serde_json::from_str(&stage.asked("POST /assets/v2/export")[0]).unwrap();
+    assert_eq!(wish["filters"], json!({ "types": ["host"] }));
+}
+
+#[tokio::test]
+async fn keys_go_to_the_configured_host_only() {
+    let evil = stage(None, &[], vec![]).await;
+    let address = evil.scanner.client.http().same_host("/").unwrap().to_string();
+    let away = |path: &str| Answer(307, vec![("location", format!("{address}{path}"))], vec![]);
+    let mut stage = stage(
+        None,
+        &["vulnerabilities"],
+        vec![
+            ("POST /vulns/export", vec![away("vulns/export")]),
+            ("GET /vulns/export/v1/status", vec![away("vulns/export/v1/status")]),
+            ("GET /vulns/export/v1/chunks/1", vec![away("vulns/export/v1/chunks/1")]),
+            ("GET /session", vec![away("session")]),
+        ],
+    )
+    .await;
+    let now = start_time();
+    let watch = work::Watch::new("v1".into(), now);
+    let wait = work::VulnsWork { of: Export::Vulns, watch, planned: Default::default(), not_before: now };
+    for unit in
+        [work::start(Export::Vulns), work::vulns_wait(wait), work::chunk(Export::Vulns, "v1", 1, false)]
+    {
+        let outcome = stage.pull(&unit).await;
+        assert!(outcome.is_err(), "{}: {outcome:?}", unit.id);
+    }
+    assert!(stage.scanner.check().await.is_err());
+    assert!(evil.script.lock().unwrap().asked.is_empty(), "a redirect is not followed, with keys or without");
 }
 
 mod simulated;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sync::{Mode, Run, Unit};
 
-use crate::client::{Export, Status};
+use crate::client::{AssetsVersion, Export, Status};
 
 /// Pauses between two questions for a status, in seconds; the last one repeats. A small export is ready in seconds, a
 /// large one takes an hour: asking that often would use up the rate limit.
@@ -25,9 +25,9 @@ pub enum Work {
     Start(Start),
     /// Wait for the asset export and read its chunks, one after the other.
     Assets(AssetsWork),
-    /// Wait for the vulnerability export and plan its chunks.
+    /// Wait for an export of findings and plan its chunks.
     Vulns(VulnsWork),
-    /// Read one chunk of the vulnerability export.
+    /// Read one chunk of an export of findings.
     Chunk(ChunkWork),
 }
 
@@ -102,9 +102,12 @@ impl AssetsWork {
     }
 }
 
-/// State of the vulnerability export.
+/// State of an export of findings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VulnsWork {
+    /// Which.
+    #[serde(default)]
+    pub of: Export,
     /// The export.
     pub watch: Watch,
     /// Chunks that have units of their own.
@@ -114,9 +117,12 @@ pub struct VulnsWork {
     pub not_before: Timestamp,
 }
 
-/// State of one vulnerability chunk.
+/// State of one chunk of findings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChunkWork {
+    /// Of which export.
+    #[serde(default)]
+    pub of: Export,
     /// The export.
     pub uuid: String,
     /// The chunk.
@@ -139,16 +145,16 @@ pub fn assets_wait(work: AssetsWork) -> Unit {
     Unit::new(format!("assets/wait/{}", work.done.len()), &Work::Assets(work))
 }
 
-/// The unit that waits for the vulnerability export. Its id tells how many chunks were planned before it, so that a
+/// The unit that waits for an export of findings. Its id tells how many chunks were planned before it, so that a
 /// repeated plan leads to the same unit and a later one to another.
 pub fn vulns_wait(work: VulnsWork) -> Unit {
-    Unit::new(format!("vulns/wait/{}", work.planned.len()), &Work::Vulns(work))
+    Unit::new(format!("{}/wait/{}", work.of.as_str(), work.planned.len()), &Work::Vulns(work))
 }
 
-/// The unit that reads one chunk of the vulnerability export.
-pub fn vulns_chunk(uuid: &str, id: u64, may_be_empty: bool) -> Unit {
-    let work = ChunkWork { uuid: uuid.to_owned(), id, tries: 0, may_be_empty };
-    Unit::new(format!("vulns/chunk/{id}"), &Work::Chunk(work))
+/// The unit that reads one chunk of an export of findings.
+pub fn chunk(of: Export, uuid: &str, id: u64, may_be_empty: bool) -> Unit {
+    let work = ChunkWork { of, uuid: uuid.to_owned(), id, tries: 0, may_be_empty };
+    Unit::new(format!("{}/chunk/{id}", of.as_str()), &Work::Chunk(work))
 }
 
 /// The moment `seconds` after `now`.
@@ -160,14 +166,34 @@ fn before(time: Timestamp, span: SignedDuration) -> Timestamp {
     time.saturating_sub(span).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// The body of `POST /assets/export`. Without a filter it is every asset.
-pub fn assets_wish(run: &Run, chunk_size: u32) -> Value {
-    match run.mode {
-        Mode::Full => json!({ "chunk_size": chunk_size }),
-        Mode::Incremental { since } => {
-            json!({ "chunk_size": chunk_size, "filters": { "updated_at": since.as_second() } })
-        }
+/// The body of `POST /assets/export` or `/assets/v2/export`. Without a filter it is every asset, deleted and terminated
+/// ones included where the user may see them. Open ports are left out unless they are asked for.
+pub fn assets_wish(run: &Run, chunk_size: u32, version: AssetsVersion) -> Value {
+    let mut wish = json!({ "chunk_size": chunk_size, "include_open_ports": true });
+    let mut filters = serde_json::Map::new();
+    if version == AssetsVersion::V2 {
+        // Version 2 has web applications as well.
+        filters.insert("types".into(), json!(["host"]));
     }
+    if let Mode::Incremental { since } = run.mode {
+        // Version 2 has one word for updated, deleted and terminated.
+        let name = if version == AssetsVersion::V2 { "since" } else { "updated_at" };
+        filters.insert(name.into(), since.as_second().into());
+    }
+    if !filters.is_empty() {
+        wish["filters"] = filters.into();
+    }
+    wish
+}
+
+/// The body of `POST /compliance/export`: all states, passed checks too, so that a check that is passed at last is seen.
+/// Here `since` is a time of indexing.
+pub fn compliance_wish(run: &Run, retention: SignedDuration) -> Value {
+    let since = match run.mode {
+        Mode::Full => before(run.started_at, retention),
+        Mode::Incremental { since } => since,
+    };
+    json!({ "filters": { "since": since.as_second().max(1), "state": ["OPEN", "REOPENED", "FIXED"] } })
 }
 
 /// The body of `POST /vulns/export`.
@@ -207,28 +233,34 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pass_asks_for_all_states_and_a_real_since() {
+    fn pitfall_06_a_full_pass_names_its_window_and_all_states() {
         let wish = vulns_wish(&run(Mode::Full), 500, SignedDuration::from_hours(365 * 24));
         assert_eq!(wish["num_assets"], 500);
         assert_eq!(wish["filters"]["state"], json!(["OPEN", "REOPENED", "FIXED"]));
         assert_eq!(wish["filters"]["since"], 1_763_805_600, "365 days before the start");
         assert!(wish["filters"].get("indexed_at").is_none());
-        assert_eq!(assets_wish(&run(Mode::Full), 1000), json!({ "chunk_size": 1000 }));
+        let wish = |version| assets_wish(&run(Mode::Full), 1000, version);
+        assert_eq!(wish(AssetsVersion::V1), json!({ "chunk_size": 1000, "include_open_ports": true }));
+        assert_eq!(wish(AssetsVersion::V2)["filters"], json!({ "types": ["host"] }));
+        let wish = compliance_wish(&run(Mode::Full), SignedDuration::from_hours(365 * 24));
+        assert_eq!(wish["filters"]["since"], 1_763_805_600);
     }
 
     #[test]
-    fn an_incremental_pass_asks_for_what_was_indexed() {
+    fn pitfall_01_an_incremental_pass_asks_for_what_was_indexed() {
         let since: Timestamp = "2026-11-22T08:00:00Z".parse().unwrap();
         let run = run(Mode::Incremental { since });
         let wish = vulns_wish(&run, 500, SignedDuration::from_hours(1));
         assert_eq!(wish["filters"]["indexed_at"], since.as_second());
         assert_eq!(wish["filters"]["since"], since.as_second() - 30 * 86_400);
         assert_eq!(wish["filters"]["state"].as_array().unwrap().len(), 3);
-        assert_eq!(assets_wish(&run, 100)["filters"]["updated_at"], since.as_second());
+        assert_eq!(assets_wish(&run, 100, AssetsVersion::V1)["filters"]["updated_at"], since.as_second());
+        assert_eq!(assets_wish(&run, 100, AssetsVersion::V2)["filters"]["since"], since.as_second());
+        assert_eq!(compliance_wish(&run, SignedDuration::ZERO)["filters"]["since"], since.as_second());
     }
 
     #[test]
-    fn pauses_grow_until_the_export_moves() {
+    fn pitfall_05_pauses_grow_until_the_export_moves_and_end_when_it_is_stuck() {
         let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
         let patience = SignedDuration::from_hours(6);
         let status = |chunks: &str| -> Status {
@@ -249,10 +281,16 @@ mod tests {
     #[test]
     fn work_survives_storage() {
         let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
-        let work = VulnsWork { watch: Watch::new("u".into(), now), planned: [3, 1].into(), not_before: now };
+        let work = VulnsWork {
+            of: Export::Vulns,
+            watch: Watch::new("u".into(), now),
+            planned: [3, 1].into(),
+            not_before: now,
+        };
         let unit = vulns_wait(work.clone());
         assert_eq!(unit.id, "vulns/wait/2");
         assert_eq!(unit.work::<Work>().unwrap(), Work::Vulns(work));
-        assert_eq!(vulns_chunk("u", 7, false), vulns_chunk("u", 7, false));
+        assert_eq!(chunk(Export::Vulns, "u", 7, false).id, "vulns/chunk/7");
+        assert_eq!(chunk(Export::Compliance, "u", 7, false).id, "compliance/chunk/7");
     }
 }

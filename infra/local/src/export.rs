@@ -48,6 +48,12 @@ pub async fn export(store: &Store, stable: bool, out: &mut impl Write) -> Result
                 ExportItem::Asset(asset) => {
                     let mut value = tagged("asset", &asset);
                     clean(&mut value, stable);
+                    if stable && asset.gone_at.is_some() {
+                        // A purge is known by the run that noticed it: only that it happened is the same each time.
+                        remove(&mut value, &["gone_at"]);
+                        remove(&mut value["host"], &["gone_at"]);
+                        value["gone"] = json!(true);
+                    }
                     add(0, asset.id.to_string(), &value);
                 }
                 ExportItem::Vulnerability(vulnerability) => {

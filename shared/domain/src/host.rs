@@ -36,6 +36,140 @@ impl Tag {
     }
 }
 
+/// A network card, or what the scanner takes for one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Interface {
+    /// Its name on the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ips: Vec<String>,
+    /// Its hardware addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub macs: Vec<String>,
+}
+
+/// Where the host is in the network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Network {
+    /// The scanner's id of the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What people call the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The host's cards.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<Interface>,
+}
+
+/// A port that answered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OpenPort {
+    /// Its number.
+    pub port: u16,
+    /// `tcp`, `udp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// What answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+}
+
+/// Something installed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Software {
+    /// What it is called.
+    pub name: String,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<String>,
+}
+
+impl Software {
+    /// Reads a CPE name, `cpe:/a:openbsd:openssh:8.0` or `cpe:2.3:a:openbsd:openssh:8.0:*:…`. Another text is the name.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let fields = text.strip_prefix("cpe:/").or_else(|| text.strip_prefix("cpe:2.3:"));
+        let Some(fields) = fields else {
+            return (!text.is_empty()).then(|| Self {
+                name: text.to_owned(),
+                version: None,
+                publisher: None,
+            });
+        };
+        let mut fields = fields.split(':').skip(1).map(|field| {
+            let plain = field.replace(['\\', '_'], " ");
+            Some(plain.trim().to_owned()).filter(|field| !matches!(field.as_str(), "" | "*" | "-"))
+        });
+        let publisher = fields.next().flatten();
+        let name = fields.next().flatten()?;
+        Some(Self { name, version: fields.next().flatten(), publisher })
+    }
+}
+
+/// What is long, changes seldom and decides nothing: kept apart from the host, so that a rescan does not pay for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Details {
+    /// Where the host is in the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// Ports that answered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub open_ports: Vec<OpenPort>,
+    /// What is installed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub software: Vec<Software>,
+    /// How many entries of these lists were left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Details {
+    /// Entries of each list that are kept.
+    pub const LIMIT: usize = 1_000;
+
+    /// Whether there is nothing to keep.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The same with each list in one order, without repetitions, and cut at [`Self::LIMIT`]; `left_out` says so.
+    #[must_use]
+    pub fn capped(mut self) -> Self {
+        fn cap<T: Ord>(list: &mut Vec<T>) -> usize {
+            list.sort();
+            list.dedup();
+            let over = list.len().saturating_sub(Details::LIMIT);
+            list.truncate(Details::LIMIT);
+            over
+        }
+        let mut over = cap(&mut self.open_ports) + cap(&mut self.software);
+        if let Some(network) = &mut self.network {
+            over += cap(&mut network.interfaces);
+        }
+        self.left_out = self.left_out.saturating_add(u32::try_from(over).unwrap_or(u32::MAX));
+        self
+    }
+
+    /// A digest of all of it.
+    pub fn digest(&self) -> u64 {
+        crate::digest(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
 /// A normalised host. Lists keep the scanner's order; absent is empty or `None`, never a made-up value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -91,9 +225,44 @@ pub struct Host {
     /// Set when the scanner says that the host was deleted or terminated. Not a fix of anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gone_at: Option<Timestamp>,
+    /// Where it is in the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// Ports that answered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub open_ports: Vec<OpenPort>,
+    /// What is installed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub software: Vec<Software>,
+    /// Entries of the last three that were left out because there were too many.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub details_left_out: u32,
 }
 
 impl Host {
+    /// Takes the details out of the host.
+    pub fn take_details(&mut self) -> Details {
+        Details {
+            network: self.network.take(),
+            open_ports: std::mem::take(&mut self.open_ports),
+            software: std::mem::take(&mut self.software),
+            left_out: std::mem::take(&mut self.details_left_out),
+        }
+    }
+
+    /// Puts details back where the host has none.
+    #[must_use]
+    pub fn with_details(self, details: Details) -> Self {
+        let Details { network, open_ports, software, left_out } = details;
+        self.completed_with(&Self {
+            network,
+            open_ports,
+            software,
+            details_left_out: left_out,
+            ..Self::default()
+        })
+    }
+
     /// This host completed with what `other`, a poorer description of the same host, knows beyond it.
     /// The later scan time of the two counts.
     #[must_use]
@@ -119,6 +288,10 @@ impl Host {
         self.checks = self.checks.or(other.checks);
         self.last_scanned_at = self.last_scanned_at.max(other.last_scanned_at);
         self.gone_at = self.gone_at.or(other.gone_at);
+        fill(&mut self.open_ports, &other.open_ports);
+        fill(&mut self.software, &other.software);
+        self.network = self.network.or_else(|| other.network.clone());
+        self.details_left_out = self.details_left_out.max(other.details_left_out);
         self
     }
 
@@ -163,6 +336,46 @@ mod tests {
         let host = Host { native: "1".into(), ..Host::default() };
         let later = Host { last_scanned_at: Some("2026-11-22T00:00:00Z".parse().unwrap()), ..host.clone() };
         assert_eq!(host.digest(), later.digest());
+    }
+
+    #[test]
+    fn software_is_read_out_of_cpe_names() {
+        let read = |text: &str| {
+            let software = Software::parse(text)?;
+            Some((
+                software.publisher.unwrap_or_default(),
+                software.name,
+                software.version.unwrap_or_default(),
+            ))
+        };
+        let of = |publisher: &str, name: &str, version: &str| {
+            Some((publisher.to_owned(), name.to_owned(), version.to_owned()))
+        };
+        assert_eq!(read("cpe:/a:openbsd:openssh:8.0"), of("openbsd", "openssh", "8.0"));
+        assert_eq!(read("cpe:/a:google:chrome"), of("google", "chrome", ""));
+        assert_eq!(
+            read("cpe:2.3:a:tenable:nessus_agent:10.7.2:*:*:*"),
+            of("tenable", "nessus agent", "10.7.2")
+        );
+        assert_eq!(read("7-Zip 23.01"), of("", "7-Zip 23.01", ""));
+        assert_eq!(read("cpe:/a"), None);
+        assert_eq!(read("  "), None);
+    }
+
+    #[test]
+    fn long_lists_are_cut_and_say_so() {
+        let software = |n: usize| Software { name: format!("p{n:05}"), version: None, publisher: None };
+        let details = Details { software: (0..1_250).rev().map(software).collect(), ..Details::default() };
+        let capped = details.clone().capped();
+        assert_eq!((capped.software.len(), capped.left_out), (1_000, 250));
+        assert_eq!(capped.software[0].name, "p00000");
+        let mut other_order = details;
+        other_order.software.reverse();
+        assert_eq!(other_order.capped().digest(), capped.digest(), "the order of a scanner changes nothing");
+        let mut host = Host { native: "1".into(), ..Host::default() }.with_details(capped.clone());
+        assert_eq!(host.details_left_out, 250);
+        assert_eq!(host.take_details(), capped);
+        assert_eq!(host, Host { native: "1".into(), ..Host::default() });
     }
 
     #[test]

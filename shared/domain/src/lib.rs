@@ -41,7 +41,7 @@ pub mod vulnerability;
 pub use check::{Check, CheckLine, Outcome};
 pub use coverage::{Coverage, Covered, LastScan};
 pub use finding::{Cvss, Finding, FindingKind, FindingState, Rule};
-pub use host::{CloudId, Host, Tag};
+pub use host::{CloudId, Details, Host, Tag};
 pub use ids::{AssetId, ConnectorName, CveId, FindingKey, InvalidId, RuleId, RunId, SightingId, VulnId};
 pub use intel::Intel;
 pub use role::{InvalidRole, Role};

@@ -58,6 +58,12 @@ pub struct Connector {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^https?://[^/]")))]
     pub base_url: String,
+    /// Where the scanner's second host is, which has some of its APIs (Qualys' gateway). Known for public platforms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_url: Option<String>,
+    /// Versions of single APIs, where another than the usual one is wanted: `{ host_detections: "4.0" }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub api_versions: BTreeMap<String, String>,
     /// How to log in.
     #[serde(default, skip_serializing_if = "Auth::is_none")]
     pub auth: Auth,
@@ -810,6 +816,32 @@ impl Config {
                     field("via"),
                     &format!("{} has no such interface: leave it out", connector.scanner),
                 );
+            }
+            if let Some(gateway) = &connector.gateway_url {
+                if !kind.gateway {
+                    return invalid(
+                        field("gateway_url"),
+                        &format!("{} has no second host: leave it out", connector.scanner),
+                    );
+                }
+                check_url(gateway, field("gateway_url"))?;
+            }
+            for (api, version) in &connector.api_versions {
+                let field = format!("connectors[{i}].api_versions.{api}");
+                if !kind.versioned.contains(&api.as_str()) {
+                    let known = if kind.versioned.is_empty() {
+                        "it has none to choose".to_owned()
+                    } else {
+                        format!("name one of {}", kind.versioned.join(", "))
+                    };
+                    return invalid(field, &format!("{} has no such API: {known}", connector.scanner));
+                }
+                let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
+                let number =
+                    |text: &str| matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
+                if !number(major) || !number(minor) {
+                    return invalid(field, &format!("{version:?} is no version: write \"5.0\""));
+                }
             }
             let streams = kind.streams;
             if let Some(stream) = connector.data_streams.iter().find(|s| !streams.contains(&s.as_str())) {

@@ -54,6 +54,12 @@ pub struct Kind {
     /// How the hosts of its maker's platforms end; empty where everybody runs their own.
     #[serde(skip)]
     pub hosts: &'static [&'static str],
+    /// The APIs whose version a connector may choose.
+    #[serde(skip)]
+    pub versioned: &'static [&'static str],
+    /// Whether some of its APIs are at a second host.
+    #[serde(skip)]
+    pub gateway: bool,
     /// Whose agents' ids it tells: ids of two vendors are never compared.
     #[serde(skip)]
     pub agents: &'static str,
@@ -82,8 +88,6 @@ pub static KINDS: [Kind; 6] = [
         queue: "sync-qualys",
         product: "Qualys VMDR",
         auth: &[AuthMethod::Basic],
-        streams: &["asset_inventory", "knowledge_base", "host_detections"],
-        on_request: &[],
         hosts: &[
             ".qualys.com",
             ".qualys.eu",
@@ -95,6 +99,17 @@ pub static KINDS: [Kind; 6] = [
             ".qualys.com.au",
             ".qualysksa.com",
         ],
+        streams: &["asset_inventory", "tags", "knowledge_base", "host_detections", "compliance_posture"],
+        on_request: &["compliance_posture"],
+        versioned: &[
+            "host_list",
+            "host_detections",
+            "knowledge_base",
+            "asset_groups",
+            "compliance_policy",
+            "compliance_posture",
+        ],
+        gateway: true,
         agents: "qualys",
         concurrency: 2,
         events: &[],
@@ -105,9 +120,11 @@ pub static KINDS: [Kind; 6] = [
         queue: "sync-tenable",
         product: "Tenable Vulnerability Management",
         auth: &[AuthMethod::ApiKeys],
-        streams: &["assets", "vulnerabilities"],
-        on_request: &[],
         hosts: &["cloud.tenable.com", "fedcloud.tenable.com"],
+        streams: &["assets", "vulnerabilities", "compliance"],
+        on_request: &["compliance"],
+        versioned: &["assets"],
+        gateway: false,
         agents: "tenable",
         concurrency: 2,
         events: &[],
@@ -121,6 +138,8 @@ pub static KINDS: [Kind; 6] = [
         streams: &["scans", "compliance"],
         on_request: &["compliance"],
         hosts: &[],
+        versioned: &[],
+        gateway: false,
         agents: "tenable",
         concurrency: 2,
         events: &[],
@@ -134,6 +153,8 @@ pub static KINDS: [Kind; 6] = [
         streams: &["assets", "vulnerabilities"],
         on_request: &[],
         hosts: &[".api.insight.rapid7.com"],
+        versioned: &[],
+        gateway: false,
         agents: "rapid7",
         concurrency: 2,
         events: &[],
@@ -147,6 +168,8 @@ pub static KINDS: [Kind; 6] = [
         streams: &["assets", "vulnerabilities"],
         on_request: &[],
         hosts: &[],
+        versioned: &[],
+        gateway: false,
         agents: "rapid7",
         concurrency: 2,
         events: &[],
@@ -160,6 +183,8 @@ pub static KINDS: [Kind; 6] = [
         streams: &["inspector", "security_hub"],
         on_request: &[],
         hosts: &[],
+        versioned: &[],
+        gateway: false,
         agents: "aws",
         concurrency: 10,
         events: &[

@@ -33,6 +33,10 @@ pub const TIMERS: &str = "timers";
 
 /// Sort key of a sighting.
 pub const SIGHTING: &str = "SIGHTING";
+/// The rest of a sighting: what is long and decides nothing.
+pub const DETAILS: &str = "DETAILS";
+/// Where findings begin; they, the link, the manifest and the sighting stand together up to [`SIGHTING`].
+pub const FINDINGS: &str = "F#";
 /// Sort key of a sighting's link to its asset.
 pub const LINK: &str = "LINK";
 /// Sort key of an asset.
@@ -100,6 +104,11 @@ pub fn link(id: &SightingId) -> Key {
     Key::new(sighting_partition(id), LINK)
 }
 
+/// What is long and decides nothing of a host. Sorts before all that a sync or a decision reads.
+pub fn details(id: &SightingId) -> Key {
+    Key::new(sighting_partition(id), DETAILS)
+}
+
 /// A rule.
 pub fn rule(scanner: Scanner, rule: &domain::RuleId) -> Key {
     Key::new(format!("R#{scanner}#{rule}"), RULE)
@@ -153,6 +162,14 @@ pub fn closing(connector: &ConnectorName, run: &RunId, native: &str) -> Key {
 /// Hosts that one unit of a full run has seen.
 pub fn hosts(connector: &ConnectorName, run: &RunId, unit: &str, piece: usize) -> Key {
     Key::new(run_partition(connector, run), format!("HOSTS#{unit}#{piece}"))
+}
+
+/// How the keys of the lists of all hosts that a scanner has begin.
+pub const EXISTING: &str = "EXISTING#";
+
+/// A piece of a unit's part of the scanner's own list of all its hosts.
+pub fn existing(connector: &ConnectorName, run: &RunId, unit: &str, piece: usize) -> Key {
+    Key::new(run_partition(connector, run), format!("{EXISTING}{unit}#{piece}"))
 }
 
 /// Partition of an asset.

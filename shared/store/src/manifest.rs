@@ -1,8 +1,10 @@
 //! The manifest of a sighting: a digest per finding, so that an unchanged finding costs no write and no read.
 //!
-//! Packed: 8 bytes hash of the finding's key, 8 bytes digest of its content, 1 byte state; sorted by hash.
+//! Packed: 8 bytes hash of the finding's key, 8 bytes digest of its content, 1 byte state and kind; sorted by hash.
 
 use std::collections::BTreeMap;
+
+use domain::FindingKind;
 
 /// What the manifest knows of one finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +13,12 @@ pub struct Entry {
     pub digest: u64,
     /// Where it stands.
     pub state: EntryState,
+    /// What it is about: a report that is whole about weaknesses says nothing of compliance.
+    pub kind: FindingKind,
 }
+
+/// Set in the state's byte for a finding about compliance.
+const COMPLIANCE: u8 = 0x80;
 
 /// Where a finding of a manifest stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +75,8 @@ impl Manifest {
                 for (hash, entry) in piece {
                     bytes.extend_from_slice(&hash.to_be_bytes());
                     bytes.extend_from_slice(&entry.digest.to_be_bytes());
-                    bytes.push(entry.state.byte());
+                    let kind = if entry.kind == FindingKind::Compliance { COMPLIANCE } else { 0 };
+                    bytes.push(entry.state.byte() | kind);
                 }
                 bytes
             })
@@ -84,8 +92,11 @@ impl Manifest {
         for entry in piece.chunks(ENTRY) {
             let hash = u64::from_be_bytes(entry.get(..8)?.try_into().ok()?);
             let digest = u64::from_be_bytes(entry.get(8..16)?.try_into().ok()?);
-            let state = EntryState::from_byte(*entry.get(16)?)?;
-            self.entries.insert(hash, Entry { digest, state });
+            let last = *entry.get(16)?;
+            let state = EntryState::from_byte(last & !COMPLIANCE)?;
+            let kind =
+                if last & COMPLIANCE == 0 { FindingKind::Vulnerability } else { FindingKind::Compliance };
+            self.entries.insert(hash, Entry { digest, state, kind });
         }
         Some(())
     }
@@ -112,7 +123,8 @@ mod tests {
         let mut manifest = Manifest::default();
         for i in 0..40_000_u64 {
             let state = EntryState::from_byte((i % 5) as u8).unwrap();
-            manifest.entries.insert(i * 7, Entry { digest: i ^ 0xabcd, state });
+            let kind = if i % 3 == 0 { FindingKind::Compliance } else { FindingKind::Vulnerability };
+            manifest.entries.insert(i * 7, Entry { digest: i ^ 0xabcd, state, kind });
         }
         let pieces = manifest.pack();
         assert_eq!(pieces.len(), 3);

@@ -684,9 +684,17 @@ impl Store {
         hosts: &BTreeMap<String, LastScan>,
     ) -> Result<(), StoreError> {
         let lines: Vec<String> = hosts.iter().map(|(name, scan)| host_line(name, *scan)).collect();
+        self.put_host_lines(&lines, |piece| keys::hosts(connector, run, unit, piece)).await
+    }
+
+    async fn put_host_lines(
+        &self,
+        lines: &[String],
+        key: impl Fn(usize) -> keys::Key,
+    ) -> Result<(), StoreError> {
         for (piece, lines) in lines.chunks(HOSTS_PER_ITEM).enumerate() {
             let item = Item::from([("h".to_owned(), bytes(deflate(lines.join("\n").as_bytes())))]);
-            self.put(&keys::hosts(connector, run, unit, piece), item, None).await?;
+            self.put(&key(piece), item, None).await?;
         }
         Ok(())
     }
@@ -717,6 +725,27 @@ impl Store {
         unit: &str,
     ) -> Result<BTreeSet<String>, StoreError> {
         Ok(self.hosts_with(connector, run, &format!("HOSTS#{unit}#")).await?.into_keys().collect())
+    }
+
+    /// Keeps a unit's part of the scanner's own list of all its hosts.
+    pub async fn put_existing(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        unit: &str,
+        hosts: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        let names: Vec<String> = hosts.iter().cloned().collect();
+        self.put_host_lines(&names, |piece| keys::existing(connector, run, unit, piece)).await
+    }
+
+    /// The scanner's own list of all its hosts, where the run has asked for it.
+    pub async fn existing(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        Ok(self.hosts_with(connector, run, keys::EXISTING).await?.into_keys().collect())
     }
 
     async fn hosts_with(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::vulnerability::{Closing, Depth, Sighting, Statement};
-use domain::{AssetId, RunId, SightingId};
+use domain::{AssetId, Details, RunId, SightingId};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, Item, bytes, document, n, number, s, text};
@@ -86,7 +86,7 @@ pub struct Stated {
     pub statements: Vec<Statement>,
 }
 
-/// A stored sighting's document: the two descriptions, and how deep the last scan looked that counted.
+/// A stored sighting's document: the descriptions, and how deep the last scan looked that counted.
 #[derive(Serialize, Deserialize)]
 struct Described {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,6 +95,10 @@ struct Described {
     scan: Option<domain::Host>,
     #[serde(default, skip_serializing_if = "Depth::is_unknown")]
     depth: Depth,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    supplement: Option<domain::Host>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    details: Option<u64>,
 }
 
 /// What a sighting is called, and whose it is.
@@ -269,6 +273,12 @@ impl Store {
         .await
     }
 
+    /// Marks a sighting as purged from the scanner: its own list of all hosts lacks it. `false` if it is marked already.
+    pub async fn purge_sighting(&self, id: &SightingId, at: jiff::Timestamp) -> Result<bool, StoreError> {
+        let condition = "attribute_exists(pk) AND attribute_not_exists(#f)";
+        self.set_on_sighting(id, "purged_at", s(at.to_string()), condition).await
+    }
+
     /// Marks a sighting as missing from a complete full run. `false` if it is marked already.
     pub async fn miss_sighting(&self, id: &SightingId, run: &RunId) -> Result<bool, StoreError> {
         self.mark_sighting(id, "missing_since", run, "attribute_exists(pk) AND attribute_not_exists(#f)")
@@ -282,13 +292,23 @@ impl Store {
         run: &RunId,
         condition: &str,
     ) -> Result<bool, StoreError> {
+        self.set_on_sighting(id, field, s(run.as_str()), condition).await
+    }
+
+    async fn set_on_sighting(
+        &self,
+        id: &SightingId,
+        field: &str,
+        value: AttributeValue,
+        condition: &str,
+    ) -> Result<bool, StoreError> {
         let done = self
             .update(
                 &keys::sighting(id),
                 "SET #f = :r ADD rev :one, seq :one",
                 Some(condition),
                 &[("#f", field)],
-                vec![(":r", s(run.as_str())), (":one", n(1))],
+                vec![(":r", value), (":one", n(1))],
             )
             .await;
         match done {
@@ -302,6 +322,7 @@ impl Store {
     pub async fn statements(&self, id: &SightingId) -> Result<Option<Stated>, StoreError> {
         let pk = keys::sighting_partition(id);
         let mut range = Range::all(&pk);
+        range.between = Some((keys::FINDINGS, keys::SIGHTING));
         range.consistent = true;
         let mut sighting = None;
         let mut statements = Vec::new();
@@ -315,6 +336,21 @@ impl Store {
             }
         }
         Ok(sighting.map(|(sighting, seq)| Stated { sighting, seq, scored, statements }))
+    }
+
+    /// Writes what is long and decides nothing of a host. Repeating it has the same result.
+    pub async fn put_details(&self, id: &SightingId, details: &Details) -> Result<(), StoreError> {
+        let item = Item::from([(codec::DOCUMENT.to_owned(), document(details))]);
+        self.put(&keys::details(id), item, None).await
+    }
+
+    /// The details of these sightings, as far as there are any.
+    pub async fn details<'a>(
+        &self,
+        ids: impl IntoIterator<Item = &'a SightingId>,
+    ) -> Result<Vec<Details>, StoreError> {
+        let keys: Vec<_> = ids.into_iter().map(keys::details).collect();
+        self.batch_get(&keys, false).await?.iter().map(codec::parse).collect()
     }
 
     /// The asset of a sighting.
@@ -357,6 +393,8 @@ pub(crate) fn sighting_item(state: &SightingState, changed: bool) -> (Item, u64,
         inventory: sighting.inventory.clone(),
         scan: sighting.scan.clone(),
         depth: sighting.depth,
+        supplement: sighting.supplement.clone(),
+        details: sighting.details,
     };
     let mut item = Item::from([
         (codec::DOCUMENT.to_owned(), document(&described)),
@@ -371,6 +409,9 @@ pub(crate) fn sighting_item(state: &SightingState, changed: bool) -> (Item, u64,
     optional("closing_run", &sighting.closing_run);
     optional("proven_run", &sighting.proven_run);
     optional("missing_since", &sighting.missing_since);
+    if let Some(at) = sighting.purged_at {
+        item.insert("purged_at".into(), s(at.to_string()));
+    }
     if sighting.pending_closings > 0 {
         item.insert("pending".into(), n(sighting.pending_closings));
     }
@@ -388,6 +429,9 @@ pub(crate) fn read_sighting(item: &Item) -> Result<Sighting, StoreError> {
         proven_run: run("proven_run"),
         missing_since: run("missing_since"),
         depth: described.depth,
+        supplement: described.supplement,
+        details: described.details,
+        purged_at: text(item, "purged_at").and_then(|at| at.parse().ok()),
     })
 }
 

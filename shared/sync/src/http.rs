@@ -19,6 +19,7 @@ use domain::policy::Tls;
 pub use reqwest::header::HeaderName;
 use reqwest::header::{HeaderMap, HeaderValue};
 pub use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::error::SyncError;
@@ -32,8 +33,7 @@ pub struct HttpClient {
     headers: HeaderMap,
     requests: Arc<std::sync::atomic::AtomicU64>,
     told_time: Arc<std::sync::atomic::AtomicI64>,
-    retry_pause: Duration,
-    allow_private: bool,
+    options: HttpOptions,
 }
 
 /// How long a request may stay without any byte of an answer. Qualys' first byte can take minutes.
@@ -109,9 +109,15 @@ impl HttpClient {
             headers: HeaderMap::new(),
             requests: Arc::default(),
             told_time: Arc::default(),
-            retry_pause: options.retry_pause,
-            allow_private: options.allow_private_address,
+            options: options.clone(),
         })
+    }
+
+    /// A client for another configured host of the same system, with the same limits and nobody's credentials. Its
+    /// requests are counted together with this client's.
+    pub fn beside(&self, base_url: &str) -> Result<Self, SyncError> {
+        let other = Self::new(&self.system, base_url, &self.options)?;
+        Ok(Self { requests: self.requests.clone(), ..other })
     }
 
     /// Adds a header to every request. The value is marked sensitive: it never shows in a debug print.
@@ -227,6 +233,17 @@ impl HttpRequest<'_> {
         self
     }
 
+    /// Sends this token. The value is marked sensitive: it never shows in a debug print.
+    pub fn bearer(mut self, token: &SecretString) -> Result<Self, SyncError> {
+        let text = format!("Bearer {}", token.expose_secret());
+        let mut value = HeaderValue::from_str(&text).map_err(|_| {
+            self.client.malformed("a token", 0, "it holds characters that no HTTP header can carry")
+        })?;
+        value.set_sensitive(true);
+        self.headers.insert(reqwest::header::AUTHORIZATION, value);
+        Ok(self)
+    }
+
     /// Sends a JSON document.
     #[must_use]
     pub fn json(mut self, document: &serde_json::Value) -> Self {
@@ -288,7 +305,7 @@ impl HttpRequest<'_> {
                     Err(_) => true,
                 };
             if again {
-                let pause = client.retry_pause * 2_u32.pow(attempt - 1);
+                let pause = client.options.retry_pause * 2_u32.pow(attempt - 1);
                 tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
                 attempt += 1;
                 continue;

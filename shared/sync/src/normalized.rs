@@ -1,6 +1,8 @@
 //! What a connector makes of scanner bytes, one statement at a time, for whoever has no sink: the `normalize` command,
 //! fuzzers, benchmarks.
 
+use std::io::{ErrorKind, Read};
+
 use domain::{CveId, Finding, Host, Rule};
 
 use crate::scanner::BadRecord;
@@ -78,4 +80,23 @@ pub enum NormalizeError {
     /// The bytes could not be read.
     #[error("cannot read: {0}")]
     Io(#[from] std::io::Error),
+}
+
+/// Bytes that are read at once.
+const PIECE: usize = 64 * 1024;
+
+/// Calls `take` with piece after piece of what there is to read, until it ends or `take` has enough of it.
+pub fn pieces<E: Into<NormalizeError>>(
+    mut reader: impl Read,
+    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), NormalizeError> {
+    let mut buffer = vec![0; PIECE];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => take(&buffer[..length]).map_err(Into::into)?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }

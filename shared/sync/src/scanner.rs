@@ -112,6 +112,19 @@ pub trait Sink: Send {
     /// A host as the scanner's asset inventory describes it.
     async fn inventory(&mut self, host: Host) -> Result<(), SyncError>;
 
+    /// What a second inventory knows of a host beyond the first one: cloud identity, open ports, software. It does not
+    /// prove that the scanner still has the host, and a host that is not known is not made known by it. A sink that
+    /// keeps no hosts has no use for it.
+    async fn supplement(&mut self, _host: Host) -> Result<(), SyncError> {
+        Ok(())
+    }
+
+    /// A part of the scanner's own list of all its hosts. If a complete full run has brought that list, hosts that it
+    /// lacks were purged: they are gone, not merely unseen.
+    async fn exist(&mut self, _natives: Vec<String>) -> Result<(), SyncError> {
+        Ok(())
+    }
+
     /// A host with findings.
     async fn report(&mut self, report: HostReport) -> Result<(), SyncError>;
 
@@ -158,7 +171,8 @@ pub struct HostReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Coverage {
-    /// Everything that the scanner has on this host: what is not here is gone.
+    /// Everything that the scanner has on this host: what is not here is gone. Checks of compliance are counted only
+    /// if the report has some.
     Whole,
     /// A part: what is not here says nothing.
     Part,

@@ -35,6 +35,8 @@ pub struct Setup {
     pub seed: u64,
     /// Changes to the demo's configuration: texts and what stands in their place.
     pub edits: Vec<(&'static str, String)>,
+    /// Whether Qualys has its second host.
+    pub gateway: bool,
     /// What goes wrong, and when.
     pub plan: Option<Arc<Plan>>,
     /// Wraps each function.
@@ -46,7 +48,7 @@ pub struct Setup {
 impl Setup {
     /// An estate of `size` hosts with the demo's configuration, and nothing goes wrong.
     pub fn new(size: usize) -> Self {
-        Self { size, seed: 5, edits: Vec::new(), plan: None, around: None, wire: None }
+        Self { size, seed: 5, edits: Vec::new(), gateway: false, plan: None, around: None, wire: None }
     }
 
     /// The same with a change to the configuration.
@@ -112,6 +114,14 @@ impl Site {
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         let mut text = vulnrelay::demo::config(port);
         let port_text = port.to_string();
+        if setup.gateway {
+            let qualys = format!("base_url: http://127.0.0.1:{port}/qualys\n");
+            assert!(text.contains(&qualys));
+            text = text.replace(
+                &qualys,
+                &format!("{qualys}    gateway_url: http://127.0.0.1:{port}/qualys-gateway\n"),
+            );
+        }
         for (old, new) in &setup.edits {
             let old = old.replace("PORT", &port_text);
             assert!(text.contains(&old), "the configuration has no {old:?}");

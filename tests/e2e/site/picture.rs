@@ -91,7 +91,7 @@ impl Site {
         let ids: BTreeSet<_> = vulnerabilities.iter().map(|v| v.asset.clone()).collect();
         for line in self.export().await {
             let line: Value = serde_json::from_str(&line).unwrap();
-            if line["type"] == "asset" && line["gone_at"].is_null() {
+            if line["type"] == "asset" && line["gone"].is_null() {
                 owners.entry(line["owner"].as_str().unwrap().to_owned()).or_default().assets += 1;
             }
         }

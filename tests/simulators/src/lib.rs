@@ -10,6 +10,7 @@
 //! | `/insightvm-console` | [`insightvm_console`]: a console of Rapid7 InsightVM |
 //! | `/nessus` | [`nessus`]: Tenable Nessus Professional |
 //! | `/insightvm` | [`insightvm`]: InsightVM, the cloud |
+//! | `/qualys-gateway` | [`qualys::gateway`]: its second host |
 //! | `/jira` | [`jira`] |
 //! | `/slack` | [`slack`] |
 //! | `/feeds` | [`feeds`]: threat intelligence |
@@ -128,6 +129,7 @@ pub fn router(world: Arc<World>) -> Router {
             counted(&world, "insightvm-console", insightvm_console::router(world.clone())),
         )
         .nest("/insightvm", counted(&world, "insightvm", insightvm::router(world.clone())))
+        .nest("/qualys-gateway", counted(&world, "qualys", qualys::gateway::router(world.clone())))
         .nest("/jira", counted(&world, "jira", jira::router(world.clone())))
         .nest("/slack", counted(&world, "slack", slack::router(world.clone())))
         .nest("/feeds", counted(&world, "feeds", feeds::router(world.clone())))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::vulnerability::{Counted, Exposure};
-use domain::{Asset, AssetId, Host, Severity, SightingId, VulnId};
+use domain::{Asset, AssetId, Details, Host, Severity, SightingId, VulnId};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::OpenCounts;
@@ -137,7 +137,7 @@ pub struct AssetDetail {
     pub at: Timestamp,
     /// The asset.
     pub asset: AssetRow,
-    /// Everything that is known of the machine.
+    /// Everything that is known of the machine, with its network, open ports and software.
     pub host: Host,
     /// Why each sighting belongs to it.
     pub sightings: Vec<JoinRow>,
@@ -183,6 +183,18 @@ fn lacks(asset: &Asset, connector: Option<&str>) -> bool {
     })
 }
 
+/// What several scanners know of the details of one machine.
+fn united(all: Vec<Details>) -> Details {
+    let mut united = Details::default();
+    for Details { network, open_ports, software, left_out } in all {
+        united.network = united.network.or(network);
+        united.open_ports.extend(open_ports);
+        united.software.extend(software);
+        united.left_out += left_out;
+    }
+    united.capped()
+}
+
 impl Dashboard {
     pub(crate) async fn assets(&self, request: &Request) -> Result<AssetList, Problem> {
         let owners = OwnerRow::sorted(self.store.open_counts().await?);
@@ -217,6 +229,7 @@ impl Dashboard {
         let ids: Vec<VulnId> = ranked.iter().take(VULNERABILITIES).map(|(_, id)| (*id).clone()).collect();
         let found = self.store.vulnerabilities_of(&id, &ids).await?;
         let name = asset.host.display_name();
+        let details = united(self.store.details(asset.sightings.keys()).await?);
         Ok(AssetDetail {
             at: now,
             sightings: joins(&asset),
@@ -227,7 +240,7 @@ impl Dashboard {
                 .collect(),
             next,
             asset: AssetRow::of(&asset),
-            host: asset.host,
+            host: asset.host.with_details(details),
         })
     }
 }

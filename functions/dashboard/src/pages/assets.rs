@@ -1,6 +1,7 @@
 //! Assets.
 
 use domain::Host;
+use domain::host::OpenPort;
 use maud::{Markup, html};
 
 use super::View;
@@ -94,6 +95,7 @@ pub(crate) fn page(data: &AssetDetail, view: &View<'_>) -> Markup {
                     dt { "Id" } dd { code { (asset.id) } }
                 }
             }
+            (details(&data.host))
             section aria-labelledby="why" { h2 #why { "Why this is one machine" } (joins(&data.sightings)) }
         }
         section aria-labelledby="vulnerabilities" {
@@ -146,6 +148,65 @@ fn host(host: &Host) -> Markup {
         @if let Some(serial) = &host.serial { dt { "Serial" } dd { (serial) } }
         @if let Some(uuid) = &host.bios_uuid { dt { "BIOS UUID" } dd { (uuid) } }
     }
+}
+
+/// Network, open ports and software; nothing where no scanner tells of them.
+fn details(host: &Host) -> Markup {
+    let cards = host.network.iter().flat_map(|network| &network.interfaces);
+    let is_empty = host.network.is_none() && host.open_ports.is_empty() && host.software.is_empty();
+    html! {
+        @if !is_empty {
+            section aria-labelledby="inside" {
+                h2 #inside { "What is on it" }
+                dl {
+                    @if let Some(network) = &host.network {
+                        @if let Some(name) = network.name.as_ref().or(network.id.as_ref()) {
+                            dt { "Network" } dd { (name) }
+                        }
+                        @for card in cards {
+                            dt { "Card " (card.name.as_deref().unwrap_or("without a name")) }
+                            dd { (card.ips.iter().chain(&card.macs).map(String::as_str).collect::<Vec<_>>().join(", ")) }
+                        }
+                    }
+                    @if !host.open_ports.is_empty() {
+                        dt { "Open ports" }
+                        dd { (host.open_ports.iter().map(port).collect::<Vec<_>>().join(", ")) }
+                    }
+                }
+                @if !host.software.is_empty() {
+                    details {
+                        summary { (words::plural(host.software.len() as u64, "piece of software", "pieces of software")) }
+                        div.scroll { table {
+                            caption { "Installed software" }
+                            thead { tr { th scope="col" { "Name" } th scope="col" { "Version" } th scope="col" { "Publisher" } } }
+                            tbody { @for software in &host.software {
+                                tr {
+                                    th scope="row" { (software.name) }
+                                    td data-label="Version" { (software.version.as_deref().unwrap_or("")) }
+                                    td data-label="Publisher" { (software.publisher.as_deref().unwrap_or("")) }
+                                }
+                            } }
+                        } }
+                    }
+                }
+                @if host.details_left_out > 0 {
+                    p.quiet { (words::count(host.details_left_out)) " more entries were left out." }
+                }
+            }
+        }
+    }
+}
+
+fn port(port: &OpenPort) -> String {
+    let mut text = port.port.to_string();
+    if let Some(protocol) = &port.protocol {
+        text.push('/');
+        text.push_str(protocol);
+    }
+    if let Some(service) = &port.service {
+        text.push_str(&format!(" ({service})"));
+    }
+    text
 }
 
 pub(super) fn joins(sightings: &[JoinRow]) -> Markup {

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use sync::lenient::{FromScalar, List, Part, Scalar};
 use sync::text::plain;
-use sync::{BadRecord, names};
+use sync::{BadRecord, names, rapid7};
 
+use super::brief;
 use super::state::{self, Instance};
-use super::{brief, severity};
 
 macro_rules! nothing_from_a_scalar {
     ($($name:ty),*) => { $(impl FromScalar for $name {
@@ -291,8 +291,8 @@ pub fn rule(offset: u64, bytes: &[u8]) -> Result<Rule, BadRecord> {
         title: wire.title.text().unwrap_or_else(|| id.clone()),
         id: RuleId::new(id),
         cves: cves(wire.cves.texts().iter().map(String::as_str)),
-        severity: severity::severity(wire.severity.text().as_deref(), wire.severity_score.number(), score3),
-        cvss: severity::best_cvss((score3, v3.vector.text()), (score2, v2.vector.text())),
+        severity: rapid7::severity(wire.severity.text().as_deref(), wire.severity_score.number(), score3),
+        cvss: rapid7::best_cvss((score3, v3.vector.text()), (score2, v2.vector.text())),
         description: wire.description.0.read(),
         solution: None,
         patchable: None,

@@ -2,7 +2,6 @@
 
 pub mod json;
 pub mod report;
-mod severity;
 pub mod state;
 mod xml;
 
@@ -10,14 +9,14 @@ use std::io::Read;
 
 use sync::split::json::{JsonMember, MemberError};
 use sync::split::xml::SplitError;
-use sync::{NormalizeError, Normalized, Summary};
+use sync::{NormalizeError, Normalized, Summary, pieces};
 
 use crate::csv::{Broken, Rows};
 
 /// Longest element of a page. A service banner or a proof has kilobytes, an asset with its software megabytes.
 pub const RECORD_LIMIT: usize = 16 * 1024 * 1024;
-/// Bytes read at once.
-const CHUNK: usize = 64 * 1024;
+/// Bytes by which a document is told.
+const BEGINNING: u64 = 64 * 1024;
 const KNOWN: &str = "assets, vulnerabilities, definitions, report, report_rules, xml";
 
 /// Normalises one answer of a console: a page of `assets`, of the `vulnerabilities` of an asset, of `definitions`; the CSV
@@ -40,7 +39,7 @@ pub fn normalize(
     let mut begun = Vec::new();
     let stream = match stream {
         "" => {
-            reader.by_ref().take(CHUNK as u64).read_to_end(&mut begun)?;
+            reader.by_ref().take(BEGINNING).read_to_end(&mut begun)?;
             told_by(&begun)
         }
         named => named,
@@ -68,22 +67,6 @@ fn told_by(begun: &[u8]) -> &'static str {
             "report_rules"
         }
         _ => "report",
-    }
-}
-
-/// Calls `take` with every piece of what there is to read.
-fn pieces<E: Into<NormalizeError>>(
-    mut reader: impl Read,
-    mut take: impl FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), NormalizeError> {
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(length) => take(&buffer[..length]).map_err(Into::into)?,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
     }
 }
 

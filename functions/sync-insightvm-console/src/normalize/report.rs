@@ -2,11 +2,10 @@
 
 use domain::{Finding, Host, Rule, RuleId, Scanner, Severity};
 use jiff::Timestamp;
-use sync::BadRecord;
 use sync::text::plain;
+use sync::{BadRecord, rapid7};
 
 use super::json::{attach, cves, is_patch, joined, tag};
-use super::severity;
 use super::state::{self, Instance};
 use crate::csv::{Row, Rows};
 
@@ -103,7 +102,7 @@ impl Assets {
         };
         let number = |name: &str| field(name).and_then(|text| text.parse::<f64>().ok());
         let word = field("severity").map(str::to_owned);
-        let mapped = severity::severity(word.as_deref(), number("severity_score"), number("cvss_v3_score"));
+        let mapped = rapid7::severity(word.as_deref(), number("severity_score"), number("cvss_v3_score"));
         if let Some(severity) = mapped {
             let raw = word.or(field("severity_score").map(str::to_owned)).unwrap_or_default();
             current.severities.push((RuleId::new(vulnerability), severity, raw));
@@ -153,8 +152,8 @@ pub fn rule(rows: &Rows, row: &Row) -> Result<Rule, BadRecord> {
         id: RuleId::new(id),
         title: text("title").unwrap_or_else(|| id.to_owned()),
         cves: cves(field("cves").unwrap_or_default().split(',')),
-        severity: severity::severity(field("severity"), number("severity_score"), score3),
-        cvss: severity::best_cvss((score3, owned("cvss_v3_vector")), (score2, owned("cvss_v2_vector"))),
+        severity: rapid7::severity(field("severity"), number("severity_score"), score3),
+        cvss: rapid7::best_cvss((score3, owned("cvss_v3_vector")), (score2, owned("cvss_v2_vector"))),
         description: text("description"),
         solution: joined(text("summary"), text("fix")),
         patchable: field("solution_type").map(|kind| is_patch(&kind.to_ascii_lowercase())),

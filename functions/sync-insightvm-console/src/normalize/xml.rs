@@ -15,10 +15,9 @@ use jiff::Timestamp;
 use sync::split::xml::{Cut, Records, SplitError, XmlSplitter};
 use sync::text::plain;
 use sync::xml::{clean, outer_attributes, walk};
-use sync::{BadRecord, Normalized, names};
+use sync::{BadRecord, Normalized, names, rapid7};
 
 use super::json::cves;
-use super::severity;
 use super::state::{self, Instance};
 
 const RECORDS: &[Records] = &[
@@ -284,8 +283,8 @@ fn definition(bytes: &[u8]) -> Result<(Rule, String), String> {
         title: outer.owned("title").unwrap_or_else(|| id.clone()),
         id: RuleId::new(id),
         cves: cves(references.iter().map(String::as_str)),
-        severity: severity::severity(None, outer.number("severity"), cvss3),
-        cvss: severity::best_cvss((cvss3, vector3), (outer.number("cvssScore"), outer.owned("cvssVector"))),
+        severity: rapid7::severity(None, outer.number("severity"), cvss3),
+        cvss: rapid7::best_cvss((cvss3, vector3), (outer.number("cvssScore"), outer.owned("cvssVector"))),
         description: child(&text, "description"),
         solution: child(&text, "solution"),
         patchable: None,

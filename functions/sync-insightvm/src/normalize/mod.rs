@@ -4,20 +4,17 @@ pub mod asset;
 pub mod bulk;
 pub mod finding;
 pub mod rule;
-mod severity;
 
 use std::io::Read;
 
 use sync::split::Piece;
 use sync::split::json::{JsonMember, MemberError, SplitError};
-use sync::{BadRecord, NormalizeError, Normalized, Summary};
+use sync::{BadRecord, NormalizeError, Normalized, Summary, pieces};
 
 /// Longest record that is read: an asset holds its findings, some 2 KB each.
 pub const RECORD_LIMIT: usize = 24 << 20;
 /// The member of a page that holds its records.
 pub const RECORDS: &str = "data";
-/// Bytes read at once.
-const CHUNK: usize = 64 * 1024;
 const STREAMS: &str = "assets, vulnerabilities, bulk_assets, bulk_vulnerabilities, bulk_remediation";
 
 /// Normalises an answer of the integration API (`assets`: a page of assets with their findings; `vulnerabilities`: a page
@@ -69,20 +66,11 @@ fn emit_asset(asset: asset::Asset, emit: &mut dyn FnMut(Normalized)) {
 
 fn page(reader: &mut dyn Read, take: &mut dyn FnMut(Result<Piece, BadRecord>)) -> Result<(), NormalizeError> {
     let mut splitter = JsonMember::new(RECORDS, RECORD_LIMIT);
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let length = match reader.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(length) => length,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error.into()),
-        };
-        splitter.feed(&chunk[..length]);
+    pieces(reader, |bytes| {
+        splitter.feed(bytes);
         splitter.by_ref().for_each(&mut *take);
-        if splitter.error().is_some() {
-            break;
-        }
-    }
+        splitter.error().map_or(Ok(()), |error| Err(malformed(error)))
+    })?;
     splitter.finish().map_err(|error| malformed(&error))
 }
 

@@ -4,10 +4,10 @@ use domain::{CveId, Rule, RuleId, Scanner};
 use serde::Deserialize;
 use sync::BadRecord;
 use sync::lenient::{List, Scalar};
+use sync::rapid7::{best_cvss, severity};
 use sync::text::plain;
 
 use super::brief;
-use super::severity::{best_cvss, severity};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -219,6 +219,13 @@ mod tests {
     }
 
     #[test]
+    fn pitfall_18_what_a_check_saw_is_no_part_of_the_key() {
+        let saw = |results: &str| read(&format!("<PORT>22</PORT><RESULTS>{results}</RESULTS>")).unwrap();
+        assert_eq!(saw("one").key, saw("two").key);
+        assert_ne!(saw("one").digest(), saw("two").digest());
+    }
+
+    #[test]
     fn raw_values_stay() {
         let finding = read("<SEVERITY>7</SEVERITY><STATUS>Dormant</STATUS>").unwrap();
         assert_eq!((finding.source_severity.as_str(), finding.source_state.as_str()), ("7", "Dormant"));

@@ -1,15 +1,18 @@
 //! `HOST` of the host list and of host detections, and `HostAsset` of the asset search.
 
+use domain::host::{Interface, Network, OpenPort, Software};
 use domain::{CloudId, Host, Tag};
 use jiff::Timestamp;
 
 use super::{add, some, time};
+use crate::document::Marks;
 use crate::xml::{Element, clean, walk};
 
 /// What is gathered before it can be put together.
 #[derive(Default)]
 struct Gathered {
     host: Host,
+    marks: Marks,
     dns: String,
     fqdn: String,
     hostname: String,
@@ -35,10 +38,11 @@ struct Cloud {
 
 /// Reads one `HOST` element of the host list, of a detection page, or of an asset data report (which knows no host id:
 /// there the address is the key).
-pub fn host(bytes: &[u8]) -> Result<Host, String> {
+pub fn host(bytes: &[u8]) -> Result<(Host, Marks), String> {
     let mut all = Gathered::default();
     walk(&clean(bytes), |path, element| all.take(path, element))?;
-    all.finish()
+    let marks = std::mem::take(&mut all.marks);
+    Ok((all.finish()?, marks))
 }
 
 impl Gathered {
@@ -46,7 +50,14 @@ impl Gathered {
         let text = element.text;
         let host = &mut self.host;
         match path {
-            "ID" => host.native = text.to_owned(),
+            "ID" => {
+                host.native = text.to_owned();
+                self.marks.is_scanned = true;
+            }
+            "TAGS/TAG/TAG_ID" => self.marks.tags.extend(text.parse::<u64>()),
+            "ASSET_GROUP_IDS" => {
+                self.marks.groups.extend(text.split(',').filter_map(|id| id.trim().parse::<u64>().ok()));
+            }
             "IP" | "IPV6" => add(&mut host.ips, text),
             "DNS" => self.dns = text.to_owned(),
             "DNS_DATA/HOSTNAME" => self.hostname = text.to_owned(),
@@ -162,64 +173,163 @@ impl Cloud {
 }
 
 /// Reads one `HostAsset` of the asset search. Its key is the host id that detections use, where it has one.
-pub fn host_asset(bytes: &[u8]) -> Result<Host, String> {
-    let mut host = Host::default();
-    let (mut own, mut name, mut fqdn, mut tracking) =
-        (String::new(), String::new(), String::new(), String::new());
-    let mut cloud = Cloud::default();
-    let (mut key, mut value) = (String::new(), String::new());
+pub fn host_asset(bytes: &[u8]) -> Result<(Host, Marks), String> {
+    let mut all = Asset::default();
     walk(&clean(bytes), |path, element| {
-        let text = element.text;
-        let source = path.strip_prefix("sourceInfo/list/");
+        all.take(path, element.text);
+        all.take_source(path, element.text);
+    })?;
+    all.finish()
+}
+
+/// What an asset of the search says.
+#[derive(Default)]
+struct Asset {
+    host: Host,
+    own: String,
+    name: String,
+    fqdn: String,
+    tracking: String,
+    cloud: Cloud,
+    key: String,
+    value: String,
+    network: Network,
+    interface: Interface,
+    port: String,
+    protocol: String,
+    service: String,
+    software: String,
+    version: String,
+}
+
+impl Asset {
+    fn take(&mut self, path: &str, text: &str) {
+        let host = &mut self.host;
         match path {
-            "id" => own = text.to_owned(),
+            "id" => self.own = text.to_owned(),
             "qwebHostId" => host.native = text.to_owned(),
             "os" => host.os = some(text),
-            "dnsHostName" => name = text.to_owned(),
-            "fqdn" => fqdn = text.to_owned(),
+            "dnsHostName" => self.name = text.to_owned(),
+            "fqdn" => self.fqdn = text.to_owned(),
             "netbiosName" => add(&mut host.netbios, text),
-            "address" | "networkInterface/list/HostAssetInterface/address" => add(&mut host.ips, text),
-            "networkInterface/list/HostAssetInterface/macAddress" => add(&mut host.macs, text),
-            "trackingMethod" => tracking = text.to_ascii_uppercase(),
+            "networkGuid" => self.network.id = some(text),
+            "address" => add(&mut host.ips, text),
+            "networkInterface/list/HostAssetInterface/interfaceName"
+            | "networkInterface/list/HostAssetInterface/interfaceId"
+                // The name, where there is one, and else the id.
+                if !text.is_empty() && (self.interface.name.is_none() || path.ends_with("Name")) =>
+            {
+                self.interface.name = Some(text.split_whitespace().collect::<Vec<_>>().join(" "));
+            }
+            "networkInterface/list/HostAssetInterface/address" => {
+                add(&mut host.ips, text);
+                add(&mut self.interface.ips, text);
+            }
+            "networkInterface/list/HostAssetInterface/macAddress" => {
+                add(&mut host.macs, text);
+                add(&mut self.interface.macs, text);
+            }
+            "networkInterface/list/HostAssetInterface" => {
+                let interface = std::mem::take(&mut self.interface);
+                // Addresses of one card come as an element each.
+                let known = self
+                    .network
+                    .interfaces
+                    .iter_mut()
+                    .find(|known| known.name.is_some() && known.name == interface.name);
+                match known {
+                    Some(known) => {
+                        interface.ips.iter().for_each(|ip| add(&mut known.ips, ip));
+                        interface.macs.iter().for_each(|mac| add(&mut known.macs, mac));
+                    }
+                    None if interface != Interface::default() => self.network.interfaces.push(interface),
+                    None => {}
+                }
+            }
+            "openPort/list/HostAssetOpenPort/port" => self.port = text.to_owned(),
+            "openPort/list/HostAssetOpenPort/protocol" => self.protocol = text.to_ascii_lowercase(),
+            "openPort/list/HostAssetOpenPort/serviceName" => self.service = text.to_owned(),
+            "openPort/list/HostAssetOpenPort" => {
+                let (port, protocol, service) = (
+                    std::mem::take(&mut self.port),
+                    std::mem::take(&mut self.protocol),
+                    std::mem::take(&mut self.service),
+                );
+                if let Some(port) = port.parse().ok().filter(|port| *port != 0) {
+                    host.open_ports.push(OpenPort {
+                        port,
+                        protocol: some(&protocol),
+                        service: some(&service),
+                    });
+                }
+            }
+            "software/list/HostAssetSoftware/name" => self.software = text.to_owned(),
+            "software/list/HostAssetSoftware/version" => self.version = text.to_owned(),
+            "software/list/HostAssetSoftware" => {
+                let name = std::mem::take(&mut self.software);
+                let version = some(&std::mem::take(&mut self.version));
+                if !name.is_empty() {
+                    host.software.push(Software { name, version, publisher: None });
+                }
+            }
+            "trackingMethod" => self.tracking = text.to_ascii_uppercase(),
             // Printed examples break long ids over two lines.
-            "agentInfo/agentId" => add(&mut host.agent_ids, &text.split_whitespace().collect::<String>()),
+            "agentInfo/agentId" => {
+                add(&mut host.agent_ids, &text.split_whitespace().collect::<String>());
+            }
             "tags/list/TagSimple/name" if !text.is_empty() => host.tags.push(Tag::parse(text)),
             "criticalityScore" => host.criticality = text.parse().ok().filter(|c| (1..=5).contains(c)),
             "lastVulnScan" => host.last_scanned_at = time(text),
             _ => {}
         }
+    }
+
+    fn take_source(&mut self, path: &str, text: &str) {
+        let source = path.strip_prefix("sourceInfo/list/");
         let (provider, field) = match source.and_then(|source| source.split_once('/')) {
             Some(("Ec2AssetSourceSimple", field)) => ("aws", field),
             Some(("AzureAssetSourceSimple", field)) => ("azure", field),
             Some(("GcpAssetSourceSimple", field)) => ("gcp", field),
             _ => return,
         };
+        let cloud = &mut self.cloud;
         cloud.provider = provider;
         match field {
             "accountId" | "subscriptionId" | "projectId" => cloud.account = some(text),
             "region" | "location" => cloud.region = some(text),
             "zone" if provider == "gcp" => cloud.region = some(text),
             "instanceId" | "vmId" => cloud.id = some(text),
-            "ec2InstanceTags/tags/list/EC2Tags/key" => key = text.to_owned(),
-            "ec2InstanceTags/tags/list/EC2Tags/value" => value = text.to_owned(),
-            "ec2InstanceTags/tags/list/EC2Tags" if !key.is_empty() => {
-                host.tags.push(Tag { key: std::mem::take(&mut key), value: std::mem::take(&mut value) });
+            "ec2InstanceTags/tags/list/EC2Tags/key" => self.key = text.to_owned(),
+            "ec2InstanceTags/tags/list/EC2Tags/value" => self.value = text.to_owned(),
+            "ec2InstanceTags/tags/list/EC2Tags" if !self.key.is_empty() => {
+                let (key, value) = (std::mem::take(&mut self.key), std::mem::take(&mut self.value));
+                self.host.tags.push(Tag { key, value });
             }
             _ => {}
         }
-    })?;
-    if host.native.is_empty() {
-        host.native = own;
     }
-    if host.native.is_empty() {
-        return Err("an asset without id".to_owned());
+
+    fn finish(self) -> Result<(Host, Marks), String> {
+        let mut host = self.host;
+        let marks = Marks {
+            asset: self.own.parse().unwrap_or(0),
+            is_scanned: !host.native.is_empty(),
+            ..Marks::default()
+        };
+        if host.native.is_empty() {
+            host.native = self.own;
+        }
+        if host.native.is_empty() {
+            return Err("an asset without id".to_owned());
+        }
+        for name in [self.name, self.fqdn] {
+            add(if name.contains('.') { &mut host.fqdns } else { &mut host.hostnames }, &name);
+        }
+        host.cloud.extend(self.cloud.id());
+        host.credentialed = self.tracking.contains("AGENT").then_some(true);
+        host.network = Some(self.network).filter(|network| *network != Network::default());
+        Ok((host, marks))
     }
-    for name in [name, fqdn] {
-        add(if name.contains('.') { &mut host.fqdns } else { &mut host.hostnames }, &name);
-    }
-    host.cloud.extend(cloud.id());
-    host.credentialed = tracking.contains("AGENT").then_some(true);
-    Ok(host)
 }
 
 #[cfg(test)]
@@ -227,7 +337,7 @@ mod tests {
     use super::*;
 
     fn read(inner: &str) -> Host {
-        host(format!("<HOST>{inner}</HOST>").as_bytes()).unwrap()
+        host(format!("<HOST>{inner}</HOST>").as_bytes()).unwrap().0
     }
 
     fn at(text: &str) -> Option<Timestamp> {
@@ -331,7 +441,7 @@ mod tests {
     fn hostile_values_do_no_harm() {
         let bytes = b"<HOST><ID>1</ID><DNS>10.0.0.9</DNS><OS>Win\x00dows\xff &lt;b&gt;</OS>\
             <ASSET_CRITICALITY_SCORE>9</ASSET_CRITICALITY_SCORE><LAST_VM_SCANNED_DATE>never</LAST_VM_SCANNED_DATE></HOST>";
-        let read = host(bytes).unwrap();
+        let read = host(bytes).unwrap().0;
         assert_eq!(read.os.as_deref(), Some("Windows\u{FFFD} <b>"));
         assert_eq!((read.criticality, read.last_scanned_at), (None, None));
         assert!(read.fqdns.is_empty() && read.hostnames.is_empty(), "an address is no name");
@@ -339,17 +449,41 @@ mod tests {
 
     #[test]
     fn assets_of_the_search_are_the_same_hosts() {
-        let read = host_asset(
+        let (read, marks) = host_asset(
             b"<HostAsset><id>7</id><name>x</name><tags><list><TagSimple><id>1</id><name>Cloud Agent</name></TagSimple></list></tags>
             <sourceInfo><list><Ec2AssetSourceSimple><instanceId>i-1</instanceId><accountId>123</accountId><region>us-east-1</region>
             <zone>VPC</zone><ec2InstanceTags><tags><list><EC2Tags><key>Owner</key><value>Jo</value></EC2Tags></list></tags></ec2InstanceTags>
             </Ec2AssetSourceSimple></list></sourceInfo><qwebHostId>42</qwebHostId><os>Linux</os><fqdn>a.example.com</fqdn>
             <dnsHostName>a</dnsHostName><netbiosName>A</netbiosName><address>10.0.0.1</address><trackingMethod>QAGENT</trackingMethod>
             <agentInfo><agentId>2e68-\n 9bb2</agentId></agentInfo><lastVulnScan>2026-01-02T03:04:05Z</lastVulnScan>
-            <networkInterface><list><HostAssetInterface><address>3.3.3.3</address><macAddress>00:11:22:33:44:55</macAddress>
-            </HostAssetInterface></list></networkInterface></HostAsset>",
+            <networkInterface><list><HostAssetInterface><interfaceId>eni-1</interfaceId><address>3.3.3.3</address>
+            <macAddress>00:11:22:33:44:55</macAddress></HostAssetInterface><HostAssetInterface><interfaceId>eni-1</interfaceId>
+            <address>10.0.0.1</address></HostAssetInterface></list></networkInterface>
+            <openPort><list><HostAssetOpenPort><port>22</port><protocol>TCP</protocol><serviceName>ssh</serviceName></HostAssetOpenPort>
+            <HostAssetOpenPort><port>0</port></HostAssetOpenPort></list></openPort>
+            <software><list><HostAssetSoftware><name>openssh-server</name><version>8.0p1</version></HostAssetSoftware></list></software>
+            </HostAsset>",
         )
         .unwrap();
+        assert_eq!((marks.asset, marks.is_scanned), (7, true));
+        assert_eq!(
+            read.network.as_ref().map(|network| &network.interfaces[..]),
+            Some(
+                &[Interface {
+                    name: Some("eni-1".into()),
+                    ips: vec!["3.3.3.3".into(), "10.0.0.1".into()],
+                    macs: vec!["00:11:22:33:44:55".into()],
+                }][..]
+            )
+        );
+        assert_eq!(
+            read.open_ports,
+            [OpenPort { port: 22, protocol: Some("tcp".into()), service: Some("ssh".into()) }]
+        );
+        assert_eq!(
+            read.software,
+            [Software { name: "openssh-server".into(), version: Some("8.0p1".into()), publisher: None }]
+        );
         assert_eq!(read.native, "42");
         assert_eq!(read.ips, ["10.0.0.1", "3.3.3.3"]);
         assert_eq!(read.cloud[0].region.as_deref(), Some("us-east-1"));
@@ -357,5 +491,17 @@ mod tests {
         assert_eq!(read.tags, ["Cloud Agent", "Owner=Jo"].map(Tag::parse));
         assert_eq!(read.credentialed, Some(true));
         assert!(host_asset(b"<HostAsset/>").is_err());
+        let (discovered, marks) = host_asset(b"<HostAsset><id>8</id></HostAsset>").unwrap();
+        assert_eq!((discovered.native.as_str(), marks.is_scanned), ("8", false));
+    }
+
+    #[test]
+    fn ids_of_tags_and_groups_are_kept_beside_the_host() {
+        let (_, marks) = host(
+            b"<HOST><ID>1</ID><TAGS><TAG><TAG_ID>5</TAG_ID><NAME>a</NAME></TAG><TAG><TAG_ID>x</TAG_ID></TAG></TAGS>
+            <ASSET_GROUP_IDS>7, 8,</ASSET_GROUP_IDS></HOST>",
+        )
+        .unwrap();
+        assert_eq!((marks.tags, marks.groups, marks.is_scanned), (vec![5], vec![7, 8], true));
     }
 }

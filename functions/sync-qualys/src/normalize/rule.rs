@@ -138,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn a_subscription_without_cvss_has_none() {
+    fn pitfall_13_a_subscription_without_cvss_has_none() {
         let bare = read("<TITLE>T</TITLE><SOLUTION>Not  applicable.</SOLUTION>");
         assert_eq!((bare.cvss, bare.solution, bare.severity, bare.patchable), (None, None, None, None));
         assert!(bare.cves.is_empty());
     }
 
     #[test]
-    fn cvss_may_be_a_text_and_only_version_2() {
+    fn pitfall_13_cvss_may_be_a_text_and_only_version_2() {
         let v2 = read(
             "<CVSS_V3><BASE>-</BASE></CVSS_V3><CVSS><BASE source='service'><![CDATA[ 4.3 ]]></BASE></CVSS>",
         );

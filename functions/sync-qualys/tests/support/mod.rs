@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use domain::policy::{Auth, Connector, Seconds};
 use domain::{Host, Rule, RuleId, RunId};
 use jiff::Timestamp;
+use secrecy::SecretString;
 use sync::{
     BadRecord, HostReport, HttpClient, HttpOptions, Mode, Next, Proof, Run, Scanner, Sink, SyncError,
 };
@@ -31,6 +32,7 @@ pub struct Call {
     pub path: String,
     pub query: String,
     pub form: BTreeMap<String, String>,
+    pub body: String,
     pub headers: HeaderMap,
 }
 
@@ -39,6 +41,14 @@ pub enum Endpoint {
     Hosts,
     Detections,
     KnowledgeBase,
+    HostIds,
+    Groups,
+    Tags,
+    Assets,
+    Policies,
+    Posture,
+    Auth,
+    GlobalAssets,
     About,
 }
 
@@ -53,7 +63,15 @@ impl Call {
 
     pub fn endpoint(&self) -> Endpoint {
         match self.path.split('/').skip(3).collect::<Vec<_>>().join("/").as_str() {
+            "fo/asset/host/" if self.form("details") == "None" => Endpoint::HostIds,
             "fo/asset/host/" => Endpoint::Hosts,
+            "fo/asset/group/" => Endpoint::Groups,
+            "fo/compliance/policy/" => Endpoint::Policies,
+            "fo/compliance/posture/info/" => Endpoint::Posture,
+            _ if self.path == "/qps/rest/2.0/search/am/tag" => Endpoint::Tags,
+            _ if self.path == "/qps/rest/2.0/search/am/hostasset" => Endpoint::Assets,
+            _ if self.path == "/gateway/auth" => Endpoint::Auth,
+            _ if self.path == "/gateway/am/v1/assets/host/list" => Endpoint::GlobalAssets,
             "fo/asset/host/vm/detection/" => Endpoint::Detections,
             "fo/knowledge_base/vuln/" => Endpoint::KnowledgeBase,
             _ if self.path == "/msp/about.php" => Endpoint::About,
@@ -110,6 +128,78 @@ pub fn detections_page(hosts: &[String], next: Option<&str>) -> Reply {
     page("HOST_LIST_VM_DETECTION_OUTPUT", &format!("<HOST_LIST>{}</HOST_LIST>", hosts.concat()), next)
 }
 
+pub fn ids_page(ids: &str) -> Reply {
+    page("HOST_LIST_OUTPUT", &format!("<ID_SET>{ids}</ID_SET>"), None)
+}
+
+pub fn groups_page(groups: &[(u64, &str)]) -> Reply {
+    let list: String = groups
+        .iter()
+        .map(|(id, title)| {
+            format!("<ASSET_GROUP><ID>{id}</ID><TITLE><![CDATA[{title}]]></TITLE></ASSET_GROUP>")
+        })
+        .collect();
+    page("ASSET_GROUP_LIST_OUTPUT", &format!("<ASSET_GROUP_LIST>{list}</ASSET_GROUP_LIST>"), None)
+}
+
+/// A page of a search: its records, and where it goes on.
+pub fn search_page(records: &str, last: Option<u64>) -> Reply {
+    let more = match last {
+        Some(last) => format!("<hasMoreRecords>true</hasMoreRecords><lastId>{last}</lastId>"),
+        None => "<hasMoreRecords>false</hasMoreRecords>".to_owned(),
+    };
+    ok(&format!(
+        "<?xml version=\"1.0\"?><ServiceResponse><responseCode>SUCCESS</responseCode><count>1</count>{more}<data>{records}</data></ServiceResponse>"
+    ))
+}
+
+pub fn asset_xml(id: u64, host: u64) -> String {
+    format!(
+        "<HostAsset><id>{id}</id><qwebHostId>{host}</qwebHostId><software><list><HostAssetSoftware><name>sudo</name>\
+         <version>1.9</version></HostAssetSoftware></list></software></HostAsset>"
+    )
+}
+
+pub fn policies_page(policies: &[(u64, &str)]) -> Reply {
+    let list: String = policies
+        .iter()
+        .map(|(id, title)| format!("<POLICY><ID>{id}</ID><TITLE>{title}</TITLE></POLICY>"))
+        .collect();
+    page("POLICY_LIST_OUTPUT", &format!("<POLICY_LIST>{list}</POLICY_LIST>"), None)
+}
+
+pub fn posture_xml(host: u64, control: u64, status: &str) -> String {
+    format!(
+        "<INFO><ID>{host}{control}</ID><HOST_ID>{host}</HOST_ID><CONTROL_ID>{control}</CONTROL_ID>\
+         <TECHNOLOGY_ID>1</TECHNOLOGY_ID><STATUS>{status}</STATUS></INFO>"
+    )
+}
+
+pub fn posture_page(infos: &[String], controls: &[u64], next: Option<&str>) -> Reply {
+    let warning = next.map_or(String::new(), |url| {
+        format!("<WARNING_LIST><WARNING><CODE>1980</CODE><TEXT>more</TEXT><URL><![CDATA[{url}]]></URL></WARNING></WARNING_LIST>")
+    });
+    let controls: String = controls
+        .iter()
+        .map(|id| {
+            format!(
+                "<CONTROL><ID>{id}</ID><STATEMENT>Control {id} holds</STATEMENT><CRITICALITY><LABEL>SERIOUS</LABEL>\
+                 <VALUE>3</VALUE></CRITICALITY></CONTROL>"
+            )
+        })
+        .collect();
+    page(
+        "POSTURE_INFO_LIST_OUTPUT",
+        &format!(
+            "<INFO_LIST>{}</INFO_LIST>{warning}<GLOSSARY><HOST_LIST><HOST><ID>1</ID><IP>10.0.0.1</IP><DNS>h1</DNS></HOST></HOST_LIST>\
+             <CONTROL_LIST>{controls}</CONTROL_LIST><TECHNOLOGY_LIST><TECHNOLOGY><ID>1</ID><NAME>Linux</NAME></TECHNOLOGY>\
+             </TECHNOLOGY_LIST></GLOSSARY>",
+            infos.concat()
+        ),
+        None,
+    )
+}
+
 pub fn kb_page<'a>(qids: impl Iterator<Item = &'a str>) -> Reply {
     let list: String = qids
         .map(|qid| format!("<!-- keep-alive --><VULN><QID>{qid}</QID><TITLE>T{qid}</TITLE></VULN>"))
@@ -157,6 +247,7 @@ pub async fn serve(answer: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> S
                     .filter_map(|pair| pair.split_once('='))
                     .map(|(k, v)| (k.to_owned(), decode(v)))
                     .collect(),
+                body: text.clone(),
                 headers,
             };
             let reply = answer(&call);
@@ -194,6 +285,8 @@ pub fn connector(base_url: &str, streams: &[&str], page_size: u32) -> Connector 
         name: "qualys-test".parse().unwrap(),
         scanner: domain::Scanner::Qualys,
         base_url: base_url.to_owned(),
+        gateway_url: None,
+        api_versions: Default::default(),
         auth: Auth::Basic { username: "user".into(), password: "${PASSWORD}".into(), token: None },
         data_streams: streams.iter().map(|s| (*s).to_owned()).collect(),
         sync_interval: Seconds::hour(),
@@ -221,7 +314,16 @@ pub fn http(base_url: &str) -> HttpClient {
 
 pub fn scanner(server: &Server, streams: &[&str]) -> QualysScanner {
     let http = http(&server.base).with_basic("user", "secret").unwrap();
-    QualysScanner::new(&connector(&server.base, streams, 500), http)
+    QualysScanner::new(&connector(&server.base, streams, 500), http, None).unwrap()
+}
+
+/// A scanner that knows the gateway at this address.
+pub fn scanner_with_gateway(server: &Server, gateway: &str, streams: &[&str]) -> QualysScanner {
+    let http = http(&server.base).with_basic("user", "secret").unwrap();
+    let connector =
+        Connector { gateway_url: Some(gateway.to_owned()), ..connector(&server.base, streams, 500) };
+    let login = (SecretString::from("user"), SecretString::from("secret"));
+    QualysScanner::new(&connector, http, Some(login)).unwrap()
 }
 
 pub fn run(mode: Mode) -> Run {
@@ -240,6 +342,8 @@ pub fn full_run() -> Run {
 #[derive(Debug)]
 pub struct Recorder {
     pub inventory: Vec<Host>,
+    pub supplements: Vec<Host>,
+    pub existing: Vec<String>,
     pub reports: Vec<HostReport>,
     pub rules: Vec<Rule>,
     pub known: BTreeSet<RuleId>,
@@ -253,6 +357,8 @@ impl Default for Recorder {
     fn default() -> Self {
         Self {
             inventory: vec![],
+            supplements: vec![],
+            existing: vec![],
             reports: vec![],
             rules: vec![],
             known: BTreeSet::new(),
@@ -268,6 +374,16 @@ impl Default for Recorder {
 impl Sink for Recorder {
     async fn inventory(&mut self, host: Host) -> Result<(), SyncError> {
         self.inventory.push(host);
+        Ok(())
+    }
+
+    async fn supplement(&mut self, host: Host) -> Result<(), SyncError> {
+        self.supplements.push(host);
+        Ok(())
+    }
+
+    async fn exist(&mut self, natives: Vec<String>) -> Result<(), SyncError> {
+        self.existing.extend(natives);
         Ok(())
     }
 

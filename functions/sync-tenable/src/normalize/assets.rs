@@ -8,7 +8,10 @@
 //! | cloud `gcp` | `gcp_instance_id` with `gcp_project_id`, `gcp_zone` |
 //! | criticality 1 to 5 | ACR 1 to 10, halved and rounded up |
 //! | `gone_at` | the earlier of `terminated_at`, `deleted_at` |
+//! | network | `network_id`, `network_name`, `network_interfaces` |
+//! | software | `installed_software`, CPE names |
 
+use domain::host::{self, OpenPort, Software};
 use domain::{CloudId, Host, Tag};
 use serde::Deserialize;
 use sync::BadRecord;
@@ -28,6 +31,7 @@ struct Record {
     resource_tags: List<WireTag>,
     acr_score: Scalar,
     ratings: Part<Ratings>,
+    installed_software: List<Scalar>,
 
     // Version 1
     ipv4s: List<Scalar>,
@@ -37,6 +41,9 @@ struct Record {
     netbios_names: List<Scalar>,
     mac_addresses: List<Scalar>,
     network_interfaces: List<Interface>,
+    network_id: Scalar,
+    network_name: Scalar,
+    open_ports: List<Port>,
     aws_ec2_instance_id: Scalar,
     aws_owner_id: Scalar,
     aws_region: Scalar,
@@ -68,7 +75,7 @@ macro_rules! plain_parts {
         }
     )*};
 }
-plain_parts!(Ratings, Rating, Interface, Network, Scan, Timestamps, Cloud, Aws, Azure, Gcp);
+plain_parts!(Ratings, Rating, Interface, Port, Network, Scan, Timestamps, Cloud, Aws, Azure, Gcp);
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -98,7 +105,18 @@ struct Rating {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Interface {
+    name: Scalar,
     mac_addresses: List<Scalar>,
+    ipv4s: List<Scalar>,
+    ipv6s: List<Scalar>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Port {
+    port: Scalar,
+    protocol: Scalar,
+    service_names: List<Scalar>,
 }
 
 #[derive(Default, Deserialize)]
@@ -111,6 +129,9 @@ struct Network {
     netbios_names: List<Scalar>,
     mac_addresses: List<Scalar>,
     network_interfaces: List<Interface>,
+    network_id: Scalar,
+    network_name: Scalar,
+    open_ports: List<Port>,
 }
 
 #[derive(Default, Deserialize)]
@@ -209,10 +230,23 @@ pub fn asset(offset: u64, bytes: &[u8]) -> Result<Host, BadRecord> {
         gone_at: gone.iter().filter_map(Scalar::time).min(),
         ..Host::default()
     };
+    let place = place(
+        either(record.network_id, network.network_id),
+        either(record.network_name, network.network_name),
+        record.network_interfaces.0.into_iter().chain(network.network_interfaces.0),
+    );
     if host.macs.is_empty() {
-        let interfaces = record.network_interfaces.0.into_iter().chain(network.network_interfaces.0);
-        host.macs = names::macs(interfaces.flat_map(|interface| interface.mac_addresses.texts()).collect());
+        for mac in place.interfaces.iter().flat_map(|interface| &interface.macs) {
+            if !host.macs.contains(mac) {
+                host.macs.push(mac.clone());
+            }
+        }
     }
+    host.network = Some(place).filter(|place| *place != host::Network::default());
+    host.open_ports =
+        record.open_ports.0.into_iter().chain(network.open_ports.0).filter_map(open_port).collect();
+    host.software =
+        record.installed_software.texts().iter().filter_map(|text| Software::parse(text)).collect();
     let addresses = [record.ipv4s, network.ipv4s, record.ipv6s, network.ipv6s];
     names::sort_into(
         &mut host,
@@ -221,6 +255,34 @@ pub fn asset(offset: u64, bytes: &[u8]) -> Result<Host, BadRecord> {
         lists(record.fqdns, network.fqdns),
     );
     Ok(host)
+}
+
+/// Where the asset is in the network. Of interfaces that nobody could name only the addresses are told.
+fn place(id: Scalar, name: Scalar, interfaces: impl Iterator<Item = Interface>) -> host::Network {
+    let unnamed = |name: &String| !matches!(name.as_str(), "UNKNOWN" | "catch_all_interface");
+    let interfaces = interfaces.map(|wire| host::Interface {
+        name: wire.name.text().filter(unnamed),
+        ips: wire.ipv4s.texts().into_iter().chain(wire.ipv6s.texts()).collect(),
+        macs: names::macs(wire.mac_addresses.texts()),
+    });
+    host::Network {
+        id: id.text(),
+        name: name.text(),
+        interfaces: interfaces.filter(|interface| *interface != host::Interface::default()).collect(),
+    }
+}
+
+fn open_port(wire: Port) -> Option<OpenPort> {
+    let number = wire.port.number().filter(|n| n.fract() == 0.0 && (1.0..=65_535.0).contains(n))?;
+    // The range check makes the cast exact.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let port = number as u16;
+    let services = wire.service_names.texts();
+    Some(OpenPort {
+        port,
+        protocol: wire.protocol.text().map(|protocol| protocol.trim().to_ascii_lowercase()),
+        service: (!services.is_empty()).then(|| services.join(", ")),
+    })
 }
 
 fn lists(v1: List<Scalar>, v2: List<Scalar>) -> Vec<String> {
@@ -299,6 +361,10 @@ mod tests {
             "acr_score": "9.0", "exposure_score": "744.0",
             "last_scan_time": "2024-12-16T09:45:50.000Z", "last_authenticated_scan_date": "2024-12-16T09:40:00Z",
             "terminated_at": "2025-01-02T00:00:00Z", "deleted_at": "2025-01-01T00:00:00Z",
+            "network_id": "n1", "network_name": "Default", "installed_software": ["cpe:/a:openbsd:openssh:8.0", ""],
+            "network_interfaces": [{"name": "eth0", "ipv4s": ["192.0.2.57"], "mac_addresses": ["00:50:56:a6:49:2a"]},
+                {"name": "UNKNOWN", "ipv4s": []}],
+            "open_ports": [{"port": 22, "protocol": "TCP", "service_names": ["ssh"]}, {"port": "x"}],
         }));
         let tag = |key: &str, value: &str| Tag { key: key.into(), value: value.into() };
         let cloud = |provider: &str, account: &str, region: Option<&str>, id: &str| CloudId {
@@ -329,8 +395,43 @@ mod tests {
             credentialed: Some(true),
             checks: None,
             gone_at: Some("2025-01-01T00:00:00Z".parse().unwrap()),
+            network: Some(host::Network {
+                id: Some("n1".into()),
+                name: Some("Default".into()),
+                interfaces: vec![host::Interface {
+                    name: Some("eth0".into()),
+                    ips: vec!["192.0.2.57".into()],
+                    macs: vec!["00:50:56:a6:49:2a".into()],
+                }],
+            }),
+            open_ports: vec![OpenPort {
+                port: 22,
+                protocol: Some("tcp".into()),
+                service: Some("ssh".into()),
+            }],
+            software: vec![Software {
+                name: "openssh".into(),
+                version: Some("8.0".into()),
+                publisher: Some("openbsd".into()),
+            }],
+            details_left_out: 0,
         };
         assert_eq!(host, expected);
+    }
+
+    #[test]
+    fn pitfall_07_a_deleted_asset_is_gone_and_a_renamed_one_is_the_same() {
+        let host = |changes: Value| {
+            let mut record =
+                json!({"id": "a", "hostnames": ["old"], "last_scan_time": "2024-12-16T09:45:50Z"});
+            record.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            read(&record)
+        };
+        assert_eq!(host(json!({})).gone_at, None);
+        let deleted = host(json!({"deleted_at": "2025-01-01T00:00:00Z", "deleted_by": "someone"}));
+        assert_eq!(deleted.gone_at, "2025-01-01T00:00:00Z".parse().ok());
+        assert!(host(json!({"terminated_at": "2025-01-01T00:00:00Z"})).gone_at.is_some());
+        assert_eq!(host(json!({"hostnames": ["new"]})).native, host(json!({})).native);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Tenable's bytes -> our words. Pure: no clock, no network.
 
 pub mod assets;
+pub mod compliance;
 pub mod findings;
 
 use std::collections::HashSet;
@@ -10,24 +11,22 @@ use domain::RuleId;
 pub use sync::lenient;
 use sync::names;
 use sync::split::json::{JsonArray, SplitError};
-use sync::{NormalizeError, Normalized, Summary};
+use sync::{BadRecord, NormalizeError, Normalized, Summary, pieces};
 
 /// Longest record that is read. A plugin's output has up to 1 MB, which JSON may write six times as long.
 pub const RECORD_LIMIT: usize = 8 * 1024 * 1024;
-/// Bytes read at once.
-const CHUNK: usize = 64 * 1024;
 
 /// Reads the record that begins at an offset.
 type ReadRecord = Box<dyn FnMut(u64, &[u8], &mut dyn FnMut(Normalized))>;
 
-/// Normalises a chunk of an export: `assets` or `vulnerabilities`.
+/// Normalises a chunk of an export: `assets`, `vulnerabilities` or `compliance`.
 ///
 /// A bad record fails alone ([`Normalized::Refused`]); a document that is no whole JSON array is an error, and what was
 /// emitted before it must not be taken for everything. A vulnerability chunk gives each host and each rule once, before
 /// the first finding that needs it.
 pub fn normalize(
     stream: &str,
-    mut reader: impl Read,
+    reader: impl Read,
     emit: &mut dyn FnMut(Normalized),
 ) -> Result<Summary, NormalizeError> {
     let mut read: ReadRecord = match stream {
@@ -35,9 +34,12 @@ pub fn normalize(
             Ok(host) => emit(Normalized::Host(host)),
             Err(bad) => emit(Normalized::Refused(bad)),
         }),
-        "vulnerabilities" | "vulns" | "findings" => Box::new(read_finding()),
+        "vulnerabilities" | "vulns" | "findings" => {
+            Box::new(read_finding(|offset, bytes| findings::finding(offset, bytes, |_| true).map(Some)))
+        }
+        "compliance" => Box::new(read_finding(compliance::finding)),
         _ => {
-            let known = "assets, vulnerabilities";
+            let known = "assets, vulnerabilities, compliance";
             return Err(NormalizeError::UnknownStream { stream: stream.to_owned(), known });
         }
     };
@@ -47,35 +49,29 @@ pub fn normalize(
         emit(statement);
     };
     let mut splitter = JsonArray::new(RECORD_LIMIT);
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let length = match reader.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(length) => length,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error.into()),
-        };
-        splitter.feed(&chunk[..length]);
+    pieces(reader, |bytes| {
+        splitter.feed(bytes);
         for piece in splitter.by_ref() {
             match piece {
                 Ok(piece) => read(piece.offset, &piece.bytes, &mut counted),
                 Err(bad) => counted(Normalized::Refused(bad)),
             }
         }
-        if splitter.error().is_some() {
-            break;
-        }
-    }
+        splitter.error().map_or(Ok(()), |error| Err(malformed(error)))
+    })?;
     splitter.finish().map_err(|error| malformed(&error))?;
     Ok(summary)
 }
 
-fn read_finding() -> impl FnMut(u64, &[u8], &mut dyn FnMut(Normalized)) {
+fn read_finding(
+    read: fn(u64, &[u8]) -> Result<Option<findings::Statement>, BadRecord>,
+) -> impl FnMut(u64, &[u8], &mut dyn FnMut(Normalized)) {
     let mut hosts = HashSet::new();
     // The finding's title, CVEs and solution come from its own record each time; only the definition is told once.
     let mut rules: HashSet<RuleId> = HashSet::new();
-    move |offset, bytes, emit| match findings::finding(offset, bytes, |_| true) {
-        Ok(findings::Statement { host, finding, rule }) => {
+    move |offset, bytes, emit| match read(offset, bytes) {
+        Ok(None) => {}
+        Ok(Some(findings::Statement { host, finding, rule })) => {
             let native = host.native.clone();
             if hosts.insert(native.clone()) {
                 emit(Normalized::Host(host));

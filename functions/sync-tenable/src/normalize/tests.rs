@@ -105,7 +105,7 @@ fn every_field_of_a_finding_has_its_place() {
 }
 
 #[test]
-fn the_best_cvss_wins_and_gets_its_prefix_back() {
+fn pitfall_18_the_best_cvss_wins_and_gets_its_prefix_back() {
     let cvss = |plugin: Value| {
         read(json!({"plugin": plugin}))
             .finding
@@ -130,7 +130,7 @@ fn the_best_cvss_wins_and_gets_its_prefix_back() {
 }
 
 #[test]
-fn severity_is_what_tenable_says_also_after_a_recast() {
+fn pitfall_18_severity_is_what_tenable_says_also_after_a_recast() {
     let severity = |changes: Value| {
         let finding = read(changes).finding;
         (finding.severity, finding.source_severity)
@@ -170,6 +170,24 @@ fn states_map_and_unknown_ones_stay_open_with_their_word() {
     assert_eq!(state("FIXED", "ACCEPTED"), (FindingState::Fixed, "FIXED".into(), true), "fixed is fixed");
     assert_eq!(state("OPEN", "RECASTED"), (FindingState::Open, "OPEN".into(), false));
     assert_eq!(state("QUARANTINED", "NONE"), (FindingState::Open, "QUARANTINED".into(), false));
+}
+
+#[test]
+fn pitfall_03_a_fix_is_a_change_although_last_found_is_the_same() {
+    let open = read(json!({"state": "OPEN", "last_found": "2026-11-20T00:00:00Z"})).finding;
+    let fixed = read(json!({
+        "state": "FIXED", "last_found": "2026-11-20T00:00:00Z", "last_fixed": "2026-11-21T00:00:00Z",
+    }))
+    .finding;
+    assert_eq!((open.last_found, &open.key), (fixed.last_found, &fixed.key));
+    assert_ne!(open.digest(), fixed.digest());
+}
+
+#[test]
+fn pitfall_18_what_a_plugin_printed_is_no_part_of_the_key() {
+    let printed = |output: &str| read(json!({"output": output})).finding;
+    assert_eq!(printed("one").key, printed("two").key);
+    assert_ne!(printed("one").digest(), printed("two").digest());
 }
 
 #[test]
@@ -255,7 +273,7 @@ fn run(stream: &str, body: &str) -> (Result<Summary, NormalizeError>, Vec<Normal
 }
 
 #[test]
-fn none_one_and_many() {
+fn pitfall_19_none_one_and_many_are_a_finding_each() {
     assert_eq!(run("vulnerabilities", "[]").0.unwrap(), Summary::default());
     let one = json!([record(json!({}))]).to_string();
     let expected = Summary { hosts: 1, rules: 1, findings: 1, refused: 0 };

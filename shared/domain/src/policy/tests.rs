@@ -49,6 +49,8 @@ fn a_secret_in_clear_is_refused_with_its_place() {
             full_interval: Seconds::week(),
             scan_cadence: Seconds::month(),
             scope: default_scope(),
+            gateway_url: None,
+            api_versions: std::collections::BTreeMap::new(),
             max_concurrency: None,
             close_limit_percent: 30,
             via: None,
@@ -311,4 +313,37 @@ fn criticality_comes_from_the_scanner_where_no_rule_has_one() {
     assert_eq!(impact(&[], &host), (Some(2), None));
     let rule = ImpactRule { matching: Match::default(), criticality: Some(5), exposure: None };
     assert_eq!(impact(&[rule], &host), (Some(5), None));
+}
+
+#[test]
+fn versions_and_gateways_are_for_scanners_that_have_them() {
+    let error = |kind: &str, more: serde_json::Value| {
+        let auth = if kind == "qualys" {
+            serde_json::json!({ "method": "basic", "username": "u", "password": "${P}" })
+        } else {
+            serde_json::json!({ "method": "api_keys", "access_key": "a", "secret_key": "${S}" })
+        };
+        let mut connector =
+            serde_json::json!({ "name": "c", "type": kind, "base_url": "https://s.example", "auth": auth });
+        connector.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let config: Config =
+            serde_json::from_value(serde_json::json!({ "connectors": [connector] })).unwrap();
+        config.validate().err().map(|error| format!("{}: {}", error.field, error.problem))
+    };
+    let versions = |api: &str, version: &str| serde_json::json!({ "api_versions": { api: version } });
+    let gateway = |url: &str| serde_json::json!({ "gateway_url": url });
+    assert_eq!(error("qualys", versions("host_detections", "4.0")), None);
+    assert_eq!(error("qualys", gateway("https://gateway.q.example")), None);
+    assert_eq!(error("tenable", versions("assets", "2")), None);
+    let unknown = error("qualys", versions("hosts", "4.0")).unwrap();
+    assert!(
+        unknown.starts_with("connectors[0].api_versions.hosts") && unknown.contains("host_list"),
+        "{unknown}"
+    );
+    for odd in ["five", "5.0/../..", "", "123", "5."] {
+        let problem = error("qualys", versions("host_list", odd)).unwrap();
+        assert!(problem.contains("is no version"), "{odd}: {problem}");
+    }
+    assert!(error("tenable", gateway("https://g.example")).unwrap().contains("leave it out"));
+    assert!(error("qualys", gateway("gateway")).unwrap().contains("gateway_url"));
 }

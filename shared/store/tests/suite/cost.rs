@@ -30,7 +30,7 @@ async fn import(store: &Store) -> Asset {
     state.sighting.scan = Some(host("host"));
     let statements: Vec<_> = (0..FINDINGS).map(|i| statement(&format!("finding {i}"))).collect();
     for said in &statements {
-        let entry = Entry { digest: said.finding.digest(), state: EntryState::Open };
+        let entry = Entry { digest: said.finding.digest(), state: EntryState::Open, kind: said.finding.kind };
         state.manifest.entries.insert(said.finding.key.hash(), entry);
     }
     store.write_statements(&id, &statements).await.unwrap();

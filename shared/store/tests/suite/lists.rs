@@ -200,7 +200,9 @@ async fn an_export_has_everything_once_over_many_pages() {
     store.reserve_delivery(&receiver, "k", "subject", noon(), lease, 5).await.unwrap();
     store.first_time(&receiver, "push", noon(), noon()).await.unwrap();
     // Manifests are big: more than one page of a scan.
-    let entry = |hash| (hash, Entry { digest: hash, state: EntryState::Open });
+    let entry = |hash| {
+        (hash, Entry { digest: hash, state: EntryState::Open, kind: domain::FindingKind::Vulnerability })
+    };
     let mut state = SightingState::default();
     state.manifest.entries = (0..18_000).map(entry).collect();
     for i in 0..5 {

@@ -1,7 +1,7 @@
 //! Statements: sightings, manifests, findings.
 
 use domain::vulnerability::{Closing, Depth, Evidence, Sighting};
-use domain::{FindingKey, SightingId};
+use domain::{FindingKey, Host, SightingId};
 use store::{Claim, Entry, EntryState, Manifest, SightingState, Store, Versioned};
 
 use crate::support::*;
@@ -10,7 +10,7 @@ fn manifest(findings: std::ops::Range<u64>) -> Manifest {
     let entry = |i: u64| {
         let hash = domain::digest(&i.to_be_bytes());
         let state = if i.is_multiple_of(3) { EntryState::Closing } else { EntryState::Open };
-        (hash, Entry { digest: hash.rotate_left(7), state })
+        (hash, Entry { digest: hash.rotate_left(7), state, kind: domain::FindingKind::Vulnerability })
     };
     Manifest { entries: findings.map(entry).collect() }
 }
@@ -27,6 +27,9 @@ async fn a_sighting_comes_back_as_it_was_written() {
     assert_eq!((state.rev, state.seq, state.manifest_rev), (None, 0, None));
     assert!(!state.is_unscored(), "what does not exist is not waiting");
     state.sighting = Sighting {
+        supplement: Some(Host { native: "2".into(), ..Host::default() }),
+        details: Some(u64::MAX),
+        purged_at: Some("2026-11-22T00:00:00Z".parse().unwrap()),
         inventory: Some(host("inventory")),
         scan: Some(host("scan")),
         closing_run: Some(run_id(1)),
@@ -240,4 +243,44 @@ async fn the_first_date_of_a_finding_stays_when_it_is_written_anew() {
     let dates: Vec<_> = again.iter().map(|statement| statement.finding.first_found).collect();
     assert_eq!(dates, [early, early, late, late]);
     store.keep_first_found(&id, &mut []).await.unwrap();
+}
+
+#[tokio::test]
+async fn details_are_kept_apart_from_what_a_sync_and_a_decision_read() {
+    let store = store().await;
+    let id = sighting("1");
+    let software =
+        |n: u32| domain::host::Software { name: format!("package {n}"), version: None, publisher: None };
+    let details = domain::Details { software: (0..900).map(software).collect(), ..Default::default() };
+    let mut state = read(&store, &id).await;
+    state.sighting =
+        Sighting { inventory: Some(host("1")), details: Some(details.digest()), ..Sighting::default() };
+    store.put_details(&id, &details).await.unwrap();
+    store.put_sighting(&id, &state, true).await.unwrap();
+    let before = store.capacity().total();
+    assert_eq!(read(&store, &id).await.sighting.details, Some(details.digest()));
+    assert_eq!(store.statements(&id).await.unwrap().unwrap().sighting.details, Some(details.digest()));
+    let read_units = store.capacity().total().read_units - before.read_units;
+    assert!(read_units <= 2.0, "{read_units}");
+    assert_eq!(store.details([&id]).await.unwrap(), [details]);
+    assert_eq!(store.details([&sighting("2")]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_purged_sighting_is_gone_and_comes_back_when_it_is_seen() {
+    let store = store().await;
+    let id = sighting("1");
+    let at: jiff::Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
+    assert!(!store.purge_sighting(&id, at).await.unwrap(), "what nobody knows cannot be purged");
+    let mut state = read(&store, &id).await;
+    state.sighting = Sighting { inventory: Some(host("1")), ..Sighting::default() };
+    store.put_sighting(&id, &state, true).await.unwrap();
+    assert!(store.purge_sighting(&id, at).await.unwrap());
+    assert!(
+        !store.purge_sighting(&id, at + jiff::SignedDuration::from_secs(9)).await.unwrap(),
+        "the first time counts"
+    );
+    let purged = read(&store, &id).await;
+    assert_eq!((purged.sighting.purged_at, purged.sighting.host().gone_at), (Some(at), Some(at)));
+    assert!(purged.is_unscored());
 }

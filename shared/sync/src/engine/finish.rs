@@ -125,8 +125,9 @@ impl Engine {
         Ok(true)
     }
 
-    /// Marks hosts that a complete full run no longer contains. Their findings become stale, never fixed.
-    /// A run with refused records cannot tell: the host may have been one of them.
+    /// Marks hosts that a complete full run no longer contains. Their findings become stale, never fixed; where the
+    /// scanner gave its own list of all hosts and lacks them there, they are gone.
+    /// A run with refused records cannot tell without such a list: the host may have been one of them.
     async fn mark_missing(
         &self,
         connector: &Connector,
@@ -134,23 +135,34 @@ impl Engine {
         record: &RunRecord,
         deadline: Deadline,
     ) -> Result<bool, SyncError> {
-        if run.mode != Mode::Full || record.counts.refused > 0 {
+        if run.mode != Mode::Full {
+            return Ok(true);
+        }
+        let existing = self.store.existing(&connector.name, &run.id).await?;
+        if existing.is_empty() && record.counts.refused > 0 {
             return Ok(true);
         }
         let (state, _) = self.store.connector_state(&connector.name).await?;
         let Some((previous, _)) = state.last_full.filter(|(previous, _)| *previous != run.id) else {
             return Ok(true);
         };
-        let before = self.store.hosts(&connector.name, &previous).await?;
-        let now = self.store.hosts(&connector.name, &run.id).await?;
-        let missing: Vec<_> = before.difference(&now).collect();
+        let mut before = self.store.hosts(&connector.name, &previous).await?;
+        before.extend(self.store.existing(&connector.name, &previous).await?);
+        // What this run has seen exists, whatever the list says.
+        let seen = self.store.hosts(&connector.name, &run.id).await?;
+        let missing: Vec<_> =
+            before.iter().filter(|h| !seen.contains(*h) && !existing.contains(*h)).collect();
         for batch in missing.chunks(SIGHTINGS_PER_MESSAGE) {
             let sightings: Vec<_> = batch
                 .iter()
                 .map(|native| domain::SightingId::new(run.connector.clone(), native.as_str()))
                 .collect();
             for sighting in &sightings {
-                self.store.miss_sighting(sighting, &run.id).await?;
+                if existing.is_empty() {
+                    self.store.miss_sighting(sighting, &run.id).await?;
+                } else {
+                    self.store.purge_sighting(sighting, run.started_at).await?;
+                }
             }
             self.send_to_score(&sightings).await?;
             if deadline.is_over() {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use domain::vulnerability::{Closing, Depth, Evidence, Statement};
-use domain::{Finding, FindingState, Host, LastScan, Rule, RuleId, Severity, SightingId};
+use domain::{
+    Details, Finding, FindingKind, FindingState, Host, LastScan, Rule, RuleId, Severity, SightingId,
+};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use store::{Entry, EntryState, RuleBook, RunCounts, SightingState, StoreError, Tally};
@@ -31,6 +33,9 @@ const LOGGED_REFUSALS: u64 = 20;
 #[derive(Default)]
 struct Buffered {
     inventory: Option<Host>,
+    supplement: Option<Host>,
+    /// Network, ports and software out of the two inventories.
+    details: Option<Details>,
     scan: Option<Host>,
     findings: BTreeMap<u64, Finding>,
     whole: bool,
@@ -55,6 +60,8 @@ pub(super) struct EngineSink<'a> {
     seen_rules: BTreeSet<(RuleId, u64)>,
     book: RuleBook,
     seen_hosts: BTreeMap<String, LastScan>,
+    /// Hosts of the scanner's own list of all.
+    existing: BTreeSet<String>,
     /// Hosts that this attempt has compared.
     compared: BTreeSet<SightingId>,
     counts: RunCounts,
@@ -73,6 +80,7 @@ impl<'a> EngineSink<'a> {
             seen_rules: BTreeSet::new(),
             book: RuleBook::new(engine.kind),
             seen_hosts: BTreeMap::new(),
+            existing: BTreeSet::new(),
             compared: BTreeSet::new(),
             counts: RunCounts::default(),
         }
@@ -88,6 +96,10 @@ impl<'a> EngineSink<'a> {
         if !self.seen_hosts.is_empty() {
             let seen = &self.seen_hosts;
             self.engine.store.put_hosts(&self.run.connector, &self.run.id, self.unit, seen).await?;
+        }
+        if !self.existing.is_empty() {
+            let existing = &self.existing;
+            self.engine.store.put_existing(&self.run.connector, &self.run.id, self.unit, existing).await?;
         }
         Ok(())
     }
@@ -186,11 +198,30 @@ impl<'a> EngineSink<'a> {
 
 #[async_trait]
 impl Sink for EngineSink<'_> {
-    async fn inventory(&mut self, host: Host) -> Result<(), SyncError> {
+    async fn inventory(&mut self, mut host: Host) -> Result<(), SyncError> {
         self.see(&host);
+        let details = host.take_details().capped();
+        self.buffered_bytes += details_weight(&details);
         let buffered = self.hosts.entry(host.native.clone()).or_default();
+        if buffered.supplement.is_none() {
+            buffered.details = Some(details);
+        }
         buffered.inventory = Some(host);
         self.flush_if_full().await
+    }
+
+    async fn supplement(&mut self, mut host: Host) -> Result<(), SyncError> {
+        let details = host.take_details().capped();
+        self.buffered_bytes += details_weight(&details);
+        let buffered = self.hosts.entry(host.native.clone()).or_default();
+        buffered.details = Some(details);
+        buffered.supplement = Some(host);
+        self.flush_if_full().await
+    }
+
+    async fn exist(&mut self, natives: Vec<String>) -> Result<(), SyncError> {
+        self.existing.extend(natives);
+        Ok(())
     }
 
     async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {
@@ -267,6 +298,12 @@ fn weight(finding: &Finding) -> usize {
     size_of::<Finding>() + SHORT + finding.evidence.as_ref().map_or(0, String::len)
 }
 
+/// Bytes that details hold in memory.
+fn details_weight(details: &Details) -> usize {
+    const ENTRY: usize = 160;
+    (details.software.len() + details.open_ports.len()) * ENTRY
+}
+
 /// What became of one host.
 struct HostOutcome {
     sighting: SightingId,
@@ -325,11 +362,17 @@ async fn compare_and_write(
     if state.rev.is_none() && buffered.says_nothing_of_the_host() {
         return Ok(HostOutcome::nothing(sighting));
     }
+    let news = news_of_details(&mut state, buffered);
     let mut found = compare(run, engine.clock.now(), &mut state, buffered, engine.kind.remembers());
     if !engine.kind.remembers() {
         engine.store.keep_first_found(sighting, &mut found.rewritten).await?;
     }
     found.statements.append(&mut found.rewritten);
+    if let Some(details) = news {
+        // Before the sighting that names their digest: what is lost in between is written again.
+        engine.store.put_details(sighting, details).await?;
+        found.described = true;
+    }
     let fixed = if buffered.fixes.is_empty() {
         Vec::new()
     } else {
@@ -404,6 +447,20 @@ fn removed(
     fixed
 }
 
+/// The details to write, if they differ from what is kept. Those of a second inventory stand before the first one's.
+fn news_of_details<'a>(state: &mut SightingState, buffered: &'a Buffered) -> Option<&'a Details> {
+    if buffered.supplement.is_none() && state.sighting.supplement.is_some() {
+        return None;
+    }
+    let details = buffered.details.as_ref()?;
+    let digest = (!details.is_empty()).then(|| details.digest());
+    if digest == state.sighting.details {
+        return None;
+    }
+    state.sighting.details = digest;
+    Some(details)
+}
+
 /// What a unit has counted on a host, after this time.
 fn tally(run: &Run, unit: &str, earlier: Option<&Tally>, counts: &RunCounts) -> Tally {
     let before = earlier.map(counted_before).unwrap_or_default();
@@ -469,7 +526,7 @@ fn compare(
         };
         let known = state.manifest.entries.get(hash).copied();
         let next = next_state(finding.state, known.map(|entry| entry.state));
-        let entry = Entry { digest, state: next };
+        let entry = Entry { digest, state: next, kind: finding.kind };
         found.rules.insert(finding.rule.clone());
         if known == Some(entry) {
             found.counts.unchanged += 1;
@@ -504,8 +561,14 @@ fn compare(
     if buffered.whole && depth.disproves(state.sighting.depth) {
         found.described |= state.sighting.depth != depth;
         state.sighting.depth = depth;
+        // Whole about weaknesses in any case, about compliance only if it speaks of it at all.
+        let kinds: Vec<FindingKind> = buffered.findings.values().map(|finding| finding.kind).collect();
+        let covered = |kind: FindingKind| {
+            kind == FindingKind::Vulnerability || kinds.contains(&FindingKind::Compliance)
+        };
         for (hash, entry) in &mut state.manifest.entries {
-            if !buffered.findings.contains_key(hash) && matches!(entry.state, EntryState::Open) {
+            let absent = covered(entry.kind) && !buffered.findings.contains_key(hash);
+            if absent && matches!(entry.state, EntryState::Open) {
                 entry.state = EntryState::Closing;
                 found.absent.push(*hash);
             }
@@ -537,14 +600,17 @@ fn describe(state: &mut SightingState, buffered: &Buffered, found: &mut Found) {
         }
     };
     take(&mut state.sighting.inventory, &buffered.inventory);
+    take(&mut state.sighting.supplement, &buffered.supplement);
     // Parts of one host arrive in several chunks: a part completes what is known, it does not replace it.
     let scan = match (&state.sighting.scan, &buffered.scan) {
         (Some(known), Some(part)) if !buffered.whole => Some(part.clone().completed_with(known)),
         (_, part) => part.clone(),
     };
     take(&mut state.sighting.scan, &scan);
-    if !buffered.says_nothing_of_the_host() && state.sighting.missing_since.take().is_some() {
-        found.touched = true;
+    // A second inventory may know a machine for long after it was purged here.
+    if !buffered.says_nothing_of_the_host() {
+        let back = [state.sighting.missing_since.take().is_some(), state.sighting.purged_at.take().is_some()];
+        found.touched |= back.contains(&true);
     }
     found.touched |= new;
 }

@@ -25,7 +25,9 @@ impl HttpClient {
         let url = Url::parse(address).map_err(|_| refused("it is no address"))?;
         let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
         let named = url.scheme() == "https" && hosts.iter().any(|suffix| host.ends_with(suffix));
-        let own = self.allow_private && is_private(&url) && matches!(url.scheme(), "http" | "https");
+        let own = self.options.allow_private_address
+            && is_private(&url)
+            && matches!(url.scheme(), "http" | "https");
         if !named && !own {
             let hosts = hosts.join(", *");
             return Err(refused(&format!("it is at {}://{host}, not at https://*{hosts}", url.scheme())));

@@ -79,8 +79,8 @@ pub struct JsonArray {
     dropped: bool,
     error: Option<SplitError>,
     ready: VecDeque<Result<Piece, BadRecord>>,
-    /// It stands inside of something: what follows it is not its affair.
-    embedded: bool,
+    /// The array is a part of a document: what follows it belongs to somebody else.
+    nested: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,18 +116,34 @@ impl JsonArray {
             dropped: false,
             error: None,
             ready: VecDeque::new(),
-            embedded: false,
+            nested: false,
         }
     }
 
     /// A cutter for an array that begins at `offset` of a larger document.
     fn embedded(limit: usize, offset: u64) -> Self {
-        Self { base: offset, embedded: true, ..Self::new(limit) }
+        Self { base: offset, ..Self::nested(limit) }
     }
 
     /// What follows the array, once that has ended.
-    fn rest(&mut self) -> Option<Vec<u8>> {
-        (self.state == State::End).then(|| self.buffer.split_off(self.seen))
+    fn take_rest(&mut self) -> Option<Vec<u8>> {
+        self.has_ended().then(|| self.buffer.split_off(self.seen))
+    }
+
+    /// A cutter for an array inside a larger document, to be fed from its bracket on. What follows the array is not
+    /// looked at: once it [has ended](Self::has_ended), that is the [rest](Self::rest) and whatever would be fed next.
+    pub fn nested(limit: usize) -> Self {
+        Self { nested: true, ..Self::new(limit) }
+    }
+
+    /// Whether the end of the array was seen.
+    pub fn has_ended(&self) -> bool {
+        self.state == State::End
+    }
+
+    /// What was fed behind the end of the array.
+    pub fn rest(&self) -> &[u8] {
+        if self.has_ended() { &self.buffer[self.seen..] } else { &[] }
     }
 
     /// Takes the next chunk of the body.
@@ -191,9 +207,8 @@ impl JsonArray {
             State::Between { after_comma } => self.step_between(after_comma),
             State::Nested => self.step_nested(),
             State::Bare => self.step_bare(),
-            State::End if self.embedded => false,
             State::End => {
-                if self.skip_blanks().is_some() {
+                if !self.nested && self.skip_blanks().is_some() {
                     self.fail(SplitError::Trailing { offset: self.here() });
                 }
                 false
@@ -410,6 +425,18 @@ mod tests {
             [ok(3, r#"{"a":1}"#), ok(12, "[2,3]"), ok(19, r#""x,]""#), ok(26, "-4.5e1"), ok(33, "null")]
         );
         assert_eq!(end, Ok(()));
+    }
+
+    #[test]
+    fn a_nested_array_leaves_what_follows_it_alone() {
+        let mut splitter = JsonArray::nested(1000);
+        splitter.feed(b"[1, {}");
+        assert_eq!(splitter.by_ref().count(), 2);
+        assert!(!splitter.has_ended() && splitter.rest().is_empty() && splitter.finish().is_err());
+        splitter.feed(b"] , \"more\": [2]}");
+        assert_eq!(splitter.by_ref().count(), 0);
+        assert_eq!((splitter.has_ended(), splitter.rest()), (true, &b" , \"more\": [2]}"[..]));
+        assert_eq!(splitter.finish(), Ok(()));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! findings are the same for the same seed and size in any order of asking.
 
 pub mod catalogue;
+pub mod compliance;
 pub mod history;
 pub mod hosts;
 pub mod products;

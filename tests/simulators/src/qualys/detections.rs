@@ -221,7 +221,7 @@ fn detection(text: &mut String, ask: &Ask, known: &Known, sighting: &Sighting) {
     if let Some(fixed) = sighting.last_fixed {
         line("LAST_FIXED_DATETIME", &iso(fixed));
     }
-    if let Some(back) = sighting.resurfaced {
+    if let Some(back) = sighting.resurfaced.filter(|_| ask.params.on("show_reopened_info")) {
         line("FIRST_REOPENED_DATETIME", &iso(back));
         line("LAST_REOPENED_DATETIME", &iso(back));
         line("TIMES_REOPENED", &1);

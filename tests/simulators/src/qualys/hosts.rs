@@ -118,17 +118,27 @@ pub fn warning(ask: &Ask, id_min: u64) -> String {
     )
 }
 
-/// The tags of a host, as an element.
-pub fn tags(host: &Host) -> String {
-    let tags = [
+/// The tags of a host, by their names.
+pub fn tag_names(host: &Host) -> [String; 4] {
+    [
         format!("env={}", host.environment),
         format!("team={}", host.team),
         format!("exposure={}", host.exposure),
         format!("criticality={}", host.criticality),
-    ];
+    ]
+}
+
+/// The id of a tag.
+pub fn tag_id(name: &str) -> u64 {
+    7_000_000 + crate::dice::hash(0, &[name]) % 1_000_000
+}
+
+/// The tags of a host, as an element.
+pub fn tags(host: &Host) -> String {
+    let tags = tag_names(host);
     let mut text = String::from("        <TAGS>\n");
     for tag in tags {
-        let id = 7_000_000 + crate::dice::hash(0, &[&tag]) % 1_000_000;
+        let id = tag_id(&tag);
         let _ = writeln!(text, "          <TAG><TAG_ID>{id}</TAG_ID><NAME><![CDATA[{tag}]]></NAME></TAG>");
     }
     text + "        </TAGS>\n"
@@ -156,7 +166,6 @@ pub fn identity(ask: &Ask, known: &Known) -> String {
             (false, _) => "IP",
         },
     );
-    line("NETWORK_ID", "0");
     if host.kind != HostKind::Appliance {
         line("OS", &cdata(host.os));
     }
@@ -244,27 +253,18 @@ pub fn stream(ask: Ask) -> Body {
 
 type Progress = Option<(Ask, Page, bool)>;
 
-/// Ids alone: neighbours are written as ranges.
+/// Ids alone.
 fn ids(ask: Ask, mut page: Page) -> Option<(Piece, Progress)> {
     let mut text = prologue(&ask, ROOT);
-    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    let mut any = false;
     while let Some(known) = page.next(&ask.world, &ask.params) {
         page.wrote();
-        let id = id(&known.host);
-        match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == id => *last = id,
-            _ => ranges.push((id, id)),
+        if !std::mem::replace(&mut any, true) {
+            text.push_str("    <ID_SET>\n");
         }
+        let _ = writeln!(text, "      <ID>{}</ID>", id(&known.host));
     }
-    if !ranges.is_empty() {
-        text.push_str("    <ID_SET>\n");
-        for (from, to) in &ranges {
-            let _ = if from == to {
-                writeln!(text, "      <ID>{from}</ID>")
-            } else {
-                writeln!(text, "      <ID_RANGE>{from}-{to}</ID_RANGE>")
-            };
-        }
+    if any {
         text.push_str("    </ID_SET>\n");
     }
     finish(&ask, &mut page, &mut text);
@@ -292,6 +292,13 @@ fn hosts(ask: Ask, mut page: Page, began: bool) -> Option<(Piece, Progress)> {
         text.push_str("      <HOST>\n");
         text.push_str(&identity(&ask, &known));
         text.push_str(&details(&known));
+        if ask.params.text("details").is_some_and(|details| details.ends_with("/AGs")) {
+            let _ = writeln!(
+                text,
+                "        <ASSET_GROUP_IDS>{}</ASSET_GROUP_IDS>",
+                super::groups::of(&known.host)
+            );
+        }
         text.push_str("      </HOST>\n");
     }
     Some((Ok(text.into()), Some((ask, page, any))))

@@ -1,4 +1,5 @@
-//! Qualys VMDR, simulated: host list, host list detection, knowledge base, and the cheap check endpoint.
+//! Qualys VMDR, simulated: host list, host list detection, knowledge base, asset groups, the searches of asset management,
+//! policy compliance, and the cheap check endpoint. The [gateway] is a host of its own, under `/qualys-gateway`.
 //!
 //! HTTP Basic with `sim-user` and `sim-pass`; every path under `/api` also demands the `X-Requested-With` header.
 //! Limits are those of [`Limits`], per API, in a rolling window of real plus simulated time.
@@ -9,15 +10,23 @@
 //! | `hosts` | `/api/{2..5}.0/fo/asset/host/` | the page's `id_min` (0 for the first) | all below |
 //! | `detection` | `/api/{2..5}.0/fo/asset/host/vm/detection/` | the page's `id_min` or its `ids` | all below, `control-chars` |
 //! | `kb` | `/api/{2..4}.0/fo/knowledge_base/vuln/` | `ids`, `all` without | all below |
+//! | `groups` | `/api/{2..5}.0/fo/asset/group/` | `0` | all below |
+//! | `policies` | `/api/{2..5}.0/fo/compliance/policy/` | `0` | all below |
+//! | `posture` | `/api/{2..4}.0/fo/compliance/posture/info/` | the page's `id_min` | all below |
+//! | `host-assets`, `tags` | `/qps/rest/2.0/search/am/hostasset`, `…/tag` | the id behind which the page begins | |
 //!
 //! Extra faults: `concurrency` (code 1960), `account-expired` (code 2001 with status 200);
 //! `control-chars` puts characters into results that XML does not allow.
 
 mod detections;
+pub mod gateway;
+mod groups;
 mod hosts;
 mod kb;
 mod limits;
 mod params;
+mod posture;
+mod search;
 
 use std::sync::Arc;
 
@@ -27,7 +36,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use base64::Engine as _;
 
 use crate::World;
@@ -58,14 +67,32 @@ enum Api {
     Hosts,
     Detection,
     KnowledgeBase,
+    Groups,
+    Policies,
+    Posture,
+    HostAssets,
+    Tags,
 }
 
 impl Api {
+    /// Its newest version; those before are still there.
+    fn newest(self) -> u8 {
+        match self {
+            Self::KnowledgeBase | Self::Posture => 4,
+            _ => 5,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Hosts => "hosts",
             Self::Detection => "detection",
             Self::KnowledgeBase => "kb",
+            Self::Groups => "groups",
+            Self::Policies => "policies",
+            Self::Posture => "posture",
+            Self::HostAssets => "host-assets",
+            Self::Tags => "tags",
         }
     }
 }
@@ -89,6 +116,11 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/api/{version}/fo/asset/host/", get(host_list).post(host_list))
         .route("/api/{version}/fo/asset/host/vm/detection/", get(detection_list).post(detection_list))
         .route("/api/{version}/fo/knowledge_base/vuln/", get(knowledge_base).post(knowledge_base))
+        .route("/api/{version}/fo/asset/group/", get(group_list).post(group_list))
+        .route("/api/{version}/fo/compliance/policy/", get(policy_list).post(policy_list))
+        .route("/api/{version}/fo/compliance/posture/info/", get(posture_list).post(posture_list))
+        .route("/qps/rest/2.0/search/am/hostasset", post(search_host_assets))
+        .route("/qps/rest/2.0/search/am/tag", post(search_tags))
         .layer(from_fn_with_state(qualys.clone(), authenticate))
         .with_state(qualys)
 }
@@ -163,7 +195,10 @@ async fn about(State(qualys): Shared) -> Response {
         let body = "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\n<ABOUT>\n  <API-VERSION MAJOR=\"1\" MINOR=\"4\" />\n  \
              <WEB-VERSION>10.38.0-1</WEB-VERSION>\n  <SCANNER-VERSION>14.2.1-1</SCANNER-VERSION>\n  \
              <VULNSIGS-VERSION>2.6.100-4</VULNSIGS-VERSION>\n</ABOUT>\n";
-        ([(header::CONTENT_TYPE, "application/xml")], body).into_response()
+        let mut answer = ([(header::CONTENT_TYPE, "application/xml")], body).into_response();
+        let limits = qualys.world.options.qualys_limits;
+        limits::add_headers(answer.headers_mut(), limits, limits.calls, 0, 0);
+        answer
     })
     .await
 }
@@ -198,6 +233,64 @@ async fn knowledge_base(
     answer(&qualys, Api::KnowledgeBase, &version, &method, &uri, &body).await
 }
 
+async fn group_list(
+    State(qualys): Shared,
+    Path(version): Path<String>,
+    method: Method,
+    uri: Uri,
+    body: Bytes,
+) -> Response {
+    answer(&qualys, Api::Groups, &version, &method, &uri, &body).await
+}
+
+async fn policy_list(
+    State(qualys): Shared,
+    Path(version): Path<String>,
+    method: Method,
+    uri: Uri,
+    body: Bytes,
+) -> Response {
+    answer(&qualys, Api::Policies, &version, &method, &uri, &body).await
+}
+
+async fn posture_list(
+    State(qualys): Shared,
+    Path(version): Path<String>,
+    method: Method,
+    uri: Uri,
+    body: Bytes,
+) -> Response {
+    answer(&qualys, Api::Posture, &version, &method, &uri, &body).await
+}
+
+async fn search_host_assets(State(qualys): Shared, body: Bytes) -> Response {
+    search(&qualys, Api::HostAssets, &body).await
+}
+
+async fn search_tags(State(qualys): Shared, body: Bytes) -> Response {
+    search(&qualys, Api::Tags, &body).await
+}
+
+async fn search(qualys: &Qualys, api: Api, body: &[u8]) -> Response {
+    let world = &qualys.world;
+    let permit = match qualys.gate.enter(world, api.name()) {
+        Ok(permit) => permit,
+        Err(denied) => return deny(world, api, &denied),
+    };
+    let wanted = match search::Wanted::parse(body) {
+        Ok(wanted) => wanted,
+        Err(problem) => return search::invalid(world, &problem),
+    };
+    let key = wanted.after().to_string();
+    let mut answer = apply_with(world, "qualys", api.name(), &key, |mode| match api {
+        Api::Tags => search::tags(world, &wanted, &mode),
+        _ => search::host_assets(world, &wanted, &mode),
+    })
+    .await;
+    permit.counters().add_to(answer.headers_mut());
+    answer
+}
+
 async fn answer(
     qualys: &Qualys,
     api: Api,
@@ -207,7 +300,7 @@ async fn answer(
     body: &[u8],
 ) -> Response {
     let world = &qualys.world;
-    let newest = if api == Api::KnowledgeBase { 4 } else { 5 };
+    let newest = api.newest();
     let known = version.strip_suffix(".0").and_then(|n| n.parse::<u8>().ok());
     if !known.is_some_and(|version| (2..=newest).contains(&version)) {
         world.received.refuse(format!("qualys: 404 API version {version}"));
@@ -245,6 +338,9 @@ async fn answer(
                 Api::Hosts => hosts::stream(ask),
                 Api::Detection => detections::stream(ask),
                 Api::KnowledgeBase => kb::stream(ask),
+                Api::Groups => groups::answer(&ask),
+                Api::Policies => posture::policies(&ask),
+                Api::Posture | Api::HostAssets | Api::Tags => posture::posture(&ask),
             };
             xml(body)
         }
@@ -346,10 +442,28 @@ fn allowed(api: Api) -> &'static [&'static str] {
         "published_after",
         "published_before",
     ];
+    const GROUPS: &[&str] =
+        &["action", "echo_request", "output_format", "ids", "id_min", "truncation_limit", "show_attributes"];
+    const POLICIES: &[&str] = &["action", "echo_request", "details", "ids", "id_min", "id_max"];
+    const POSTURE: &[&str] = &[
+        "action",
+        "echo_request",
+        "output_format",
+        "policy_id",
+        "details",
+        "truncation_limit",
+        "id_min",
+        "host_ids",
+        "status_changes_since",
+    ];
     match api {
         Api::Hosts => HOSTS,
         Api::Detection => DETECTION,
         Api::KnowledgeBase => KB,
+        Api::Groups => GROUPS,
+        Api::Policies => POLICIES,
+        Api::Posture => POSTURE,
+        Api::HostAssets | Api::Tags => &[],
     }
 }
 

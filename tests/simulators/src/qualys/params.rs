@@ -27,6 +27,7 @@ const TIMES: &[&str] = &[
     "last_modified_by_service_after",
     "published_after",
     "published_before",
+    "status_changes_since",
 ];
 const NUMBERS: &[&str] = &["id_min", "id_max", "truncation_limit"];
 
@@ -58,6 +59,7 @@ impl Params {
                 "status" => {
                     value.split(',').all(|one| ["New", "Active", "Re-Opened", "Fixed"].contains(&one))
                 }
+                "show_attributes" => true,
                 name if name.starts_with("show_") || name.starts_with("include_i") => {
                     matches!(value.as_str(), "0" | "1")
                 }

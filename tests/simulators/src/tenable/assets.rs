@@ -1,4 +1,4 @@
-//! The export of assets: filters and wire format of version 1.
+//! The export of assets: filters, and the wire formats of both versions.
 
 use std::sync::Arc;
 
@@ -26,7 +26,12 @@ pub struct Filters {
     results: Option<bool>,
     sources: Vec<String>,
     tags: Vec<(String, Vec<String>)>,
+    since: Option<i64>,
+    types: Vec<String>,
 }
+
+/// Filters that only version 2 has; it has none for tags.
+const SECOND: &[&str] = &["since", "types"];
 
 const KNOWN: &[&str] = &[
     "created_at",
@@ -42,10 +47,11 @@ const KNOWN: &[&str] = &[
 
 impl Filters {
     /// Reads the filters of a request.
-    pub fn parse(wanted: &Map<String, Value>) -> Result<Self, String> {
-        if let Some(name) =
-            wanted.keys().find(|name| !KNOWN.contains(&name.as_str()) && !name.starts_with("tag."))
-        {
+    pub fn parse(wanted: &Map<String, Value>, second: bool) -> Result<Self, String> {
+        let known = |name: &str| {
+            KNOWN.contains(&name) || if second { SECOND.contains(&name) } else { name.starts_with("tag.") }
+        };
+        if let Some(name) = wanted.keys().find(|name| !known(name)) {
             return Err(format!("filter {name} is not simulated"));
         }
         let flag = |name: &str| match wanted.get(name) {
@@ -64,6 +70,8 @@ impl Filters {
             results: flag("has_plugin_results")?,
             sources: jobs::list(wanted, "sources")?,
             tags: jobs::tags(wanted)?,
+            since: jobs::time(wanted, "since")?,
+            types: jobs::list(wanted, "types")?,
         })
     }
 
@@ -75,6 +83,8 @@ impl Filters {
             && after(self.updated_at, Some(updated(known)))
             && after(self.deleted_at, ended(known, End::Deleted))
             && after(self.terminated_at, ended(known, End::Terminated))
+            && after(self.since, Some(updated(known)))
+            && (self.types.is_empty() || self.types.iter().any(|one| one == "host"))
             && after(self.last_assessed, Some(known.last_scan()))
             && self.deleted.is_none_or(|wanted| ended(known, End::Deleted).is_some() == wanted)
             && self.terminated.is_none_or(|wanted| ended(known, End::Terminated).is_some() == wanted)
@@ -119,7 +129,12 @@ fn piece(
         if from + offset > 0 {
             text.push(',');
         }
-        text.push_str(&asset(world, &known).to_string());
+        let mut asset = asset(world, &known);
+        if slice.form.open_ports {
+            asset["open_ports"] = open_ports(&known);
+        }
+        let asset = if slice.form.second { second(asset) } else { asset };
+        text.push_str(&asset.to_string());
     }
     let last = from + GROUP >= slice.hosts.len();
     if last {
@@ -199,6 +214,104 @@ fn asset(world: &World, known: &Known) -> Value {
     });
     add_rest(&mut asset, known);
     asset
+}
+
+/// What informational checks saw listening.
+fn open_ports(known: &Known) -> Value {
+    let (first, last) = (iso(known.first_scan()), iso(known.last_scan()));
+    let mut seen = std::collections::BTreeMap::new();
+    for info in known.host.products.iter().map(|product| product.info()).filter(|info| info.port > 0) {
+        seen.entry((info.port, info.protocol)).or_insert(info.service);
+    }
+    seen.into_iter()
+        .map(|((port, protocol), service)| {
+            json!({ "port": port, "protocol": protocol, "service_names": [service], "first_seen": first, "last_seen": last })
+        })
+        .collect()
+}
+
+/// The same asset in the words of version 2: nested, and without what is empty.
+fn second(first: Value) -> Value {
+    let Value::Object(mut fields) = first else { return first };
+    let mut take = |names: &[&str], prefix: &str| {
+        let mut part = Map::new();
+        for name in names {
+            let value = fields.remove(*name).unwrap_or_default();
+            let is_empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+            if !is_empty {
+                part.insert(name.strip_prefix(prefix).unwrap_or(name).to_owned(), value);
+            }
+        }
+        Value::Object(part)
+    };
+    let network = take(
+        &[
+            "network_id",
+            "network_name",
+            "ipv4s",
+            "ipv6s",
+            "fqdns",
+            "hostnames",
+            "netbios_names",
+            "mac_addresses",
+            "network_interfaces",
+            "open_ports",
+            "ssh_fingerprints",
+        ],
+        "",
+    );
+    let scan = take(
+        &[
+            "first_scan_time",
+            "last_scan_time",
+            "last_authenticated_scan_date",
+            "last_licensed_scan_date",
+            "last_scan_id",
+        ],
+        "",
+    );
+    let timestamps = take(
+        &[
+            "created_at",
+            "updated_at",
+            "first_seen",
+            "last_seen",
+            "deleted_at",
+            "deleted_by",
+            "terminated_at",
+            "terminated_by",
+        ],
+        "",
+    );
+    let aws = take(
+        &[
+            "aws_ec2_instance_id",
+            "aws_owner_id",
+            "aws_region",
+            "aws_availability_zone",
+            "aws_ec2_instance_type",
+            "aws_ec2_instance_state_name",
+            "aws_ec2_name",
+        ],
+        "aws_",
+    );
+    fields.retain(|name, value| {
+        !value.is_null()
+            && !name.starts_with("azure_")
+            && !name.starts_with("gcp_")
+            && !name.starts_with("aws_")
+    });
+    for gone in ["acr_score", "exposure_score", "qualys_asset_ids", "qualys_host_ids"] {
+        fields.remove(gone);
+    }
+    fields.insert("types".into(), json!(["host"]));
+    fields.insert("network".into(), network);
+    fields.insert("scan".into(), scan);
+    fields.insert("timestamps".into(), timestamps);
+    if aws.as_object().is_some_and(|aws| !aws.is_empty()) {
+        fields.insert("cloud".into(), json!({ "aws": aws }));
+    }
+    Value::Object(fields)
 }
 
 /// Fields that are always there, null or empty where they do not apply.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::{assets, findings};
+use super::{assets, compliance, findings};
 use crate::estate::Scanner;
 use crate::faults::Fault;
 use crate::{World, dice};
@@ -17,6 +17,8 @@ pub enum Export {
     Vulns,
     /// Assets.
     Assets,
+    /// Results of checks.
+    Compliance,
 }
 
 impl Export {
@@ -24,6 +26,7 @@ impl Export {
         match name {
             "vulns" => Some(Self::Vulns),
             "assets" => Some(Self::Assets),
+            "compliance" => Some(Self::Compliance),
             _ => None,
         }
     }
@@ -32,6 +35,7 @@ impl Export {
         match self {
             Self::Vulns => "vulns",
             Self::Assets => "assets",
+            Self::Compliance => "compliance",
         }
     }
 }
@@ -55,12 +59,23 @@ pub struct Slice {
     pub hosts: Vec<u32>,
     pub at: Timestamp,
     pub filters: Arc<Filters>,
+    pub form: Form,
 }
 
-/// Filters of either kind.
+/// How assets are written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Form {
+    /// With the fields of version 2.
+    pub second: bool,
+    /// With open ports.
+    pub open_ports: bool,
+}
+
+/// Filters of any kind.
 pub enum Filters {
     Vulns(findings::Filters),
     Assets(assets::Filters),
+    Compliance(compliance::Filters),
 }
 
 struct Job {
@@ -75,6 +90,7 @@ struct Job {
     polls: u32,
     cancelled: bool,
     broken: bool,
+    form: Form,
 }
 
 #[derive(Default)]
@@ -182,6 +198,7 @@ impl Jobs {
         &self,
         world: &World,
         kind: Export,
+        second: bool,
         request: &Map<String, Value>,
     ) -> Result<String, Refusal> {
         let now = world.clock.now();
@@ -194,10 +211,11 @@ impl Jobs {
         let per_chunk = per_chunk(kind, request).map_err(Refusal::Invalid)?;
         let filters = match kind {
             Export::Vulns => findings::Filters::parse(wanted, now).map(Filters::Vulns),
-            Export::Assets => assets::Filters::parse(wanted).map(Filters::Assets),
+            Export::Assets => assets::Filters::parse(wanted, second).map(Filters::Assets),
+            Export::Compliance => compliance::Filters::parse(wanted).map(Filters::Compliance),
         }
         .map_err(Refusal::Invalid)?;
-        let fingerprint = format!("{kind:?} {per_chunk} {}", Value::Object(wanted.clone()));
+        let fingerprint = format!("{kind:?} {second} {per_chunk} {}", Value::Object(wanted.clone()));
 
         let mut inner = self.lock();
         let (count, jobs) = &mut *inner;
@@ -214,6 +232,7 @@ impl Jobs {
         let candidate = |known: &crate::estate::Known| match &filters {
             Filters::Vulns(filters) => filters.host_matters(known),
             Filters::Assets(filters) => filters.keep(known),
+            Filters::Compliance(filters) => filters.host_matters(known),
         };
         let hosts = world
             .estate
@@ -227,7 +246,7 @@ impl Jobs {
             fingerprint,
             echo: match &filters {
                 Filters::Vulns(filters) => filters.echo(),
-                Filters::Assets(_) => Value::Object(wanted.clone()),
+                Filters::Assets(_) | Filters::Compliance(_) => Value::Object(wanted.clone()),
             },
             filters: Arc::new(filters),
             hosts: Arc::new(hosts),
@@ -236,6 +255,10 @@ impl Jobs {
             polls: 0,
             cancelled: false,
             broken: false,
+            form: Form {
+                second,
+                open_ports: request.get("include_open_ports").and_then(Value::as_bool).unwrap_or(false),
+            },
         });
         Ok(uuid)
     }
@@ -274,7 +297,7 @@ impl Jobs {
                 "empty_chunks_count": 0,
                 "finished_chunks": job.available(world, world.clock.now()).len(),
                 // An object for findings, text for assets.
-                "filters": if kind == Export::Vulns { job.echo.clone() } else { json!(job.echo.to_string()) },
+                "filters": if kind != Export::Assets { job.echo.clone() } else { json!(job.echo.to_string()) },
                 "num_assets_per_chunk": job.per_chunk,
                 "created": job.created.as_millisecond(),
             })
@@ -301,7 +324,7 @@ impl Jobs {
             });
         }
         let hosts = job.hosts.chunks(job.per_chunk).nth(number - 1).unwrap_or_default().to_vec();
-        Ok(Slice { hosts, at: job.created, filters: job.filters.clone() })
+        Ok(Slice { hosts, at: job.created, filters: job.filters.clone(), form: job.form })
     }
 
     fn lock(&self) -> MutexGuard<'_, (u64, Vec<Job>)> {
@@ -321,6 +344,11 @@ fn per_chunk(kind: Export, request: &Map<String, Value>) -> Result<usize, String
     };
     match kind {
         Export::Vulns => Ok(number("num_assets")?.unwrap_or(50).clamp(50, 5000) as usize),
+        // Chunks are cut by hosts; each of them has a result for every control.
+        Export::Compliance => {
+            let findings = number("num_findings")?.unwrap_or(5_000).clamp(50, 10_000) as usize;
+            Ok((findings / crate::estate::compliance::CONTROLS.len()).max(1))
+        }
         Export::Assets => match number("chunk_size")? {
             Some(size @ 100..=10_000) => Ok(size as usize),
             _ => Err("chunk_size must be from 100 to 10000".into()),

@@ -1,4 +1,5 @@
-//! Tenable Vulnerability Management, simulated: exports of findings and assets, and the cheap check endpoints.
+//! Tenable Vulnerability Management, simulated: exports of findings, of assets in both versions
+//! and of compliance, the list of scans, and the cheap check endpoints.
 //!
 //! The only accepted keys are `accessKey=sim-access;secretKey=sim-secret` in the `X-ApiKeys` header.
 //! An export makes progress when its status is asked for (queued, half of the chunks in no order, finished), and is
@@ -7,12 +8,14 @@
 //! | endpoint for faults | key | extra faults |
 //! | --- | --- | --- |
 //! | `session` | path | |
-//! | `export` | `vulns` or `assets` | |
-//! | `status` | `vulns` or `assets` | `export-error`: ends as `ERROR` with half of the chunks usable |
+//! | `export` | `vulns`, `assets` or `compliance` | |
+//! | `status` | the same | `export-error`: ends as `ERROR` with half of the chunks usable |
 //! | `chunk` | `vulns/N` or `assets/N` | `chunk-failed`: the chunk is listed as failed; `expired`: the chunk is gone |
-//! | `cancel`, `jobs` | `vulns` or `assets` | |
+//! | `cancel`, `jobs` | the same | |
+//! | `scans` | `scans` | |
 
 mod assets;
+mod compliance;
 mod findings;
 mod jobs;
 
@@ -52,6 +55,9 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/server/properties", get(properties))
         .route("/vulns/export", post(start_vulns))
         .route("/assets/export", post(start_assets))
+        .route("/assets/v2/export", post(start_assets_v2))
+        .route("/compliance/export", post(start_compliance))
+        .route("/scans", get(scans))
         .route("/{kind}/export/status", get(list))
         .route("/{kind}/export/{uuid}/status", get(status))
         .route("/{kind}/export/{uuid}/chunks/{chunk}", get(chunk))
@@ -139,19 +145,51 @@ async fn properties(State(tenable): Shared) -> Response {
 }
 
 async fn start_vulns(State(tenable): Shared, body: Bytes) -> Response {
-    start(&tenable, Export::Vulns, &body).await
+    start(&tenable, Export::Vulns, false, &body).await
 }
 
 async fn start_assets(State(tenable): Shared, body: Bytes) -> Response {
-    start(&tenable, Export::Assets, &body).await
+    start(&tenable, Export::Assets, false, &body).await
 }
 
-async fn start(tenable: &Tenable, kind: Export, body: &[u8]) -> Response {
+async fn start_assets_v2(State(tenable): Shared, body: Bytes) -> Response {
+    start(&tenable, Export::Assets, true, &body).await
+}
+
+async fn start_compliance(State(tenable): Shared, body: Bytes) -> Response {
+    if body.is_empty() {
+        return tenable.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "there is no body, not even {}");
+    }
+    start(&tenable, Export::Compliance, false, &body).await
+}
+
+/// The scans of the account: they run every day, but one that somebody stopped.
+async fn scans(State(tenable): Shared) -> Response {
+    apply_with(&tenable.world, "tenable", "scans", "scans", |_| {
+        let now = tenable.world.clock.now().as_second();
+        let scan = |id: u32, name: &str, status: &str, age: i64| {
+            json!({
+                "id": id, "name": name, "status": status, "uuid": dice::uuid(tenable.world.options.seed, &[17, u64::from(id)]),
+                "creation_date": now - age - 86_400, "last_modification_date": now - age, "enabled": true, "type": "remote",
+                "owner": "integration@example.com", "progress": 100, "total_targets": 200, "legacy": false,
+            })
+        };
+        let all = [
+            scan(14, "Data centre, with credentials", "completed", 7_200),
+            scan(29, "Laptops, by agents", "completed", 10_800),
+            scan(32, "Branch offices", "aborted", 90_000),
+        ];
+        Json(json!({ "scans": all, "folders": [], "timestamp": now })).into_response()
+    })
+    .await
+}
+
+async fn start(tenable: &Tenable, kind: Export, second: bool, body: &[u8]) -> Response {
     apply_with(&tenable.world, "tenable", "export", kind.name(), |_| {
         let Ok(Value::Object(request)) = serde_json::from_slice::<Value>(body) else {
             return tenable.refuse(StatusCode::BAD_REQUEST, "the body is not a JSON object");
         };
-        match tenable.jobs.start(&tenable.world, kind, &request) {
+        match tenable.jobs.start(&tenable.world, kind, second, &request) {
             Ok(uuid) => Json(json!({ "export_uuid": uuid })).into_response(),
             Err(jobs::Refusal::Invalid(reason)) => tenable.refuse(StatusCode::BAD_REQUEST, &reason),
             Err(jobs::Refusal::Duplicate(uuid)) => {
@@ -220,6 +258,7 @@ async fn chunk(
             Ok(slice) => match kind {
                 Export::Vulns => octets(findings::stream(tenable.world.clone(), slice)),
                 Export::Assets => octets(assets::stream(tenable.world.clone(), slice)),
+                Export::Compliance => octets(compliance::stream(tenable.world.clone(), slice)),
             },
             Err(jobs::NoChunk::Unknown(reason)) => {
                 tenable.world.received.refuse(format!("tenable: 404 {reason}: {kind:?} {uuid} {chunk}"));

@@ -11,6 +11,7 @@ use domain::finding::{Finding, FindingKind};
 use domain::{FindingState, Host, Rule, RuleId, Scanner, Severity};
 use parquet::record::Row;
 use sync::names;
+use sync::rapid7::{best_cvss, severity};
 use sync::scanner::Fix;
 use sync::text::plain;
 
@@ -19,7 +20,6 @@ use super::cells::{Cells, tag};
 use crate::normalize::asset::{add_azure, add_cloud, add_tag};
 use crate::normalize::finding::{Instance, patchable, port, solution};
 use crate::normalize::rule::cves;
-use crate::normalize::severity::{best_cvss, severity};
 
 pub(super) const ASSET: &[&str] = &[
     "assetid",

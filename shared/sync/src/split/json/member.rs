@@ -169,7 +169,7 @@ impl JsonMember {
         array.feed(chunk);
         self.ready.extend(array.by_ref());
         self.error = array.error().cloned().map(MemberError::Array);
-        if let Some(rest) = array.rest() {
+        if let Some(rest) = array.take_rest() {
             self.offset = array.here();
             self.array = None;
             self.state = State::Name;
