@@ -70,7 +70,7 @@ fn forbidden(packages: &BTreeMap<String, Package>) -> Vec<String> {
             let fits = match allowed(folder) {
                 Some(layers) if *for_tests => layers.contains(&used.as_str()) || used == "simulators",
                 Some(layers) => layers.contains(&used.as_str()),
-                None => folder == "tests" || ours.folder != "tests",
+                None => matches!(folder, "tests" | "tests/bench") || ours.folder != "tests",
             };
             if !fits {
                 wrong.push(format!(

@@ -1,46 +1,14 @@
 //! The vendor's own Python client, unmodified, against the simulated Tenable: the simulator is not our opinion alone.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use queue::Trigger;
 use serde_json::Value;
+pub use tests::{done, python};
 
 use crate::nessus;
 use crate::site::{Setup, Site};
-
-/// The output of a program that has to succeed.
-pub fn done(what: &str, output: std::io::Result<Output>) -> Output {
-    let remedy = "install it with: apt-get install -y python3 python3-venv";
-    let output = output.unwrap_or_else(|error| panic!("{what}: {error}; {remedy}"));
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{what}: {words}{}\n{remedy}", String::from_utf8_lossy(&output.stdout));
-    output
-}
-
-/// The Python of a virtual environment with what `requirements.txt` names, made once.
-pub fn python(tests: &Path) -> PathBuf {
-    // Tests run side by side, and one of them makes it.
-    static MAKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _making = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let folder = tests.join("../target/python");
-    let python = folder.join("bin/python");
-    let wanted = std::fs::read_to_string(tests.join("python/requirements.txt")).unwrap();
-    let stamp = folder.join("requirements.txt");
-    if std::fs::read_to_string(&stamp).ok().as_deref() != Some(&wanted) {
-        done(
-            "python3 -m venv",
-            Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder).output(),
-        );
-        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
-        done(
-            "pip install",
-            Command::new(&python).args(install).arg(tests.join("python/requirements.txt")).output(),
-        );
-        std::fs::write(&stamp, wanted).unwrap();
-    }
-    python
-}
 
 #[tokio::test]
 async fn pytenable_sees_what_our_client_sees() {

@@ -80,8 +80,9 @@ impl Rows {
         }
         for part in bytes.chunks(PACKED) {
             let Some(gzip) = &mut self.gzip else { break };
-            gzip.write_all(part).map_err(|error| self.unpacking(&error))?;
+            let written = gzip.write_all(part);
             self.drain()?;
+            written.map_err(|error| self.unpacking(&error))?;
         }
         Ok(())
     }

@@ -69,6 +69,8 @@ struct Open {
     dead: bool,
 }
 
+const NAMELESS: &str = "a host without name, address or id: nothing can be kept under it";
+
 impl Default for Document {
     fn default() -> Self {
         Self::new()
@@ -108,6 +110,10 @@ impl Document {
 
     /// The next thing that was read. The texts of a rule are put together where `wanted` says so.
     pub fn next_piece(&mut self, wanted: impl Fn(&RuleId) -> bool) -> Option<Piece> {
+        // Nothing of what another document holds is told.
+        if self.splitter.root() != Some(ROOT) {
+            return None;
+        }
         loop {
             match self.splitter.next_cut()? {
                 Cut::Part { name: HOST, piece } => self.begin(&piece.bytes),
@@ -125,8 +131,8 @@ impl Document {
                     }
                 }
                 Cut::BadPart(bad) => return Some(self.refuse(bad)),
-                Cut::Record { name: HOST, .. } => {
-                    if let Some(host) = self.end() {
+                Cut::Record { name: HOST, piece } => {
+                    if let Some(host) = self.end(piece.offset) {
                         return Some(host);
                     }
                 }
@@ -172,6 +178,9 @@ impl Document {
 
     fn item(&mut self, bytes: &[u8], wanted: impl Fn(&RuleId) -> bool) -> Result<Item, String> {
         let mut item = item(bytes, wanted)?;
+        if self.host().is_none_or(|described| described.host.native.is_empty()) {
+            return Err(NAMELESS.to_owned());
+        }
         let started_at = self.host().and_then(|described| described.started_at);
         let seen_at = self.host().and_then(|described| described.host.last_scanned_at);
         if let Some(open) = &mut self.open {
@@ -191,10 +200,13 @@ impl Document {
         }
     }
 
-    fn end(&mut self) -> Option<Piece> {
+    fn end(&mut self, offset: u64) -> Option<Piece> {
         let open = self.open.take()?;
         let Open { name, described, credentialed, whole, dead } = open;
         let mut described = described.unwrap_or_else(|| nobody(&name));
+        if described.host.native.is_empty() {
+            return Some(Piece::Refused(BadRecord { offset, problem: NAMELESS.to_owned() }));
+        }
         described.host.credentialed = described.host.credentialed.or(credentialed);
         described.host.checks = self.plugins;
         let whole = whole && described.ended && !dead;
@@ -227,6 +239,11 @@ mod tests {
             "<ReportHost name=\"{name}\"><HostProperties><tag name=\"HOST_END\">Mon Jan 01 10:07:33 2024</tag>\
             <tag name=\"HOST_START_TIMESTAMP\">1704103200</tag></HostProperties>{items}</ReportHost>"
         )
+    }
+
+    #[test]
+    fn a_host_that_nothing_is_known_by_is_refused_with_its_findings() {
+        assert_eq!(whole(&file(&format!("{}{}", host(" ", ONE), host("a", ONE)))), "! ! 1 a+");
     }
 
     const ONE: &str = "<ReportItem port='0' protocol='tcp' severity='2' pluginID='1'/>";

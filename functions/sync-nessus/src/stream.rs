@@ -32,7 +32,7 @@ pub fn normalize(
     let mut state = State { emit, summary: Summary::default(), rules: HashSet::new() };
     let mut document = Document::new();
     pieces(reader, |bytes| {
-        document.feed(bytes).map_err(malformed)?;
+        let fed = document.feed(bytes);
         while let Some(piece) = document.next_piece(|_| true) {
             match piece {
                 Piece::Refused(bad) => state.emit(Normalized::Refused(bad)),
@@ -44,7 +44,7 @@ pub fn normalize(
                 Piece::Item(_) => {}
             }
         }
-        Ok::<_, NormalizeError>(())
+        fed.map_err(malformed)
     })?;
     document.finish().map_err(malformed)?;
     Ok(state.summary)

@@ -41,11 +41,10 @@ pub fn normalize(
     pieces(reader, |bytes| {
         let fed = document.feed(bytes);
         check_root(&document, kinds)?;
-        fed.map_err(malformed)?;
         while let Some(item) = document.next_item() {
             state.item(item, document.kind());
         }
-        Ok::<_, NormalizeError>(())
+        fed.map_err(malformed)
     })?;
     let around = document.finish().map_err(malformed)?;
     if let Some(words) = around.simple {

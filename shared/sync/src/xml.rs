@@ -22,11 +22,25 @@ impl Element<'_> {
 /// Text of foreign bytes: what is not UTF-8 is replaced, characters that XML 1.0 forbids are dropped.
 pub fn clean(bytes: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(bytes);
-    if text.bytes().any(|b| b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r') || b == 0xEF) {
+    if may_hold_forbidden(text.as_bytes()) {
         Cow::Owned(text.chars().filter(|c| is_xml(*c)).collect())
     } else {
         text
     }
+}
+
+/// Whether a control character stands in it, or what U+FFFE and U+FFFF begin with. Eight bytes are looked at together:
+/// texts are long and have none.
+fn may_hold_forbidden(text: &[u8]) -> bool {
+    const EACH: u64 = u64::MAX / 255;
+    let control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
+    let (words, rest) = text.as_chunks::<8>();
+    let in_word = |word: &[u8; 8]| {
+        let bytes = u64::from_le_bytes(*word);
+        let below_blank = bytes.wrapping_sub(EACH * u64::from(b' ')) & !bytes & (EACH * 0x80);
+        below_blank != 0 && word.iter().any(control)
+    };
+    words.iter().any(in_word) || rest.iter().any(control) || memchr::memchr(0xEF, text).is_some()
 }
 
 fn is_xml(c: char) -> bool {
@@ -162,6 +176,14 @@ mod tests {
 
     #[test]
     fn foreign_bytes_become_legal_text() {
+        for at in 0..20 {
+            for forbidden in (0..b' ').filter(|b| !matches!(b, b'\t' | b'\n' | b'\r')) {
+                let mut text = b"\nab\tc\r0123456789~\x7f!x".to_vec();
+                let rest = text.clone();
+                text.insert(at, forbidden);
+                assert_eq!(clean(&text).as_bytes(), rest, "{forbidden} at {at}");
+            }
+        }
         assert_eq!(clean(b"a\x00b\x0bc\td\xffe"), "abc\td\u{FFFD}e");
         assert_eq!(clean("\u{FFFE}x é".as_bytes()), "x é");
     }

@@ -9,7 +9,7 @@ use std::io::Read;
 
 use sync::split::json::{JsonMember, MemberError};
 use sync::split::xml::SplitError;
-use sync::{NormalizeError, Normalized, Summary, pieces};
+use sync::{BadRecord, NormalizeError, Normalized, Summary, pieces};
 
 use crate::csv::{Broken, Rows};
 
@@ -111,7 +111,10 @@ fn element(stream: &str, offset: u64, bytes: &[u8], emit: &mut dyn FnMut(Normali
         _ => match json::finding(offset, bytes, None) {
             Ok(on_asset) => {
                 // A page belongs to one asset, which only the links name.
-                let host = on_asset.asset.clone().unwrap_or_default();
+                let Some(host) = on_asset.asset.clone() else {
+                    let problem = "it has no link that names its asset".to_owned();
+                    return emit(Normalized::Refused(BadRecord { offset, problem }));
+                };
                 for finding in json::findings(vec![on_asset]) {
                     let (host, title, cves, solution) = (host.clone(), None, Vec::new(), None);
                     emit(Normalized::Finding { host, finding, title, cves, solution });
@@ -149,8 +152,9 @@ fn csv(of_findings: bool, reader: impl Read, emit: &mut dyn FnMut(Normalized)) -
         Ok(())
     };
     pieces(reader, |bytes| {
-        rows.feed(bytes)?;
-        read(&mut rows)
+        let fed = rows.feed(bytes);
+        read(&mut rows)?;
+        fed
     })?;
     rows.finish()?;
     read(&mut rows)?;

@@ -51,7 +51,7 @@ impl Default for Document {
 impl Document {
     /// Takes the next bytes.
     pub fn feed(&mut self, bytes: &[u8], emit: &mut dyn FnMut(Normalized)) -> Result<(), SplitError> {
-        self.splitter.feed(bytes)?;
+        let fed = self.splitter.feed(bytes);
         if let Some(root) = self.splitter.root().filter(|root| *root != ROOT) {
             let seen =
                 if root.eq_ignore_ascii_case("html") { "an HTML page".into() } else { format!("<{root}>") };
@@ -60,7 +60,7 @@ impl Document {
         while let Some(cut) = self.splitter.next_cut() {
             self.cut(cut, emit);
         }
-        Ok(())
+        fed
     }
 
     fn cut(&mut self, cut: Cut, emit: &mut dyn FnMut(Normalized)) {

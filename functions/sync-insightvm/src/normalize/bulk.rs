@@ -4,6 +4,7 @@
 //! not grow with the file.
 
 mod cells;
+mod headers;
 mod rows;
 
 use std::collections::HashSet;
@@ -11,6 +12,7 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use self::headers::Checked;
 use bytes::Bytes;
 use domain::{Finding, FindingKey, FindingKind, FindingState, Host, Rule, RuleId, Severity};
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
@@ -100,7 +102,7 @@ pub enum FileError {
 
 /// An opened file.
 pub struct ParquetFile<R: ChunkReader> {
-    reader: SerializedFileReader<R>,
+    reader: SerializedFileReader<Checked<R>>,
     table: Table,
     projection: Type,
 }
@@ -109,7 +111,7 @@ impl<R: ChunkReader + 'static> ParquetFile<R> {
     /// Opens a file of a table: reads its footer.
     pub fn open(reader: R, table: Table) -> Result<Self, FileError> {
         guarded(|| {
-            let reader = SerializedFileReader::new(reader).map_err(broken)?;
+            let reader = SerializedFileReader::new(Checked(reader)).map_err(broken)?;
             let schema = reader.metadata().file_metadata().schema();
             let (needed, used) = table.columns();
             let names: Vec<String> =

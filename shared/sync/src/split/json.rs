@@ -50,6 +50,9 @@ impl SplitError {
     }
 }
 
+/// Brackets inside each other that are told apart. No parser of ours goes as deep: deeper ones are only counted.
+const DEPTH: usize = 256;
+
 /// Cuts a JSON array that arrives in chunks into its elements.
 ///
 /// Feed a chunk, take what is complete ([`Iterator::next`]) until there is nothing, feed the next chunk; ask
@@ -71,8 +74,10 @@ pub struct JsonArray {
     /// Offset of the current element in the body; unlike `begin` it survives an element that is dropped.
     element: u64,
     state: State,
-    /// Brackets of the current element that are open.
+    /// Brackets of the current element that are open, the outer [`DEPTH`] of them.
     open: Vec<u8>,
+    /// How many more are open inside of those.
+    deeper: u64,
     in_string: bool,
     escaped: bool,
     /// The current element is over the limit: its bytes are dropped, its end is still looked for.
@@ -111,6 +116,7 @@ impl JsonArray {
             element: 0,
             state: State::Start,
             open: Vec::new(),
+            deeper: 0,
             in_string: false,
             escaped: false,
             dropped: false,
@@ -262,6 +268,7 @@ impl JsonArray {
                 self.element = self.here();
                 self.dropped = false;
                 self.open.clear();
+                self.deeper = 0;
                 self.state = State::Nested;
                 match byte {
                     b'{' | b'[' => self.open.push(byte),
@@ -286,10 +293,12 @@ impl JsonArray {
             }
             match self.buffer[self.seen] {
                 b'"' => self.in_string = true,
+                b'{' | b'[' if self.open.len() == DEPTH => self.deeper += 1,
                 byte @ (b'{' | b'[') => self.open.push(byte),
+                b'}' | b']' if self.deeper > 0 => self.deeper -= 1,
                 byte @ (b'}' | b']') => {
                     let opener = if byte == b'}' { b'{' } else { b'[' };
-                    match self.open.iter().rposition(|open| *open == opener) {
+                    match memchr::memrchr(opener, &self.open) {
                         // Brackets that were left open inside are closed with it.
                         Some(at) => self.open.truncate(at),
                         // No array is open in this element: it is the outer array that ends, and cuts the element.
@@ -415,6 +424,21 @@ mod tests {
 
     fn ok(offset: u64, text: &str) -> Result<(u64, String), u64> {
         Ok((offset, text.to_owned()))
+    }
+
+    #[test]
+    fn however_deep_an_element_is_it_takes_no_more_than_its_bytes() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let body = format!("[{deep},1]");
+        let (pieces, end) = cut(1_000_000, &[body.as_bytes()]);
+        assert_eq!((pieces, end), (vec![ok(1, &deep), ok(deep.len() as u64 + 2, "1")], Ok(())));
+        // Millions of brackets that match nothing: time and memory stay those of the bytes.
+        let mut splitter = JsonArray::new(1_000);
+        for piece in ["[", &"[".repeat(2_000_000), &"}".repeat(2_000_000)] {
+            splitter.feed(piece.as_bytes());
+            assert_eq!(splitter.next(), None);
+            assert!(splitter.open.capacity() <= 2 * DEPTH);
+        }
     }
 
     #[test]

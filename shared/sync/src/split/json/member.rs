@@ -8,6 +8,8 @@ use crate::split::Piece;
 
 /// Of another member than the array, so much is kept.
 const OTHER_LIMIT: usize = 64 * 1024;
+/// So many other members are kept.
+const OTHERS: usize = 64;
 /// No name of a member is longer.
 const NAME_LIMIT: usize = 1024;
 
@@ -277,7 +279,7 @@ impl JsonMember {
 
     fn end_value(&mut self) {
         let value = std::mem::take(&mut self.token);
-        if value.len() <= OTHER_LIMIT {
+        if value.len() <= OTHER_LIMIT && self.others.len() < OTHERS {
             self.others.push((std::mem::take(&mut self.name), value));
         }
         self.state = State::Name;
@@ -313,6 +315,15 @@ mod tests {
         }
         let other = splitter.other("metadata").map(|value| String::from_utf8_lossy(value).into_owned());
         (pieces, splitter.finish(), other)
+    }
+
+    #[test]
+    fn no_number_of_other_members_is_kept() {
+        let members: String = (0..1000).map(|n| format!("\"m{n}\":0,")).collect();
+        let mut splitter = JsonMember::new("data", 100);
+        splitter.feed(format!("{{{members}\"data\":[]}}").as_bytes());
+        assert_eq!(splitter.finish(), Ok(()));
+        assert_eq!((splitter.others.len(), splitter.other("m7")), (OTHERS, Some(&b"0"[..])));
     }
 
     #[test]

@@ -1,0 +1,1 @@
+//! Benchmarks, nothing to use: see `normalize.rs` and the folders beside it.
