@@ -164,14 +164,14 @@ fn input(tests: &Path, format: &Format, megabytes: usize) -> Vec<u8> {
 /// A file of the Bulk Export. A row packs to some 30 bytes.
 fn parquet(format: &Format, megabytes: usize) -> Vec<u8> {
     const ASSETS: &str = "optional binary assetId (STRING); optional binary agentId (STRING); optional binary ip (STRING);
-        optional binary hostName (STRING); optional binary mac (STRING); optional binary osDescription (STRING)";
+        optional binary hostName (STRING); optional binary mac (STRING); optional binary osDescription (STRING);";
     const FINDINGS: &str =
         "optional binary assetId (STRING); optional binary vulnId (STRING); optional int32 port;
         optional binary protocol (STRING); optional binary proof (STRING); optional binary title (STRING);
         optional binary description (STRING); optional binary severity (STRING); optional double cvssV3Score;
-        optional int64 firstFoundTimestamp (TIMESTAMP(MICROS,true))";
+        optional int64 firstFoundTimestamp (TIMESTAMP(MICROS,true));";
     const REMOVED: &str = "optional binary assetId (STRING); optional binary vulnId (STRING);
-        optional int64 firstFoundTimestamp (TIMESTAMP(MICROS,true)); optional int64 lastRemoved (TIMESTAMP(MICROS,true))";
+        optional int64 firstFoundTimestamp (TIMESTAMP(MICROS,true)); optional int64 lastRemoved (TIMESTAMP(MICROS,true));";
     let text = |text: String| Cell::Text(Some(text));
     let row = |n: usize| {
         let (asset, rule, at) = (n / 50, n * 7919 % 2000, 1_760_000_000 + i64::try_from(n).unwrap());

@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn assets_and_what_stands_around_them_are_read_however_they_arrive() {
         let body = r#"{"responseMessage":"Valid API Access","count":2,"responseCode":"SUCCESS","assetListData": { "asset" : [
-            {"assetId":1,"hostId":42,"dnsName":"]}"},{"assetId":2,"hostId":null}, {"hostId":]} ]},"lastSeenAssetId":2,"hasMore":1}"#;
+            {"assetId":1,"hostId":42,"dnsName":"]}"},{"assetId":2,"hostId":null}, {"hostId":nul} ]},"lastSeenAssetId":2,"hasMore":1}"#;
         for size in [1, 7, 64, 4096] {
             let (all, frame) = read(body, size);
             assert!(
@@ -182,7 +182,7 @@ mod tests {
             );
             assert_eq!(all[1], Read::Asset(Box::new(None)));
             assert!(
-                matches!(&all[2], Read::Refused(bad) if body[bad.offset as usize..].starts_with("{\"hostId\":]"))
+                matches!(&all[2], Read::Refused(bad) if body[bad.offset as usize..].starts_with("{\"hostId\":nul}"))
             );
             assert_eq!(frame, Ok(Frame { next: Some(2), failed: None }), "{size}");
         }
@@ -197,7 +197,9 @@ mod tests {
         assert_eq!(read(none, 9).1, Ok(Frame::default()));
         let failed = r#"{"responseCode":"FAILED","responseMessage":"Invalid filter","count":0}"#;
         assert_eq!(read(failed, 9).1.unwrap().failed.as_deref(), Some("FAILED Invalid filter"));
-        for broken in ["", "<html>", r#"{"assetListData":{"asset":[{"hostId":1}"#, r#"{"asset":[]"#] {
+        // An element that is cut off ends the list with it: what follows makes no sense any more.
+        let cut = r#"{"responseCode":"SUCCESS","assetListData":{"asset":[{"hostId":]}]},"hasMore":0}"#;
+        for broken in [cut, "", "<html>", r#"{"assetListData":{"asset":[{"hostId":1}"#, r#"{"asset":[]"#] {
             assert!(read(broken, 5).1.is_err(), "{broken}");
         }
     }

@@ -23,6 +23,7 @@ fn weakest(method: &str, path: &str) -> usize {
             | "/vulnerabilities/{asset}/{vulnerability}"
             | "/assets"
             | "/assets/{asset}"
+            | "/coverage"
             | "/runs"
             | "/deliveries"
             | "/audit"
@@ -32,6 +33,7 @@ fn weakest(method: &str, path: &str) -> usize {
             | "/api/vulnerabilities/{asset}/{vulnerability}"
             | "/api/assets"
             | "/api/assets/{asset}"
+            | "/api/coverage"
             | "/api/runs"
             | "/api/deliveries"
             | "/api/audit",
