@@ -109,7 +109,13 @@ impl Dashboard {
             next: None,
         };
         let Some(connector) = chosen else { return Ok(list) };
-        if let Some(coverage) = self.store.coverage(&connector.name).await? {
+        let read = scanned.iter().position(|other| other.name == connector.name);
+        let coverage = match read.and_then(|at| known.into_iter().nth(at)) {
+            Some(read) => read,
+            // A connector beyond those of the table.
+            None => self.store.coverage(&connector.name).await?,
+        };
+        if let Some(coverage) = coverage {
             list.gaps = self.gaps(connector, &coverage, after).await?;
             list.unlisted = coverage.amiss().saturating_sub(coverage.gaps.len() as u64);
             list.next =
