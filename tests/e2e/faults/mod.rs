@@ -129,7 +129,10 @@ fn compare(clean: &Ended, ended: &Ended) -> Result<(), String> {
             *count.entry(reference).or_default() += 1;
         }
         repeats = count.values().map(|n| n - 1).sum();
-        let mut unconfirmed = 0;
+        // Those of news that are left here were not sent; whatever else became of them is a difference.
+        let all = picture.export.len();
+        picture.export.retain(|line| news_state(line).is_none_or(|state| state != "unconfirmed"));
+        let mut unconfirmed = all - picture.export.len();
         for (line, clean) in picture.export.iter_mut().zip(&wanted.export) {
             let mut value: Value = serde_json::from_str(line).unwrap();
             if value["type"] == "delivery" && value["state"] == "unconfirmed" {
@@ -154,14 +157,18 @@ fn compare(clean: &Ended, ended: &Ended) -> Result<(), String> {
 /// same is that each is told, and once.
 fn news_apart(picture: &Picture) -> Picture {
     let mut apart = picture.clone();
-    apart.export.retain(|line| {
-        let value: Value = serde_json::from_str(line).unwrap();
-        let subject = value["subject"].as_str().unwrap_or_default();
-        value["type"] != "delivery" || !subject.starts_with("New: ")
-    });
+    // The messages themselves are compared; what was not sent stays to be seen.
+    apart.export.retain(|line| news_state(line).is_none_or(|state| state != "sent"));
     apart.messages = picture.messages.iter().flat_map(|message| told(message)).collect();
     apart.messages.sort();
     apart
+}
+
+/// What became of a delivery that tells of new vulnerabilities, if the line of an export is one.
+fn news_state(line: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(line).unwrap();
+    let is_news = value["subject"].as_str().is_some_and(|subject| subject.starts_with("New: "));
+    (value["type"] == "delivery" && is_news).then(|| value["state"].as_str().unwrap_or_default().to_owned())
 }
 
 /// The lines of a message that tells of new vulnerabilities, each with the machine; of another, or of one that is cut, the
@@ -188,6 +195,11 @@ fn what_is_told_as_new_is_compared_line_by_line() {
     {
         assert_eq!(told(whole), [whole]);
     }
+    let delivery = |state: &str| {
+        format!(r#"{{"type":"delivery","subject":"New: 1 vulnerability on web","state":"{state}"}}"#)
+    };
+    assert_eq!(news_state(&delivery("failed")).as_deref(), Some("failed"));
+    assert_eq!(news_state(&delivery("sent").replace("New: ", "Overdue: ")), None);
 }
 
 fn runtime() -> tokio::runtime::Runtime {
