@@ -201,21 +201,30 @@ fn tag_end(element: &str) -> Option<usize> {
 
 /// Nexpose's own markup as HTML, which is what we read texts from.
 fn markup(text: &str) -> String {
-    [
-        ("<Paragraph", "<p"),
-        ("</Paragraph>", "</p>"),
-        ("<UnorderedList", "<ul"),
-        ("</UnorderedList>", "</ul>"),
-        ("<OrderedList", "<ol"),
-        ("</OrderedList>", "</ol>"),
-        ("<ListItem", "<li"),
-        ("</ListItem>", "</li>"),
-        ("<URLLink", "<a"),
-        ("</URLLink>", "</a>"),
-        ("LinkURL=", "href="),
-    ]
-    .iter()
-    .fold(text.to_owned(), |text, (ours, html)| text.replace(ours, html))
+    const NAMES: [(&str, &str); 5] = [
+        ("Paragraph", "p"),
+        ("UnorderedList", "ul"),
+        ("OrderedList", "ol"),
+        ("ListItem", "li"),
+        ("URLLink", "a"),
+    ];
+    let mut html = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('<') {
+        let name = at + 1 + usize::from(rest[at + 1..].starts_with('/'));
+        html.push_str(&rest[..name]);
+        rest = &rest[name..];
+        let Some((ours, theirs)) = NAMES.iter().find(|(ours, _)| rest.starts_with(ours)) else { continue };
+        html.push_str(theirs);
+        rest = &rest[ours.len()..];
+        if *theirs == "a" {
+            let end = rest.find('>').unwrap_or(rest.len());
+            html.push_str(&rest[..end].replace("LinkURL=", "href="));
+            rest = &rest[end..];
+        }
+    }
+    html.push_str(rest);
+    html
 }
 
 /// The host of a node.
