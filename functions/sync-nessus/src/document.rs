@@ -154,9 +154,12 @@ impl Document {
     }
 
     fn begin(&mut self, tag: &[u8]) {
-        let attributes = outer_attributes(&clean(tag));
-        let name =
-            attributes.into_iter().find(|(key, _)| key == "name").map(|(_, name)| name).unwrap_or_default();
+        let mut name = String::new();
+        outer_attributes(&clean(tag), |key, value| {
+            if key == "name" {
+                name = value.into_owned();
+            }
+        });
         self.open = Some(Open { name, described: None, credentialed: None, whole: true, dead: false });
     }
 

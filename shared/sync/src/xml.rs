@@ -9,19 +9,26 @@ use quick_xml::{Reader, XmlVersion};
 pub struct Element<'a> {
     /// Its text, entities resolved, blanks at both ends removed.
     pub text: &'a str,
-    attributes: &'a [(String, String)],
+    /// Its start tag. An element with others inside it has lost it by its end.
+    start: Option<&'a BytesStart<'a>>,
 }
 
 impl Element<'_> {
-    /// The value of an attribute.
-    pub fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    /// The value of an attribute of an element that has no others inside it.
+    pub fn attribute(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut found = None;
+        read_attributes(self.start?, |key, value| {
+            if found.is_none() && key == name {
+                found = Some(value);
+            }
+        });
+        found
     }
 }
 
 /// Text of foreign bytes: what is not UTF-8 is replaced, characters that XML 1.0 forbids are dropped.
 pub fn clean(bytes: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(bytes);
+    let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
     if may_hold_forbidden(text.as_bytes()) {
         Cow::Owned(text.chars().filter(|c| is_xml(*c)).collect())
     } else {
@@ -29,18 +36,13 @@ pub fn clean(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Whether a control character stands in it, or what U+FFFE and U+FFFF begin with. Eight bytes are looked at together:
+/// Whether a control character stands in it, or what U+FFFE and U+FFFF begin with. Many bytes are looked at together:
 /// texts are long and have none.
 fn may_hold_forbidden(text: &[u8]) -> bool {
-    const EACH: u64 = u64::MAX / 255;
-    let control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
-    let (words, rest) = text.as_chunks::<8>();
-    let in_word = |word: &[u8; 8]| {
-        let bytes = u64::from_le_bytes(*word);
-        let below_blank = bytes.wrapping_sub(EACH * u64::from(b' ')) & !bytes & (EACH * 0x80);
-        below_blank != 0 && word.iter().any(control)
-    };
-    words.iter().any(in_word) || rest.iter().any(control) || memchr::memchr(0xEF, text).is_some()
+    let suspect = |byte: u8| ((byte < b' ') & !matches!(byte, b'\t' | b'\n' | b'\r')) | (byte == 0xEF);
+    let (chunks, rest) = text.as_chunks::<32>();
+    let in_chunk = |chunk: &[u8; 32]| chunk.iter().fold(false, |any, byte| any | suspect(*byte));
+    chunks.iter().any(in_chunk) || rest.iter().any(|byte| suspect(*byte))
 }
 
 fn is_xml(c: char) -> bool {
@@ -56,8 +58,8 @@ pub fn walk(xml: &str, mut visit: impl FnMut(&str, &Element<'_>)) -> Result<(), 
     config.allow_dangling_amp = true;
     let mut path = String::new();
     let mut ends: Vec<usize> = Vec::new();
-    let mut text = String::new();
-    let mut attributes = Vec::new();
+    let mut text = Cow::Borrowed("");
+    let mut begun = None;
     loop {
         match reader.read_event().map_err(|error| format!("broken XML: {error}"))? {
             Event::Start(start) => {
@@ -68,21 +70,21 @@ pub fn walk(xml: &str, mut visit: impl FnMut(&str, &Element<'_>)) -> Result<(), 
                     }
                     path.push_str(start.name().as_ref());
                 }
-                text.clear();
-                read_attributes(&start, &mut attributes);
+                text = Cow::Borrowed("");
+                begun = Some(start);
             }
             Event::End(_) => {
                 let Some(end) = ends.pop() else {
                     return Err("broken XML: an end without a beginning".to_owned());
                 };
-                visit(&path, &Element { text: text.trim(), attributes: &attributes });
+                visit(&path, &Element { text: text.trim(), start: begun.as_ref() });
                 path.truncate(end);
-                text.clear();
-                attributes.clear();
+                text = Cow::Borrowed("");
+                begun = None;
             }
-            Event::Text(event) => text.push_str(&event.into_inner()),
-            Event::CData(event) => text.push_str(&event.into_inner()),
-            Event::GeneralRef(reference) => push_reference(&reference, &mut text),
+            Event::Text(event) => append(&mut text, event.into_inner()),
+            Event::CData(event) => append(&mut text, event.into_inner()),
+            Event::GeneralRef(reference) => push_reference(&reference, text.to_mut()),
             Event::Eof if ends.is_empty() => return Ok(()),
             Event::Eof => return Err("broken XML: an element is not closed".to_owned()),
             _ => {}
@@ -90,21 +92,38 @@ pub fn walk(xml: &str, mut visit: impl FnMut(&str, &Element<'_>)) -> Result<(), 
     }
 }
 
-/// The attributes of the outermost element, of which no more than the start tag need be there.
-pub fn outer_attributes(xml: &str) -> Vec<(String, String)> {
-    let mut attributes = Vec::new();
-    let mut reader = Reader::from_str(xml);
-    if let Ok(Event::Start(start) | Event::Empty(start)) = reader.read_event() {
-        read_attributes(&start, &mut attributes);
+/// Most texts are one piece, and need no copy.
+fn append<'a>(text: &mut Cow<'a, str>, more: Cow<'a, str>) {
+    if text.is_empty() {
+        *text = more;
+    } else {
+        text.to_mut().push_str(&more);
     }
-    attributes
 }
 
-fn read_attributes(start: &BytesStart<'_>, into: &mut Vec<(String, String)>) {
-    into.clear();
+/// Calls `take` with each attribute of the outermost element, of which no more than the start tag need be there.
+pub fn outer_attributes(xml: &str, take: impl FnMut(&str, Cow<'_, str>)) {
+    let mut reader = Reader::from_str(xml);
+    if let Ok(Event::Start(start) | Event::Empty(start)) = reader.read_event() {
+        read_attributes(&start, take);
+    }
+}
+
+fn read_attributes<'a>(start: &'a BytesStart<'_>, mut take: impl FnMut(&str, Cow<'a, str>)) {
     for attribute in start.attributes().with_checks(false).flatten() {
-        let value = attribute.normalized_value(XmlVersion::Implicit1_0).unwrap_or(Cow::Borrowed(""));
-        into.push((attribute.key.as_ref().to_owned(), value.trim().to_owned()));
+        let value = match attribute.value {
+            // Nothing in it stands for something else.
+            Cow::Borrowed(value) if !value.contains(['&', '\n', '\t', '\r']) => Cow::Borrowed(value),
+            _ => attribute.normalized_value(XmlVersion::Implicit1_0).unwrap_or(Cow::Borrowed("")),
+        };
+        take(attribute.key.as_ref(), trimmed(value));
+    }
+}
+
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
     }
 }
 
@@ -153,7 +172,7 @@ mod tests {
     fn attributes_belong_to_their_element() {
         let mut seen = Vec::new();
         walk("<A x='0'><B name=\"epss &amp; more\">1</B><C>2</C></A>", |path, element| {
-            seen.push(format!("{path} {:?}", element.attribute("name")));
+            seen.push(format!("{path} {:?}", element.attribute("name").as_deref()));
         })
         .unwrap();
         assert_eq!(seen, ["B Some(\"epss & more\")", "C None", " None"]);
@@ -162,7 +181,9 @@ mod tests {
     #[test]
     fn outer_attributes_need_the_start_tag_alone() {
         let of = |xml: &str| {
-            outer_attributes(xml).into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>()
+            let mut read = Vec::new();
+            outer_attributes(xml, |key, value| read.push(format!("{key}={value}")));
+            read
         };
         for xml in
             ["<A x='1' y=\"a &lt; b\"><B x='2'/></A>", "<A x='1' y=\"a &lt; b\">", "<A x='1' y='a &lt; b'/>"]

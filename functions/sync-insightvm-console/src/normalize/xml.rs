@@ -120,7 +120,9 @@ struct Attributes(Vec<(String, String)>);
 impl Attributes {
     /// Those of the outermost element.
     fn of(xml: &str) -> Self {
-        Self(outer_attributes(xml))
+        let mut all = Vec::new();
+        outer_attributes(xml, |name, value| all.push((name.to_owned(), value.into_owned())));
+        Self(all)
     }
 
     /// The value of an attribute that is not blank.
@@ -240,7 +242,7 @@ fn node(bytes: &[u8]) -> Result<Host, String> {
             "fingerprints/os" => {
                 let certainty = attribute("certainty").and_then(|text| text.parse().ok()).unwrap_or(0.0);
                 let words = [attribute("vendor"), attribute("product"), attribute("version")];
-                let mut words: Vec<&str> = words.into_iter().flatten().collect();
+                let mut words: Vec<_> = words.into_iter().flatten().collect();
                 words.dedup();
                 if certainty > best && !words.is_empty() {
                     best = certainty;
@@ -277,8 +279,8 @@ fn definition(bytes: &[u8]) -> Result<(Rule, String), String> {
     let text = clean(bytes);
     let mut references = Vec::new();
     walk(&text, |path, element| {
-        let of_cve = element.attribute("source").is_some_and(|source| source.eq_ignore_ascii_case("cve"));
-        if path == "references/reference" && of_cve {
+        let of_cve = || element.attribute("source").is_some_and(|source| source.eq_ignore_ascii_case("cve"));
+        if path == "references/reference" && of_cve() {
             let number = element.text.trim_start_matches("CVE-");
             references.push(format!("CVE-{number}"));
         }

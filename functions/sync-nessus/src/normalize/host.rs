@@ -29,7 +29,7 @@ pub fn properties(name: &str, bytes: &[u8]) -> Result<Described, String> {
         if path == "tag"
             && let Some(tag) = element.attribute("name")
         {
-            all.take(tag, element.text);
+            all.take(&tag, element.text);
         }
     })?;
     Ok(all.finish(name))

@@ -37,9 +37,7 @@ pub struct Item {
 pub fn item(bytes: &[u8], wanted: impl Fn(&RuleId) -> bool) -> Result<Item, String> {
     let text = clean(bytes);
     let mut all = Gathered::default();
-    for (name, value) in outer_attributes(&text) {
-        all.attribute(&name, value);
-    }
+    outer_attributes(&text, |name, value| all.attribute(name, &value));
     walk(&text, |path, element| all.take(path, element))?;
     all.finish(wanted)
 }
@@ -83,14 +81,14 @@ struct Audit {
 }
 
 impl Gathered {
-    fn attribute(&mut self, name: &str, value: String) {
+    fn attribute(&mut self, name: &str, value: &str) {
         match name {
-            "pluginID" => self.plugin = value,
-            "pluginName" => self.name = value,
-            "severity" => self.severity = value,
-            "port" => self.port = value,
+            "pluginID" => value.clone_into(&mut self.plugin),
+            "pluginName" => value.clone_into(&mut self.name),
+            "severity" => value.clone_into(&mut self.severity),
+            "port" => value.clone_into(&mut self.port),
             "protocol" => self.protocol = value.to_ascii_lowercase(),
-            "svc_name" => self.service = value,
+            "svc_name" => value.clone_into(&mut self.service),
             _ => {}
         }
     }

@@ -57,7 +57,7 @@ pub fn detection(bytes: &[u8]) -> Result<Option<Finding>, String> {
             "FIRST_REOPENED_DATETIME" => &mut raw.first_reopened,
             "LAST_REOPENED_DATETIME" => &mut raw.last_reopened,
             "QDS" => &mut raw.risk,
-            "QDS_FACTORS/QDS_FACTOR" => match element.attribute("name") {
+            "QDS_FACTORS/QDS_FACTOR" => match element.attribute("name").as_deref() {
                 Some("epss") => &mut raw.epss,
                 Some("CVSS") => &mut raw.cvss,
                 Some("CVSS_vector") => &mut raw.cvss_vector,

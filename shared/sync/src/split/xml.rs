@@ -238,6 +238,12 @@ impl XmlSplitter {
         match self.lex {
             Lex::Text => match memchr::memchr(b'<', rest) {
                 Some(0) => {
+                    // Most tags are whole and plain, and need not be gathered byte by byte.
+                    if let Some(length) = whole_tag(rest) {
+                        self.tag_at = self.offset;
+                        self.element(&rest[..length])?;
+                        return Ok(length);
+                    }
                     self.begin_markup(self.offset);
                     Ok(1)
                 }
@@ -594,6 +600,28 @@ enum Tag {
     Start,
     Empty,
     End,
+}
+
+/// The length of the tag that `rest` begins with, where all of it is there and no quote is left open in it.
+fn whole_tag(rest: &[u8]) -> Option<usize> {
+    if !matches!(rest.get(1)?, b'/' | b'_' | b':' | b'a'..=b'z' | b'A'..=b'Z' | 0x80..) {
+        return None;
+    }
+    let mut from = 1;
+    loop {
+        let end = from + memchr::memchr2(b'>', b'<', rest.get(from..)?)?;
+        match memchr::memchr2(b'"', b'\'', &rest[from..end]) {
+            // A quoted value may hold a bracket.
+            Some(quote) => {
+                let quote = from + quote;
+                from = quote + 1 + memchr::memchr2(rest[quote], b'<', &rest[quote + 1..])? + 1;
+                if rest[from - 1] == b'<' {
+                    return None;
+                }
+            }
+            None => return (rest[end] == b'>' && end < TAG_LIMIT).then_some(end + 1),
+        }
+    }
 }
 
 /// The name in `<name …>`, `</name>` or `<name/>`.
