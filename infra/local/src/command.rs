@@ -1,6 +1,7 @@
 //! The `vulnrelay` command: output for programs is JSON Lines on stdout, words go to stderr; exit 0 done, 1 failed,
 //! 2 bad usage or bad input.
 
+mod correlate;
 mod cost;
 mod files;
 
@@ -48,6 +49,8 @@ enum Command {
     Simulate(SimulateArgs),
     /// Turn files of a scanner's answers into normalised assets, findings and rules
     Normalize(NormalizeArgs),
+    /// Find which sightings are one machine: lines of sightings to lines of assets
+    Correlate(FileArg),
     /// Score lines of factors
     Score(FileArg),
     /// Compute a deadline from a document of events and a policy, with the arithmetic
@@ -241,6 +244,7 @@ pub async fn main() -> ExitCode {
         Command::Import(args) => sync::import(args).await,
         Command::Simulate(args) => simulate::simulate(args).await,
         Command::Normalize(args) => files::normalize(&args),
+        Command::Correlate(args) => correlate::print(&args.file),
         Command::Score(args) => files::score(&args.file),
         Command::Sla(args) => files::sla(&args.file),
         Command::Cost(args) => cost::print(&args.file),
