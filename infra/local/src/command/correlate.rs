@@ -1,7 +1,8 @@
 //! `vulnrelay correlate`: which sightings are one machine.
 //!
-//! The rules are those of `score`: [`domain::identity::assign()`], here on an index in memory. The file is gone through
-//! twice in the order of time, the second time with the values known to be shared that the first time showed to be so.
+//! The rules are those of `score`: [`domain::identity::assign()`], here on an index in memory. Beyond the join, the index
+//! carries out what `score` does not yet: values that are shared, assets that are united or replaced, and sightings that
+//! leave their asset. The file is gone through twice in the order of time, the second time with the values known to be shared that the first time showed to be so.
 //! Only what identifies machines is kept in memory; the lines are read again where they lie.
 
 use std::fs::File;

@@ -1,5 +1,6 @@
 //! The one step that takes an observation in: which asset it belongs to, and what is learned from it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
@@ -97,8 +98,10 @@ pub fn assign(arrival: &Arrival<'_>) -> Assignment {
     let home = arrival.home.and_then(|home| known.iter().find(|known| known.asset == *home));
     let left = home.and_then(|home| contradiction(&observation, home).or_else(|| passed_on(arrival, home)));
     let stays = home.filter(|_| left.is_none());
-    let candidates: Vec<Known> =
-        known.iter().filter(|known| left.is_none() || Some(&known.asset) != arrival.home).cloned().collect();
+    let candidates: Cow<'_, [Known]> = match &left {
+        None => Cow::Borrowed(&known),
+        Some(left) => known.iter().filter(|known| known.asset != left.asset).cloned().collect(),
+    };
     let mut correlation = correlate(&observation, &candidates);
     if let Some(home) = stays {
         if correlation.outcome != (Outcome::Join { asset: home.asset.clone() }) {
@@ -340,6 +343,9 @@ fn merges(
     learned: &BTreeSet<&Identifier>,
 ) -> Vec<Merge> {
     let Some(founder) = founder else { return Vec::new() };
+    if candidates.iter().all(|known| known.asset == founder.asset) {
+        return Vec::new();
+    }
     let without = |ids: &BTreeSet<Identifier>| -> BTreeSet<Identifier> {
         ids.iter().filter(|id| !learned.contains(id)).cloned().collect()
     };

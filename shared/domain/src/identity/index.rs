@@ -178,8 +178,11 @@ impl Index {
         for (value, span) in &record.held {
             let value = &self.values[*value as usize];
             if value.shared.is_none() {
+                let kind = value.identifier.kind;
                 known.identifiers.insert((*value.identifier).clone());
-                known.seen.insert((*value.identifier).clone(), *span);
+                if matches!(kind, IdentifierKind::Mac | IdentifierKind::Fqdn | IdentifierKind::Ip) {
+                    known.seen.insert((*value.identifier).clone(), *span);
+                }
             }
         }
         known.os.clone_from(&record.os);
