@@ -599,7 +599,7 @@ impl Group {
                     machine.domain = None;
                     machine.macs = Vec::new();
                     for day in (n..DAYS).step_by(4) {
-                        let key = format!("{}", machine.ip);
+                        let key = machine.ip.clone();
                         self.see(&machine, Far, day, Some(&key));
                     }
                 }

@@ -36,7 +36,9 @@ fn pairs(of: u64) -> u64 {
 /// a host; without, every sighting stands for itself.
 fn judge(seed: u64, groups: u64, by_key: bool) -> (Pairs, BTreeMap<Trouble, Pairs>) {
     let mut all: Vec<(SightingLine, Labelled)> = estate(seed, groups)
-        .map(|labelled| (SightingLine::parse(&labelled.line).unwrap(), labelled))
+        .map(|labelled| {
+            (SightingLine::parse(&labelled.line).expect("the estate writes good lines"), labelled)
+        })
         .collect();
     all.sort_by_key(|(line, _)| line.observed_at);
     let take_all = |index: &mut Index| -> Vec<_> {
