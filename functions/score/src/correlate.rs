@@ -64,16 +64,13 @@ impl Score {
 
     /// A new asset. Its id comes from what identifies it, so that it is the same however often this is tried; if an
     /// earlier machine had that id, from the sighting.
-    async fn found(&self, ids: Vec<AssetId>) -> Result<Versioned<Asset>, ScoreError> {
-        let mut free = None;
-        for id in ids {
-            let is_taken = self.store.asset(&id).await?.is_some();
-            free = Some(id);
-            if !is_taken {
-                break;
+    async fn found(&self, ids: [AssetId; 3]) -> Result<Versioned<Asset>, ScoreError> {
+        let [first, second, last] = ids;
+        for id in [first, second] {
+            if self.store.asset(&id).await?.is_none() {
+                return Ok(Versioned { rev: None, value: Asset::new(id) });
             }
         }
-        let id = free.expect("an assignment offers ids");
-        Ok(Versioned { rev: None, value: Asset::new(id) })
+        Ok(Versioned { rev: None, value: Asset::new(last) })
     }
 }

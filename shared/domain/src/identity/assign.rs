@@ -43,7 +43,7 @@ pub struct Assignment {
     /// The asset; `None`: a new one.
     pub asset: Option<AssetId>,
     /// Ids for a new asset. The first that no asset has or had is to be taken.
-    pub ids: Vec<AssetId>,
+    pub ids: [AssetId; 3],
     /// The rule that decided, as in [`super::Correlation::rule`], or [`RULE_NATIVE`].
     pub rule: String,
     /// 0 to 100.
@@ -136,7 +136,7 @@ pub fn assign(arrival: &Arrival<'_>) -> Assignment {
     refused.extend(left);
     Assignment {
         asset,
-        ids: ids.iter().map(|seed| AssetId::derive(seed)).collect(),
+        ids: ids.map(|seed| AssetId::derive(&seed)),
         rule: correlation.rule,
         confidence: correlation.confidence,
         agreeing: correlation.agreeing,

@@ -194,8 +194,8 @@ impl Index {
     }
 
     /// A new asset under the first of these ids that none has or had.
-    fn found(&mut self, ids: &[AssetId]) -> u32 {
-        let last = ids.last().expect("an assignment offers ids");
+    fn found(&mut self, ids: &[AssetId; 3]) -> u32 {
+        let [.., last] = ids;
         let free = ids.iter().find(|id| !self.by_id.contains_key(id)).cloned();
         // The same host at the same time twice, each time another machine: numbered.
         let id = free.unwrap_or_else(|| AssetId::derive(&format!("{last}|{}", self.assets.len())));
