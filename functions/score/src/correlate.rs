@@ -38,10 +38,12 @@ impl Score {
             sighting: &sighting.to_string(),
             observation: &observation,
             home: None,
+            pinned: false,
             known: &known,
             shared: &BTreeSet::new(),
         });
-        let join = Join { rule: assignment.rule.clone(), confidence: assignment.confidence };
+        let (rule, confidence) = (assignment.rule.clone(), assignment.confidence);
+        let join = Join { rule, confidence, ..Join::default() };
         let mut asset = match &assignment.asset {
             Some(asset) => match candidates.remove(asset) {
                 Some(asset) => asset,

@@ -50,7 +50,7 @@ enum Command {
     /// Turn files of a scanner's answers into normalised assets, findings and rules
     Normalize(NormalizeArgs),
     /// Find which sightings are one machine: lines of sightings to lines of assets
-    Correlate(FileArg),
+    Correlate(CorrelateArgs),
     /// Score lines of factors
     Score(FileArg),
     /// Compute a deadline from a document of events and a policy, with the arithmetic
@@ -174,6 +174,21 @@ struct FileArg {
 }
 
 #[derive(Args)]
+struct CorrelateArgs {
+    /// The sightings; `-` is standard input
+    file: PathBuf,
+    /// An identifier that many machines share, as kind|scope|value: it leads to none. May be repeated
+    #[arg(long, value_name = "IDENTIFIER")]
+    shared: Vec<domain::identity::Identifier>,
+    /// An identifier of one machine that must never be learned to be shared. May be repeated
+    #[arg(long, value_name = "IDENTIFIER", conflicts_with = "config")]
+    never_shared: Vec<domain::identity::Identifier>,
+    /// Takes both from the section `identity` of a configuration
+    #[arg(long, value_name = "FILE", conflicts_with = "shared")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct ExportArgs {
     #[command(flatten)]
     state: StateArgs,
@@ -244,7 +259,7 @@ pub async fn main() -> ExitCode {
         Command::Import(args) => sync::import(args).await,
         Command::Simulate(args) => simulate::simulate(args).await,
         Command::Normalize(args) => files::normalize(&args),
-        Command::Correlate(args) => correlate::print(&args.file),
+        Command::Correlate(args) => correlate::print(&args),
         Command::Score(args) => files::score(&args.file),
         Command::Sla(args) => files::sla(&args.file),
         Command::Cost(args) => cost::print(&args.file),

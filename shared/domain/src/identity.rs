@@ -29,6 +29,7 @@
 //! [`Index`] keeps all of it in memory.
 
 mod assign;
+mod carry;
 mod compare;
 mod identifier;
 mod index;
@@ -45,7 +46,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::AssetId;
 use crate::vulnerability::Asset;
-pub use assign::{Arrival, Assignment, Lesson, Merge, Supersession, assign};
+pub use assign::{Arrival, Assignment, HOLDERS, Lesson, Merge, Supersession, assign};
+pub use carry::{MOST_HELD, Parted, United, part, split, take, unite};
 use compare::{Comparison, Relation};
 pub use identifier::{Identifier, IdentifierKind};
 pub use index::{Index, Placement};
@@ -68,7 +70,7 @@ const STATIC_WINDOW: SignedDuration = SignedDuration::from_hours(30 * 24);
 const STATIC_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// From when to when something was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// The first time.
     pub first: Timestamp,
@@ -160,9 +162,11 @@ impl From<&Asset> for Known {
     fn from(asset: &Asset) -> Self {
         Self {
             identifiers: asset.identifiers.clone(),
+            seen: asset.seen.clone(),
             os: asset.host.os.clone(),
             last_seen: asset.host.last_scanned_at,
             superseded: asset.superseded_by.is_some(),
+            apart: asset.apart.clone(),
             ..Self::new(asset.id.clone())
         }
     }

@@ -10,10 +10,11 @@ use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use domain::identity::{Index, Placement, SightingLine};
+use domain::policy::KnownIdentifiers;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Failure;
+use super::{CorrelateArgs, Failure};
 use crate::terminal;
 
 /// Where a line lies, in the order in which lines are taken in.
@@ -35,16 +36,30 @@ struct Answer<'a> {
 }
 
 /// Prints the asset of every sighting, in the order of the file.
-pub fn print(path: &Path) -> Result<(), Failure> {
+pub fn print(args: &CorrelateArgs) -> Result<(), Failure> {
+    let path = &args.file;
+    let known = known_identifiers(args)?;
     let name = if path.as_os_str() == "-" { "standard input".into() } else { path.display().to_string() };
     let file = seekable(path, &name)?;
     let bad = |problem: &str| terminal::error(problem);
-    let refused = correlate(file, &name, BufWriter::new(std::io::stdout().lock()), bad)?;
+    let refused = correlate(file, &name, &known, BufWriter::new(std::io::stdout().lock()), bad)?;
     if refused > 0 {
         let lines = if refused == 1 { "line" } else { "lines" };
         return Err(Failure::Input(format!("{name}: {refused} {lines} left out, named above: correct them")));
     }
     Ok(())
+}
+
+/// What is said beforehand of identifiers: by the configuration, or by the options.
+fn known_identifiers(args: &CorrelateArgs) -> Result<KnownIdentifiers, Failure> {
+    let Some(path) = &args.config else {
+        let shared = args.shared.iter().cloned().collect();
+        return Ok(KnownIdentifiers { shared, never_shared: args.never_shared.iter().cloned().collect() });
+    };
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Failure::Input(format!("{name}: {e}: name a configuration that exists")))?;
+    Ok(platform::parse_config(&name, &text).map_err(Failure::input)?.identity)
 }
 
 /// A file that can be read more than once: what comes through a pipe is put into one without a name.
@@ -72,7 +87,13 @@ fn seekable(path: &Path, name: &str) -> Result<File, Failure> {
 }
 
 /// Writes the answers and returns how many lines could not be read; `bad` is told of each.
-fn correlate(mut file: File, name: &str, mut out: impl Write, bad: impl Fn(&str)) -> Result<usize, Failure> {
+fn correlate(
+    mut file: File,
+    name: &str,
+    known: &KnownIdentifiers,
+    mut out: impl Write,
+    bad: impl Fn(&str),
+) -> Result<usize, Failure> {
     file.seek(SeekFrom::Start(0)).map_err(Failure::failed)?;
     let (mut places, mut ids) = (Vec::new(), Vec::new());
     let mut refused = 0;
@@ -108,6 +129,8 @@ fn correlate(mut file: File, name: &str, mut out: impl Write, bad: impl Fn(&str)
     }
     places.sort_unstable();
     let mut learned = Index::new();
+    known.shared.iter().for_each(|id| learned.shared_from_now_on(id));
+    known.never_shared.iter().for_each(|id| learned.never_shared(id.clone()));
     take_all(&file, name, &places, &mut learned, |_, _| ())?;
     let mut index = learned.relearned();
     drop(learned);
@@ -152,12 +175,18 @@ fn take_all(
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::collections::BTreeSet;
 
+    use domain::identity::Identifier;
     use serde_json::Value;
 
     use super::*;
 
     fn run(text: &str) -> (Vec<Value>, Vec<String>, usize) {
+        run_knowing(&KnownIdentifiers::default(), text)
+    }
+
+    fn run_knowing(known: &KnownIdentifiers, text: &str) -> (Vec<Value>, Vec<String>, usize) {
         let path = std::env::temp_dir().join(format!(
             "vulnrelay-correlate-test-{}-{:?}",
             std::process::id(),
@@ -167,7 +196,9 @@ mod tests {
         let file = seekable(&path, "lines").ok().unwrap();
         let (mut out, bad) = (Vec::new(), RefCell::new(Vec::new()));
         let refused =
-            correlate(file, "lines", &mut out, |text| bad.borrow_mut().push(text.to_owned())).ok().unwrap();
+            correlate(file, "lines", known, &mut out, |text| bad.borrow_mut().push(text.to_owned()))
+                .ok()
+                .unwrap();
         std::fs::remove_file(&path).unwrap();
         let answers = String::from_utf8(out).unwrap();
         let answers = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -204,5 +235,31 @@ mod tests {
         assert_eq!(refused, 2);
         assert!(bad[0].starts_with("lines:2: not a JSON object"), "{bad:?}");
         assert!(bad[1].starts_with("lines:3: observed_at: "), "{bad:?}");
+    }
+    #[test]
+    fn an_identifier_that_is_said_to_be_shared_leads_nowhere_and_one_that_never_is_always_does() {
+        let line = |id: &str, mac: &str| {
+            format!(
+                r#"{{"id":"{id}","observed_at":"2026-11-01T00:00:00Z","macs":["{mac}"],"bios_uuid":"4c4c4544-0051-3410-8052-b7c04f4d3132"}}"#
+            )
+        };
+        let one = |id: &str| line(id, "a4:bb:6d:00:00:01");
+        let text = [one("1"), one("2"), line("3", "a4:bb:6d:00:00:02"), one("4")].join("\n");
+        let uuid: Identifier = "bios_uuid||44454c4c510010348052b7c04f4d3132".parse().unwrap();
+        let assets = |known: &KnownIdentifiers| {
+            let (answers, bad, _) = run_knowing(known, &text);
+            assert!(bad.is_empty());
+            let rules: Vec<_> =
+                answers.iter().map(|answer| answer["rule"].as_str().unwrap().to_owned()).collect();
+            let assets: BTreeSet<_> = answers.iter().map(|answer| answer["asset"].to_string()).collect();
+            (rules, assets.len())
+        };
+        let (rules, count) = assets(&KnownIdentifiers::default());
+        assert_eq!((&rules[1][..], count), ("mac", 2), "two machines show the UUID: {rules:?}");
+        let shared = KnownIdentifiers { shared: [uuid.clone()].into(), ..KnownIdentifiers::default() };
+        assert_eq!(assets(&shared), (rules, 2));
+        let never = KnownIdentifiers { never_shared: [uuid].into(), ..KnownIdentifiers::default() };
+        let (rules, count) = assets(&never);
+        assert_eq!((&rules[1][..], count), ("bios-uuid", 2), "{rules:?}");
     }
 }

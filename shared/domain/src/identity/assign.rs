@@ -14,7 +14,9 @@ use super::{
 use crate::ids::AssetId;
 
 /// A value at more assets than this identifies none of them, whatever they have otherwise.
-pub(super) const MOST_HOLDERS: usize = 4;
+const MOST_HOLDERS: usize = 4;
+/// How many assets with one value are remembered: enough to see that there are too many.
+pub const HOLDERS: usize = MOST_HOLDERS + 2;
 /// A full name that was at so many addresses within a day, none of which it kept, is given to a whole network.
 const MOST_ADDRESSES: usize = 3;
 /// How long a hardware address or a name counts for the asset that was last seen with it, when another one shows it.
@@ -31,6 +33,8 @@ pub struct Arrival<'a> {
     pub observation: &'a Observation,
     /// The asset that the sighting belongs to, if it was seen before.
     pub home: Option<&'a AssetId>,
+    /// A person put it into its home: nothing drives it out.
+    pub pinned: bool,
     /// The home, and every asset that one of the observation's identifiers leads to.
     pub known: &'a [Known],
     /// Which identifiers are known to be shared by several machines.
@@ -52,6 +56,8 @@ pub struct Assignment {
     pub agreeing: Vec<Identifier>,
     /// Assets that were considered and refused, sorted.
     pub refused: Vec<Refusal>,
+    /// Assets that it could be with equal right, sorted: a person has to decide.
+    pub ambiguous: Vec<AssetId>,
     /// Identifiers that no other asset has: they may lead to this one.
     pub claims: BTreeSet<Identifier>,
     /// Values that proved to be shared. They lead nowhere from now on.
@@ -96,7 +102,9 @@ pub fn assign(arrival: &Arrival<'_>) -> Assignment {
     let observation = usable(arrival);
     let known = rivals(arrival, &observation);
     let home = arrival.home.and_then(|home| known.iter().find(|known| known.asset == *home));
-    let left = home.and_then(|home| contradiction(&observation, home).or_else(|| passed_on(arrival, home)));
+    let left = home
+        .filter(|_| !arrival.pinned)
+        .and_then(|home| contradiction(&observation, home).or_else(|| passed_on(arrival, home)));
     let stays = home.filter(|_| left.is_none());
     let candidates: Cow<'_, [Known]> = match &left {
         None => Cow::Borrowed(&known),
@@ -113,9 +121,10 @@ pub fn assign(arrival: &Arrival<'_>) -> Assignment {
         correlation.refused.retain(|refusal| refusal.asset != home.asset);
     }
     let claims = claimable(&observation, &correlation, &known);
-    let asset = match &correlation.outcome {
-        Outcome::Join { asset } => Some(asset.clone()),
-        Outcome::New | Outcome::Ambiguous { .. } => None,
+    let (asset, ambiguous) = match &correlation.outcome {
+        Outcome::Join { asset } => (Some(asset.clone()), Vec::new()),
+        Outcome::New => (None, Vec::new()),
+        Outcome::Ambiguous { candidates } => (None, candidates.clone()),
     };
     let founder = asset.as_ref().and_then(|id| known.iter().find(|known| known.asset == *id));
     let supersedes = supersedes(&observation, left.as_ref(), &correlation.refused, asset.is_none());
@@ -141,6 +150,7 @@ pub fn assign(arrival: &Arrival<'_>) -> Assignment {
         confidence: correlation.confidence,
         agreeing: correlation.agreeing,
         refused,
+        ambiguous,
         claims,
         lessons,
         supersedes,

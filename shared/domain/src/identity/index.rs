@@ -5,20 +5,16 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 
-use super::assign::{Arrival, Assignment, MOST_HOLDERS, assign, unite};
+use super::assign::{Arrival, Assignment, HOLDERS, assign, unite};
+use super::carry::MOST_HELD;
 use super::{Identifier, IdentifierKind, Known, Observation, Span};
 use crate::ids::AssetId;
-
-/// How many holders of one value are remembered: enough to see that there are too many.
-const HOLDERS: usize = MOST_HOLDERS + 2;
-/// How many addresses of one asset are remembered.
-const ADDRESSES: usize = 32;
 
 /// Where a sighting was placed. The number stays valid when assets are united.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placement {
     asset: u32,
-    rule: u8,
+    rule: u32,
     /// 0 to 100.
     pub confidence: u8,
 }
@@ -74,6 +70,12 @@ impl Index {
         index
     }
 
+    /// Says that a value is shared, before that is seen.
+    pub fn shared_from_now_on(&mut self, identifier: &Identifier) {
+        let number = self.number(identifier);
+        self.share(number, "said to be shared");
+    }
+
     /// Says that a value is not shared whatever it looks like, and takes back that it was. What was placed meanwhile
     /// stays; see [`Self::relearned`].
     pub fn never_shared(&mut self, identifier: Identifier) {
@@ -107,6 +109,7 @@ impl Index {
             sighting,
             observation,
             home: home.map(|home| &self.assets[home as usize].id),
+            pinned: false,
             known: &known,
             shared: &shared,
         };
@@ -125,11 +128,7 @@ impl Index {
             self.rules.push(assignment.rule.clone());
             self.rules.len() - 1
         });
-        Placement {
-            asset,
-            rule: u8::try_from(rule).expect("there are a dozen rules"),
-            confidence: assignment.confidence,
-        }
+        Placement { asset, rule: rule as u32, confidence: assignment.confidence }
     }
 
     /// The asset of a placement as of now.
@@ -139,7 +138,7 @@ impl Index {
 
     /// The rule of a placement.
     pub fn rule(&self, placement: Placement) -> &str {
-        &self.rules[usize::from(placement.rule)]
+        &self.rules[placement.rule as usize]
     }
 
     /// The asset that has taken the place of this one, where it was replaced.
@@ -227,7 +226,7 @@ impl Index {
         }
         let values = &self.values;
         let is_address = |number: u32| values[number as usize].identifier.kind == IdentifierKind::Ip;
-        if record.held.iter().filter(|(number, _)| is_address(*number)).count() > ADDRESSES {
+        if record.held.iter().filter(|(number, _)| is_address(*number)).count() > MOST_HELD {
             let oldest =
                 record.held.iter().filter(|(number, _)| is_address(*number)).map(|(_, span)| span.last).min();
             record.held.retain(|(number, span)| !is_address(*number) || Some(span.last) != oldest);
@@ -254,15 +253,19 @@ impl Index {
         }
     }
 
+    fn share(&mut self, number: u32, reason: &'static str) {
+        let value = &mut self.values[number as usize];
+        value.shared = Some(reason);
+        value.holders = Vec::new();
+    }
+
     /// Carries out what follows from an assignment.
     fn follow(&mut self, asset: u32, assignment: &Assignment) {
         for lesson in &assignment.lessons {
             if !self.never_shared.contains(&lesson.identifier)
                 && let Some(number) = self.numbers.get(&lesson.identifier)
             {
-                let value = &mut self.values[*number as usize];
-                value.shared = Some(lesson.reason);
-                value.holders = Vec::new();
+                self.share(*number, lesson.reason);
             }
         }
         for supersession in &assignment.supersedes {
