@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::identity::{self, Known, Outcome};
+use domain::identity::{self, Arrival, Known};
 use domain::vulnerability::Join;
 use domain::{Asset, AssetId, SightingId};
 use store::{Claim, Versioned};
@@ -34,35 +34,45 @@ impl Score {
             }
         }
         let known: Vec<Known> = candidates.values().map(|asset| Known::from(&asset.value)).collect();
-        let correlation = identity::correlate(&observation, &known);
-        let claimable = identity::claimable(&observation, &correlation, &known);
-        let join = Join { rule: correlation.rule.clone(), confidence: correlation.confidence };
-        let mut asset = match &correlation.outcome {
-            Outcome::Join { asset } => match candidates.remove(asset) {
+        let assignment = identity::assign(&Arrival {
+            sighting: &sighting.to_string(),
+            observation: &observation,
+            home: None,
+            pinned: false,
+            known: &known,
+            shared: &BTreeSet::new(),
+        });
+        let (rule, confidence) = (assignment.rule.clone(), assignment.confidence);
+        let join = Join { rule, confidence, ..Join::default() };
+        let mut asset = match &assignment.asset {
+            Some(asset) => match candidates.remove(asset) {
                 Some(asset) => asset,
                 None => return Ok(None),
             },
-            Outcome::New => self.found(&identity::seed(&claimable, sighting), sighting).await?,
-            Outcome::Ambiguous { candidates } => {
-                tracing::info!(%sighting, ?candidates, "ambiguous sighting gets an asset of its own");
-                self.found(&identity::seed(&claimable, sighting), sighting).await?
-            }
+            None => self.found(assignment.ids).await?,
         };
+        for merge in &assignment.merges {
+            tracing::info!(%sighting, other = %merge.asset, reason = merge.reason, "assets look like one machine");
+        }
         asset.value.sightings.insert(sighting.clone(), join);
         asset.value.identifiers.extend(observation.identifiers);
         let id = asset.value.id.clone();
-        self.store.claim(&Claim { asset, sighting: sighting.clone(), identifiers: claimable }).await?;
-        tracing::debug!(%sighting, asset = %id, rule = correlation.rule, "sighting joined");
+        self.store
+            .claim(&Claim { asset, sighting: sighting.clone(), identifiers: assignment.claims })
+            .await?;
+        tracing::debug!(%sighting, asset = %id, rule = assignment.rule, "sighting joined");
         Ok(Some(id))
     }
 
     /// A new asset. Its id comes from what identifies it, so that it is the same however often this is tried; if an
     /// earlier machine had that id, from the sighting.
-    async fn found(&self, seed: &str, sighting: &SightingId) -> Result<Versioned<Asset>, ScoreError> {
-        let mut id = AssetId::derive(seed);
-        if self.store.asset(&id).await?.is_some() {
-            id = AssetId::derive(&format!("sighting|{sighting}"));
+    async fn found(&self, ids: [AssetId; 3]) -> Result<Versioned<Asset>, ScoreError> {
+        let [first, second, last] = ids;
+        for id in [first, second] {
+            if self.store.asset(&id).await?.is_none() {
+                return Ok(Versioned { rev: None, value: Asset::new(id) });
+            }
         }
-        Ok(Versioned { rev: None, value: Asset::new(id) })
+        Ok(Versioned { rev: None, value: Asset::new(last) })
     }
 }

@@ -1,6 +1,7 @@
 //! The `vulnrelay` command: output for programs is JSON Lines on stdout, words go to stderr; exit 0 done, 1 failed,
 //! 2 bad usage or bad input.
 
+mod correlate;
 mod cost;
 mod files;
 
@@ -48,6 +49,8 @@ enum Command {
     Simulate(SimulateArgs),
     /// Turn files of a scanner's answers into normalised assets, findings and rules
     Normalize(NormalizeArgs),
+    /// Find which sightings are one machine: lines of sightings to lines of assets
+    Correlate(CorrelateArgs),
     /// Score lines of factors
     Score(FileArg),
     /// Compute a deadline from a document of events and a policy, with the arithmetic
@@ -171,6 +174,21 @@ struct FileArg {
 }
 
 #[derive(Args)]
+struct CorrelateArgs {
+    /// The sightings; `-` is standard input
+    file: PathBuf,
+    /// An identifier that many machines share, as kind|scope|value: it leads to none. May be repeated
+    #[arg(long, value_name = "IDENTIFIER")]
+    shared: Vec<domain::identity::Identifier>,
+    /// An identifier of one machine that must never be learned to be shared. May be repeated
+    #[arg(long, value_name = "IDENTIFIER", conflicts_with = "config")]
+    never_shared: Vec<domain::identity::Identifier>,
+    /// Takes both from the section `identity` of a configuration
+    #[arg(long, value_name = "FILE", conflicts_with = "shared")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct ExportArgs {
     #[command(flatten)]
     state: StateArgs,
@@ -241,6 +259,7 @@ pub async fn main() -> ExitCode {
         Command::Import(args) => sync::import(args).await,
         Command::Simulate(args) => simulate::simulate(args).await,
         Command::Normalize(args) => files::normalize(&args),
+        Command::Correlate(args) => correlate::print(&args),
         Command::Score(args) => files::score(&args.file),
         Command::Sla(args) => files::sla(&args.file),
         Command::Cost(args) => cost::print(&args.file),

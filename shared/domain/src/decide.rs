@@ -203,7 +203,11 @@ fn describe(facts: &Facts<'_>) -> Asset {
         asset.host = host;
     }
     let gone: Option<Vec<Timestamp>> = hosts.iter().map(|host| host.gone_at).collect();
-    asset.gone_at = gone.and_then(|times| times.into_iter().max());
+    asset.gone_at = if hosts.is_empty() && asset.superseded_by.is_some() {
+        asset.gone_at.or(Some(facts.now))
+    } else {
+        gone.and_then(|times| times.into_iter().max())
+    };
     let sees = |said: &Said| said.sighting.missing_since.is_none() && said.sighting.host().gone_at.is_none();
     asset.seen_by =
         facts.sightings.iter().filter(|(_, said)| sees(said)).map(|(id, _)| id.connector.clone()).collect();
@@ -312,6 +316,7 @@ fn derive(facts: &Facts<'_>, asset: &Asset, group: &Group, members: &[&Found<'_>
             next_at: None,
             decision: None,
             ticket: None,
+            other_tickets: Vec::new(),
             kind,
             ticket_wishes: 0,
             intents: BTreeMap::new(),
@@ -357,16 +362,32 @@ fn take_score(
     }
 }
 
-/// Takes over what an absorbed vulnerability has and this one lacks.
+/// Takes over what an absorbed vulnerability has and this one lacks. Of two deadlines the earlier one counts, with the
+/// history that it follows from; of two tickets both are kept, and the second is closed with the first.
 fn absorb(vulnerability: &mut Vulnerability, absorbed: Option<&Vulnerability>) {
     let Some(absorbed) = absorbed else { return };
     if !vulnerability.aliases.contains(&absorbed.id) {
         vulnerability.aliases.push(absorbed.id.clone());
         vulnerability.aliases.extend(absorbed.aliases.iter().cloned());
     }
+    let urgent = |v: &Vulnerability| (!v.status.is_open(), v.due.is_none(), v.due);
+    if urgent(absorbed) < urgent(vulnerability) {
+        vulnerability.events.clone_from(&absorbed.events);
+        // The events speak of that severity and that state.
+        vulnerability.severity = absorbed.severity;
+        vulnerability.status = absorbed.status;
+    }
     vulnerability.announced.extend(absorbed.announced.iter().copied());
-    vulnerability.ticket = vulnerability.ticket.take().or_else(|| absorbed.ticket.clone());
+    for theirs in absorbed.ticket.iter().chain(&absorbed.other_tickets) {
+        let known = vulnerability.ticket.iter().chain(&vulnerability.other_tickets);
+        if vulnerability.ticket.is_none() {
+            vulnerability.ticket = Some(theirs.clone());
+        } else if known.into_iter().all(|ours| (&ours.tracker, &ours.key) != (&theirs.tracker, &theirs.key)) {
+            vulnerability.other_tickets.push(theirs.clone());
+        }
+    }
     vulnerability.decision = vulnerability.decision.take().or_else(|| absorbed.decision.clone());
+    vulnerability.ticket_wishes = vulnerability.ticket_wishes.max(absorbed.ticket_wishes);
 }
 
 /// The title of the worst finding whose rule is defined; else the rule's number.

@@ -12,19 +12,28 @@
 //! | 3 | hardware addresses | if nothing above contradicts |
 //! | 4 | fully qualified name | if no hardware address contradicts either |
 //! | 5 | host name, NetBIOS name | if an address of hardware or network, or the operating system supports it |
-//! | 6 | network address | if neither side has anything else, within a day |
+//! | 6 | network address | if neither side has anything else, within a day; a machine that has kept it for a week |
 //!
 //! The rules and the stop lists follow those that the vendors of scanners and inventories document: Tenable's network
 //! scopes and refusal by a stronger attribute, runZero's comparison of new data with existing only, ServiceNow's
 //! distrust of addresses. Where this module leaves the plain order of tiers, the reason stands at the rule:
 //!
 //! * A new agent id alone does not part a machine from itself: agents are installed again.
+//! * An address alone joins a machine that has other identifiers, if that one has kept the address for a week.
+//! * Nor does a new agent id outweigh hardware address and name together.
 //! * A serial number or UUID does not outweigh other hardware addresses unless a name agrees: copies keep them.
 //!
-//! One observation never unites two assets.
+//! [`assign()`] is the one step that takes an observation in. Beside the asset it tells what else follows: values that
+//! proved to be shared by several machines and lead nowhere from then on, assets that turned out to be one, and assets
+//! that this machine has replaced. One observation by itself never unites two assets: they must have enough in common.
+//! [`Index`] keeps all of it in memory.
 
+mod assign;
+mod carry;
 mod compare;
 mod identifier;
+mod index;
+mod line;
 mod observe;
 mod stop;
 #[cfg(test)]
@@ -32,13 +41,17 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AssetId, SightingId};
+use crate::ids::AssetId;
 use crate::vulnerability::Asset;
+pub use assign::{Arrival, Assignment, HOLDERS, Lesson, Merge, Supersession, assign};
+pub use carry::{MOST_HELD, Parted, United, part, split, take, unite};
 use compare::{Comparison, Relation};
 pub use identifier::{Identifier, IdentifierKind};
+pub use index::{Index, Placement};
+pub use line::{LineError, SightingLine};
 pub use observe::{Observation, observe, observe_agents_of};
 
 /// Rule name of a sighting that founded its asset.
@@ -46,27 +59,115 @@ pub const RULE_NEW: &str = "new";
 /// Rule name of a sighting that several assets could claim.
 pub const RULE_AMBIGUOUS: &str = "ambiguous";
 
+/// Rule name of a sighting that its scanner knows by an id that was seen before.
+pub const RULE_NATIVE: &str = "native-id";
+
+/// How far apart two sightings of one address may be: a lease of DHCP is rarely shorter.
+const ADDRESS_WINDOW: SignedDuration = SignedDuration::from_hours(24);
+/// The same for an address that a machine keeps.
+const STATIC_WINDOW: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Who has had an address for so long keeps it.
+const STATIC_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// From when to when something was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The first time.
+    pub first: Timestamp,
+    /// The last time.
+    pub last: Timestamp,
+}
+
+impl Span {
+    /// A single time.
+    pub fn at(time: Timestamp) -> Self {
+        Self { first: time, last: time }
+    }
+
+    /// The same, and this time too.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
+
+    /// Whether it is long enough for an address not to be lent.
+    fn is_lasting(self) -> bool {
+        self.last.duration_since(self.first) >= STATIC_AFTER
+    }
+
+    /// Whether `time` is no further away from it than `window`.
+    fn is_near(self, time: Timestamp, window: SignedDuration) -> bool {
+        time.duration_since(self.last) <= window && self.first.duration_since(time) <= window
+    }
+}
+
 /// An asset that may be the observed machine: one that shares an identifier with the observation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// The asset.
     pub asset: AssetId,
     /// All that its sightings say of it, also what another asset owns: that leads nobody here, and it still
-    /// contradicts. Only addresses that it has lost should not be among them.
+    /// contradicts. Only addresses that it has lost should not be among them, unless `seen` tells when it had them.
     pub identifiers: BTreeSet<Identifier>,
+    /// When each of them was seen at it, where that is known one by one; `last_seen` stands for the others.
+    pub seen: BTreeMap<Identifier, Span>,
     /// Operating system as a scanner words it.
     pub os: Option<String>,
     /// When a scanner last saw it.
     pub last_seen: Option<Timestamp>,
+    /// Another machine has taken its place: only an identifier of the machine itself leads back to it.
+    pub superseded: bool,
+    /// Assets that it must never be united with.
+    pub apart: BTreeSet<AssetId>,
+}
+
+impl Known {
+    /// An asset that nothing is known of.
+    pub fn new(asset: AssetId) -> Self {
+        Self {
+            asset,
+            identifiers: BTreeSet::new(),
+            seen: BTreeMap::new(),
+            os: None,
+            last_seen: None,
+            superseded: false,
+            apart: BTreeSet::new(),
+        }
+    }
+
+    /// When it was seen with this identifier.
+    fn span(&self, id: &Identifier) -> Option<Span> {
+        self.seen.get(id).copied().or_else(|| self.last_seen.map(Span::at))
+    }
+
+    /// Whether an address that it was seen with may have been its own at this time.
+    fn had(&self, address: &Identifier, at: Option<Timestamp>) -> bool {
+        let Some((span, at)) = self.span(address).zip(at) else { return false };
+        span.is_near(at, if span.is_lasting() { STATIC_WINDOW } else { ADDRESS_WINDOW })
+    }
+
+    /// Whether it has had an address for long, and at this time.
+    fn kept(&self, address: &Identifier, at: Option<Timestamp>) -> bool {
+        let Some((span, at)) = self.span(address).zip(at) else { return false };
+        span.is_lasting() && span.is_near(at, ADDRESS_WINDOW)
+    }
+
+    /// Whether anything but addresses is known of it.
+    fn is_identified(&self) -> bool {
+        self.identifiers.iter().any(|id| id.kind != IdentifierKind::Ip)
+    }
 }
 
 impl From<&Asset> for Known {
     fn from(asset: &Asset) -> Self {
         Self {
-            asset: asset.id.clone(),
             identifiers: asset.identifiers.clone(),
+            seen: asset.seen.clone(),
             os: asset.host.os.clone(),
             last_seen: asset.host.last_scanned_at,
+            superseded: asset.superseded_by.is_some(),
+            apart: asset.apart.clone(),
+            ..Self::new(asset.id.clone())
         }
     }
 }
@@ -154,10 +255,12 @@ pub fn correlate(observation: &Observation, known: &[Known]) -> Correlation {
     let by_asset: BTreeMap<&AssetId, &Known> = known.iter().map(|known| (&known.asset, known)).collect();
     let compared: Vec<Comparison> =
         by_asset.into_values().map(|known| Comparison::new(observation, known)).collect();
+    let namesakes: Vec<&AssetId> =
+        compared.iter().filter(|c| c.name == Relation::Agree).map(|c| &c.known.asset).collect();
     let mut refused: BTreeMap<&AssetId, Refusal> = BTreeMap::new();
     for (tier, judge) in TIERS {
         let mut accepted: Vec<(&Comparison, Match)> = Vec::new();
-        for candidate in &compared {
+        for candidate in compared.iter().filter(|c| tier <= 2 || !c.known.superseded) {
             let asset = &candidate.known.asset;
             match judge(candidate) {
                 // What speaks against a strong match speaks against a weaker one too.
@@ -173,7 +276,8 @@ pub fn correlate(observation: &Observation, known: &[Known]) -> Correlation {
         if let Some((candidate, matched)) = accepted.first() {
             let refused = refused.into_values().collect();
             return match &accepted[..] {
-                [_] => Correlation {
+                // Where several bear the name, a system that many machines run does not tell which one it is.
+                [_] if matched.rule != BY_SYSTEM || namesakes.len() == 1 => Correlation {
                     outcome: Outcome::Join { asset: candidate.known.asset.clone() },
                     rule: matched.rule.to_owned(),
                     confidence: sure(matched.confidence, candidate.agreeing_below(tier)),
@@ -182,10 +286,10 @@ pub fn correlate(observation: &Observation, known: &[Known]) -> Correlation {
                 },
                 several => Correlation {
                     outcome: Outcome::Ambiguous {
-                        candidates: several
-                            .iter()
-                            .map(|(candidate, _)| candidate.known.asset.clone())
-                            .collect(),
+                        candidates: match several {
+                            [_] => namesakes.into_iter().cloned().collect(),
+                            _ => several.iter().map(|(candidate, _)| candidate.known.asset.clone()).collect(),
+                        },
                     },
                     rule: RULE_AMBIGUOUS.to_owned(),
                     confidence: 0,
@@ -227,7 +331,10 @@ const OTHER_INSTANCE: &str = "the cloud instance ids differ";
 const OTHER_AGENT: &str = "the agent ids of one vendor differ";
 const OTHER_BIOS: &str = "the BIOS UUIDs differ";
 const OTHER_SERIAL: &str = "the serial numbers differ";
+const OTHER_NAME: &str = "another name, and nothing of the machine itself agrees";
 const OTHER_MAC: &str = "no hardware address in common";
+const BY_SYSTEM: &str = "hostname+os";
+const OTHER_OS: &str = "the operating systems differ";
 const OTHER_FQDN: &str = "the fully qualified names differ";
 
 /// Tier 1. The instance id outweighs the agent's: an instance keeps its id for life, an agent gets a new one when it is
@@ -264,6 +371,10 @@ fn by_hardware_id(c: &Comparison) -> Verdict {
     if c.cloud == Relation::Differ {
         return refuses(rule, OTHER_INSTANCE);
     }
+    // Physical machines are seen through docks and adapters, virtual ones through their own.
+    if c.other_virtual_macs && !c.address_in_window {
+        return refuses(rule, "other hardware addresses of a hypervisor: a copy of the machine");
+    }
     if c.mac != Relation::Agree {
         match (c.bios, c.serial) {
             (_, Relation::Differ) => return refuses(rule, OTHER_SERIAL),
@@ -272,6 +383,9 @@ fn by_hardware_id(c: &Comparison) -> Verdict {
         }
         if c.mac == Relation::Differ && !c.name_agrees() {
             return refuses(rule, "no hardware address and no name in common: a copy of the machine");
+        }
+        if c.is_virtual && c.mac == Relation::Unknown && c.agent != Relation::Agree && c.name_differs() {
+            return refuses(rule, "a virtual machine of another name: a copy of the machine");
         }
         if c.agent == Relation::Differ && c.name_differs() {
             return refuses(rule, "agent and name differ: a copy of the machine");
@@ -293,8 +407,12 @@ fn by_mac(c: &Comparison) -> Verdict {
     if c.mac != Relation::Agree {
         return None;
     }
-    if let Some(reason) = stronger_conflict(c) {
-        return refuses("mac", reason);
+    match stronger_conflict(c) {
+        // Agents are installed again; two machines share neither the hardware address nor the name.
+        Some(OTHER_AGENT)
+            if c.name_agrees() && c.bios != Relation::Differ && c.serial != Relation::Differ => {}
+        Some(reason) => return refuses("mac", reason),
+        None => {}
     }
     if c.macs_beyond && c.name_differs() {
         return refuses(
@@ -313,6 +431,8 @@ fn by_fqdn(c: &Comparison) -> Verdict {
     match stronger_conflict(c) {
         Some(reason) => refuses("fqdn", reason),
         None if c.mac == Relation::Differ => refuses("fqdn", OTHER_MAC),
+        // One name for a whole network of addresses, as some reverse zones have it.
+        None if c.os == Relation::Differ && !c.address_in_window => refuses("fqdn", OTHER_OS),
         None => joins("fqdn", 80),
     }
 }
@@ -327,38 +447,43 @@ fn by_name(c: &Comparison) -> Verdict {
         None if c.mac == Relation::Differ => refuses("hostname", OTHER_MAC),
         None if c.fqdn == Relation::Differ => refuses("hostname", OTHER_FQDN),
         None if c.weak_mac => joins("hostname+mac", 75),
-        None if c.os == Relation::Differ => refuses("hostname", "the operating systems differ"),
+        None if c.os == Relation::Differ => refuses("hostname", OTHER_OS),
         None if c.address_in_window => joins("hostname+ip", 70),
-        None if c.os == Relation::Agree => joins("hostname+os", 60),
+        None if c.os == Relation::Agree => joins(BY_SYSTEM, 60),
         None => refuses("hostname", "nothing but the host name in common"),
     }
 }
 
-/// Tier 6. Addresses are lent: they identify only what has nothing else, and not for long.
+/// Tier 6. Addresses are lent: they identify only what has nothing else, and not for long; or a machine that has kept
+/// its address for a week, if nothing but the address was observed.
 fn by_address(c: &Comparison) -> Verdict {
     if !c.address {
         return None;
     }
-    if !c.addresses_only {
+    if !c.addresses_only && !c.kept_address {
         return refuses("ip", "an address identifies only where neither side has anything else");
     }
     match (c.address_in_window, c.os) {
         (false, _) => refuses("ip", "the address was not seen at both within a day"),
-        (true, Relation::Differ) => refuses("ip", "the operating systems differ"),
+        (true, Relation::Differ) => refuses("ip", OTHER_OS),
         (true, _) => joins("ip", 50),
     }
 }
 
-/// What now speaks against a sighting staying with the asset it belongs to: another cloud instance, or other hardware.
-/// A name, an address or an agent that changed does not part a machine from itself.
+/// What now speaks against a sighting staying with the asset it belongs to: another cloud instance, other hardware, or
+/// another name or other hardware addresses where nothing of the machine itself agrees. A scanner that knows its hosts by their address keeps the id
+/// when the address passes on. An address or an agent that changed does not part a machine from itself.
 pub fn contradiction(observation: &Observation, asset: &Known) -> Option<Refusal> {
     let c = Comparison::new(observation, asset);
+    let own = [c.agent, c.bios, c.serial, c.mac].contains(&Relation::Agree);
     let reason = match (c.cloud, c.bios, c.serial) {
         (Relation::Differ, _, _) => OTHER_INSTANCE,
         (Relation::Agree, _, _) => return None,
         _ if c.mac == Relation::Agree => return None,
         (_, Relation::Differ, _) => OTHER_BIOS,
         (_, Relation::Unknown, Relation::Differ) => OTHER_SERIAL,
+        _ if !own && c.name_differs() => OTHER_NAME,
+        _ if !own && c.mac == Relation::Differ => OTHER_MAC,
         _ => return None,
     };
     Some(refusal(&c, &Objection { rule: "stay", reason }))
@@ -386,7 +511,7 @@ pub fn claimable(
 /// It takes what is [`claimable`], not what was observed: a copy that was refused shares its strongest identifier with
 /// its origin and must not get its origin's id. Host names and addresses pass on to other machines, so an id is never
 /// made of them.
-pub fn seed(claimable: &BTreeSet<Identifier>, sighting: &SightingId) -> String {
+pub fn seed(claimable: &BTreeSet<Identifier>, sighting: &str) -> String {
     claimable
         .iter()
         .find(|id| id.is_strong() && id.kind <= IdentifierKind::Fqdn)

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::FindingKind;
 use crate::host::{Host, Tag};
+use crate::identity::Identifier;
 use crate::ids::ConnectorName;
 use crate::intel::Feed;
 use crate::scanner::Scanner;
@@ -42,6 +43,21 @@ pub struct Config {
     pub trackers: Vec<Tracker>,
     /// Who may push.
     pub webhooks: Vec<WebhookSource>,
+    /// What is known beforehand of identifiers of machines.
+    pub identity: KnownIdentifiers,
+}
+
+/// What people know of single identifiers, each written as `kind|scope|value`. It comes before what is learned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct KnownIdentifiers {
+    /// Many machines share them: they lead to none.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub shared: BTreeSet<Identifier>,
+    /// One machine's, whatever they look like: never learned to be shared.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub never_shared: BTreeSet<Identifier>,
 }
 
 /// One account of a scanner.
@@ -904,6 +920,10 @@ impl Config {
             if let Err((field, problem)) = source.check() {
                 return invalid(format!("webhooks[{i}].{field}"), &problem);
             }
+        }
+        if let Some(both) = self.identity.shared.intersection(&self.identity.never_shared).next() {
+            let problem = format!("{both} is among identity.shared too: leave one of the two out");
+            return invalid("identity.never_shared".to_owned(), &problem);
         }
         if self.policies.ticket_min_score > 1000 {
             return invalid("policies.ticket_min_score".to_owned(), "use 0 to 1000");

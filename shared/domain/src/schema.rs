@@ -6,6 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use crate::identity::Identifier;
 use crate::ids::ConnectorName;
 use crate::policy::{Config, Pin, Seconds, TopicArn};
 use crate::scanner::{KINDS, Scanner};
@@ -46,6 +47,12 @@ text_schema!(
     "Name",
     "1 to 40 lower-case letters, digits and dashes.",
     "^[a-z0-9][a-z0-9-]{0,39}$"
+);
+text_schema!(
+    Identifier,
+    "Identifier",
+    "An identifier of a machine, as the page of its asset shows it: mac|head-office|005056a1b2c3.",
+    r"^(cloud|agent|bios_uuid|serial|mac|fqdn|hostname|netbios|ip)\|[^|]*\|.+$"
 );
 text_schema!(Seconds, "Seconds", "A length of time with its unit: 90s, 15m, 4h or 1d.", r"^[0-9]+\s*[smhd]$");
 text_schema!(

@@ -27,6 +27,7 @@ pub mod dice;
 pub mod estate;
 pub mod faults;
 pub mod feeds;
+pub mod identity_estate;
 pub mod insightvm;
 pub mod insightvm_console;
 pub mod jira;

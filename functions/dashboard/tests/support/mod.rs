@@ -195,7 +195,8 @@ impl Setting {
         let host = Host { native: name.into(), fqdns: vec![format!("{name}.example")], ..Host::default() };
         let mut asset = Asset {
             host,
-            sightings: [(sighting.clone(), Join { rule: "fqdn".into(), confidence: 90 })].into(),
+            sightings: [(sighting.clone(), Join { rule: "fqdn".into(), confidence: 90, ..Join::default() })]
+                .into(),
             owner: owner.into(),
             service: Some("checkout".into()),
             criticality: Some(4),
@@ -356,6 +357,7 @@ fn vulnerability(asset: &AssetId, sighting: &SightingId, kind: &Kind<'_>) -> Vul
         kind: domain::FindingKind::Vulnerability,
         ticket_wishes: 0,
         ticket: None,
+        other_tickets: Vec::new(),
         intents: BTreeMap::new(),
     }
 }

@@ -127,6 +127,7 @@ fn told(facts: &Facts<'_>, vulnerability: &Vulnerability) -> Vec<NotifyEvent> {
 /// is not delivered again.
 pub(super) fn tickets(facts: &Facts<'_>, wanted: &mut BTreeMap<VulnId, Vulnerability>) {
     for vulnerability in wanted.values_mut() {
+        next_ticket(facts.config, vulnerability);
         let effect = ticket_effect(facts.config, vulnerability);
         vulnerability.intents.retain(|_, intent| Some(&intent.effect) == effect.as_ref());
         let Some(effect) = effect.filter(|_| vulnerability.intents.is_empty()) else { continue };
@@ -135,6 +136,16 @@ pub(super) fn tickets(facts: &Facts<'_>, wanted: &mut BTreeMap<VulnId, Vulnerabi
         vulnerability.ticket_wishes += 1;
         vulnerability.intents.insert(key.clone(), Intent { key, effect, since: facts.now });
     }
+}
+
+/// Of several tickets, those that stand beside the first are closed when nothing is to be done about that one.
+fn next_ticket(config: &Config, vulnerability: &mut Vulnerability) {
+    if vulnerability.status.is_open() || ticket_effect(config, vulnerability).is_some() {
+        return;
+    }
+    let open = vulnerability.other_tickets.iter().position(|ticket| ticket.state == TicketState::Open);
+    let Some((at, first)) = open.zip(vulnerability.ticket.clone()) else { return };
+    vulnerability.ticket = Some(std::mem::replace(&mut vulnerability.other_tickets[at], first));
 }
 
 /// What is to be done about the ticket of a vulnerability now. A stale one is left alone: nobody knows.

@@ -2,14 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
 use super::identifier::{Identifier, IdentifierKind};
 use super::stop;
 use super::{Known, Observation};
-
-/// How far apart two sightings of one address may be: a lease of DHCP is rarely shorter.
-const ADDRESS_WINDOW_HOURS: u64 = 24;
 
 /// What one kind of identifier says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +46,10 @@ pub(super) struct Comparison<'a> {
     pub mac: Relation,
     /// Both have strong hardware addresses that the other lacks.
     pub macs_beyond: bool,
+    /// Strong hardware addresses on both sides, all of hypervisors, and none in common.
+    pub other_virtual_macs: bool,
+    /// One side is a virtual machine, as its serial number or its hardware addresses tell.
+    pub is_virtual: bool,
     /// A locally administered hardware address in common.
     pub weak_mac: bool,
     pub fqdn: Relation,
@@ -60,6 +59,8 @@ pub(super) struct Comparison<'a> {
     pub address: bool,
     /// An address in common that may stand for a machine: seen at about the same time, not moved by a cloud.
     pub address_in_window: bool,
+    /// Nothing but addresses was observed, and one of them the asset has had for long.
+    pub kept_address: bool,
     pub os: Relation,
     /// Neither side has anything but addresses.
     pub addresses_only: bool,
@@ -83,6 +84,12 @@ impl<'a> Comparison<'a> {
         let addresses = || agreeing.iter().filter(|id| id.kind == IdentifierKind::Ip);
         let only_addresses =
             |side: &BTreeSet<Identifier>| side.iter().all(|id| id.kind == IdentifierKind::Ip);
+        let mac = of(IdentifierKind::Mac);
+        let only_virtual = |side: &BTreeSet<Identifier>| {
+            side.iter()
+                .filter(|id| id.kind == IdentifierKind::Mac && id.is_strong())
+                .all(Identifier::is_virtual)
+        };
         Self {
             known,
             cloud: clouds.relation,
@@ -90,14 +97,19 @@ impl<'a> Comparison<'a> {
             agent: agents(ours, theirs),
             bios: of(IdentifierKind::BiosUuid),
             serial: of(IdentifierKind::Serial),
-            mac: of(IdentifierKind::Mac),
+            mac,
             macs_beyond: beyond(ours, theirs) && beyond(theirs, ours),
+            other_virtual_macs: mac == Relation::Differ && only_virtual(ours) && only_virtual(theirs),
+            is_virtual: ours.iter().chain(theirs).any(Identifier::is_virtual),
             weak_mac: agreeing.iter().any(|id| id.kind == IdentifierKind::Mac && !id.is_strong()),
             fqdn: of(IdentifierKind::Fqdn),
             name: names(ours, theirs),
             address: addresses().next().is_some(),
-            address_in_window: in_window(seen.observed_at, known.last_seen)
-                && addresses().any(|id| fixed(id)),
+            address_in_window: addresses().any(|id| fixed(id) && known.had(id, seen.observed_at)),
+            kept_address: only_addresses(ours)
+                && addresses().any(|id| {
+                    !id.value.parse().is_ok_and(stop::is_public) && known.kept(id, seen.observed_at)
+                }),
             os: os_families(seen.os.as_deref(), known.os.as_deref()),
             addresses_only: only_addresses(ours) && only_addresses(theirs),
             agreeing,
@@ -128,6 +140,13 @@ impl<'a> Comparison<'a> {
             .filter(|other| *other > tier)
             .collect();
         tiers.len()
+    }
+
+    /// Values in common that could not come from one another: each strong hardware address, a full name, and an
+    /// address at the time.
+    pub fn independent(&self) -> usize {
+        let macs = self.agreeing.iter().filter(|id| id.kind == IdentifierKind::Mac && id.is_strong()).count();
+        macs + usize::from(self.fqdn == Relation::Agree) + usize::from(self.address_in_window)
     }
 
     /// What both have of these kinds.
@@ -258,11 +277,6 @@ fn form(value: &str) -> (&str, &str) {
         id.split_once('-').map_or("", |(prefix, _)| prefix)
     };
     (provider, notation)
-}
-
-fn in_window(seen: Option<Timestamp>, known: Option<Timestamp>) -> bool {
-    let Some((seen, known)) = seen.zip(known) else { return false };
-    seen.duration_since(known).unsigned_abs().as_secs() <= ADDRESS_WINDOW_HOURS * 3600
 }
 
 fn os_families(ours: Option<&str>, theirs: Option<&str>) -> Relation {

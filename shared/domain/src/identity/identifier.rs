@@ -103,6 +103,20 @@ impl Identifier {
         Self { kind, scope: scope.into(), value: value.into() }
     }
 
+    /// Whether it is what a hypervisor gives: a serial number of its own making, or a hardware address of its range.
+    pub fn is_virtual(&self) -> bool {
+        // VMware, Hyper-V, Xen, KVM, VirtualBox, Parallels, Nutanix
+        const RANGES: [&str; 9] =
+            ["005056", "000c29", "000569", "00155d", "00163e", "525400", "080027", "001c42", "506b8d"];
+        match self.kind {
+            IdentifierKind::Mac => RANGES.iter().any(|range| self.value.starts_with(range)),
+            IdentifierKind::Serial => {
+                ["vmware", "parallels", "virtualbox"].iter().any(|maker| self.value.starts_with(maker))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it can carry a match or a conflict. A locally administered hardware address cannot: it is made up by
     /// the operating system, a container engine or a phone that hides itself. It may only support a name.
     pub fn is_strong(&self) -> bool {

@@ -57,7 +57,20 @@ pub fn observe_agents_of(host: &Host, scope: &str, vendor: &str) -> Observation 
     for text in &host.netbios {
         all.extend(netbios_identifiers(text, scope));
     }
-    let addresses = host.ips.iter().filter_map(|text| address(text));
+    // A container engine derives the hardware address from the address: both are the same on every host.
+    let in_container = |address: &IpAddr| match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            let derived = format!("0242{a:02x}{b:02x}{c:02x}{d:02x}");
+            let bridge = a == 172 && b == 17;
+            host.macs
+                .iter()
+                .filter_map(|text| mac_digits(text))
+                .any(|mac| mac == derived || (bridge && mac.starts_with("0242")))
+        }
+        IpAddr::V6(_) => false,
+    };
+    let addresses = host.ips.iter().filter_map(|text| address(text)).filter(|ip| !in_container(ip));
     all.extend(addresses.map(|ip| Identifier::new(IdentifierKind::Ip, scope, ip.to_string())));
     Observation { identifiers: all, os: host.os.clone(), observed_at: host.last_scanned_at }
 }
@@ -164,10 +177,13 @@ fn serial(text: &str) -> Option<String> {
 
 /// A hardware address as 12 lower-case hexadecimal digits.
 fn mac(text: &str) -> Option<String> {
+    mac_digits(text).filter(|mac| !stop::is_shared_mac(mac))
+}
+
+fn mac_digits(text: &str) -> Option<String> {
     let mac: String =
         text.trim().to_lowercase().chars().filter(|c| !matches!(c, ':' | '-' | '.' | ' ')).collect();
-    let fits = mac.len() == 12 && mac.bytes().all(|b| b.is_ascii_hexdigit());
-    (fits && !stop::is_shared_mac(&mac)).then_some(mac)
+    (mac.len() == 12 && mac.bytes().all(|b| b.is_ascii_hexdigit())).then_some(mac)
 }
 
 /// A name in lower case without its trailing dot, split into its first label and its domain.

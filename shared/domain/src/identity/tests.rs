@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::host::{CloudId, Host};
+use crate::ids::SightingId;
 use crate::scanner::Scanner;
 
+mod estate;
 mod estates;
 
 const NOON: &str = "2026-11-22T12:00:00Z";
@@ -31,14 +33,9 @@ impl Table {
         let sighting = SightingId::new("tenable-prod".parse().unwrap(), sighting);
         let asset = match correlation.outcome {
             Outcome::Join { asset } => asset,
-            _ => AssetId::derive(&seed(&claimed, &sighting)),
+            _ => AssetId::derive(&seed(&claimed, &sighting.to_string())),
         };
-        let entry = self.assets.entry(asset.clone()).or_insert_with(|| Known {
-            asset: asset.clone(),
-            identifiers: BTreeSet::new(),
-            os: None,
-            last_seen: None,
-        });
+        let entry = self.assets.entry(asset.clone()).or_insert_with(|| Known::new(asset.clone()));
         entry.os = entry.os.take().or_else(|| seen.os.clone());
         entry.last_seen = entry.last_seen.max(seen.observed_at);
         entry.identifiers.extend(seen.identifiers.iter().cloned());
@@ -77,10 +74,10 @@ fn known(host: &Host) -> Known {
 
 fn known_as(seen: &Observation, name: &str) -> Known {
     Known {
-        asset: AssetId::derive(name),
         identifiers: seen.identifiers.clone(),
         os: seen.os.clone(),
         last_seen: seen.observed_at,
+        ..Known::new(AssetId::derive(name))
     }
 }
 
@@ -473,7 +470,7 @@ fn a_sighting_leaves_its_asset_only_for_other_hardware() {
 #[test]
 fn an_id_is_made_of_the_strongest_identifier_that_is_the_assets_own() {
     let sighting = SightingId::new("tenable-prod".parse().unwrap(), "7");
-    let seed_of = |host: &Host| seed(&seen(host).identifiers, &sighting);
+    let seed_of = |host: &Host| seed(&seen(host).identifiers, &sighting.to_string());
     let mac = Host { macs: texts(&["a4:bb:6d:00:00:01"]), hostnames: texts(&["web01"]), ..Host::default() };
     assert_eq!(seed_of(&mac), "mac|office|a4bb6d000001");
     assert_eq!(seed_of(&Host { cloud: instance("i-01", None).cloud, ..mac }), "cloud||aws:i-01");

@@ -39,7 +39,7 @@ async fn import(store: &Store) -> Asset {
 
     let mut asset = asset("host");
     asset.identifiers.insert(Identifier::new(IdentifierKind::Fqdn, "office", "host.example.org"));
-    asset.sightings.insert(id.clone(), Join { rule: "new".into(), confidence: 100 });
+    asset.sightings.insert(id.clone(), Join { rule: "new".into(), confidence: 100, ..Join::default() });
     let identifiers = asset.identifiers.clone();
     let claim =
         Claim { asset: Versioned { rev: None, value: asset.clone() }, sighting: id.clone(), identifiers };

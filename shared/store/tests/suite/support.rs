@@ -176,6 +176,7 @@ pub fn vulnerability(asset: &Asset, key: &str, score: u16) -> Vulnerability {
         next_at: None,
         decision: None,
         ticket: None,
+        other_tickets: Vec::new(),
         kind: domain::FindingKind::Vulnerability,
         ticket_wishes: 0,
         intents: BTreeMap::new(),

@@ -129,3 +129,47 @@ fn the_score_of_a_new_member_counts() {
     world.settle();
     assert!(world.only().score.value > before);
 }
+
+#[test]
+fn of_two_tickets_both_are_kept_and_both_are_closed_in_the_end() {
+    let mut world = World::new();
+    world.define(Scanner::Tenable, "a", &[LOG4SHELL]);
+    world.find(TENABLE, "a", Severity::Critical);
+    world.settle();
+    world.wait(1);
+    world.define(Scanner::Qualys, "b", &[OTHER_CVE]);
+    world.find(QUALYS, "b", Severity::Critical);
+    world.settle();
+    let key = |world: &World, cve: &str| world.of(cve).ticket.clone().unwrap().key;
+    let (first, second) = (key(&world, LOG4SHELL), key(&world, OTHER_CVE));
+    world.define(Scanner::Tenable, "a", &[LOG4SHELL, OTHER_CVE]);
+    world.attempt(Stop::Vulnerabilities(9));
+    world.settle();
+    let one = world.only();
+    let others: Vec<_> = one.other_tickets.iter().map(|ticket| ticket.key.clone()).collect();
+    assert_eq!((&one.ticket.as_ref().unwrap().key, others), (&first, vec![second]));
+    world.fix(TENABLE, "a", 1);
+    world.fix(QUALYS, "b", 1);
+    world.settle();
+    world.wait(1).settle();
+    assert_eq!(world.only().status, Status::Fixed);
+    assert_eq!(world.tickets.values().collect::<Vec<_>>(), [&false, &false], "{:?}", world.tickets);
+}
+
+#[test]
+fn of_two_deadlines_the_earlier_one_counts() {
+    let mut world = World::new();
+    world.define(Scanner::Tenable, "a", &[LOG4SHELL]);
+    world.find(TENABLE, "a", Severity::Medium);
+    world.settle();
+    world.wait(1);
+    world.define(Scanner::Qualys, "b", &[OTHER_CVE]);
+    world.find(QUALYS, "b", Severity::Critical);
+    world.settle();
+    let due = |world: &World, cve: &str| world.of(cve).due.unwrap();
+    let (later, earlier) = (due(&world, LOG4SHELL), due(&world, OTHER_CVE));
+    assert!(earlier < later);
+    world.define(Scanner::Tenable, "a", &[LOG4SHELL, OTHER_CVE]);
+    world.wait(2).settle();
+    assert_eq!(world.only().due, Some(earlier));
+}

@@ -1,0 +1,447 @@
+//! The one step that takes an observation in: which asset it belongs to, and what is learned from it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::SignedDuration;
+
+use super::compare::{Comparison, Relation};
+use super::{
+    ADDRESS_WINDOW, BY_SYSTEM, Identifier, IdentifierKind, Known, OTHER_BIOS, OTHER_INSTANCE, OTHER_SERIAL,
+    Observation, Outcome, RULE_NATIVE, Refusal, Span, TIERS, claimable, contradiction, correlate, refusal,
+    seed, stop,
+};
+use crate::ids::AssetId;
+
+/// A value at more assets than this identifies none of them, whatever they have otherwise.
+const MOST_HOLDERS: usize = 4;
+/// How many assets with one value are remembered: enough to see that there are too many.
+pub const HOLDERS: usize = MOST_HOLDERS + 2;
+/// A full name that was at so many addresses within a day, none of which it kept, is given to a whole network.
+const MOST_ADDRESSES: usize = 3;
+/// How long a hardware address or a name counts for the asset that was last seen with it, when another one shows it.
+const VALIDITY: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How sure it is that a scanner means the same host by the same id, if nothing contradicts.
+const NATIVE_CONFIDENCE: u8 = 98;
+
+/// An observation with everything that is known of what it touches.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// Under which id the scanner knows the host: the same text for the same host of the same connector.
+    pub sighting: &'a str,
+    /// What was seen.
+    pub observation: &'a Observation,
+    /// The asset that the sighting belongs to, if it was seen before.
+    pub home: Option<&'a AssetId>,
+    /// A person put it into its home: nothing drives it out.
+    pub pinned: bool,
+    /// The home, and every asset that one of the observation's identifiers leads to.
+    pub known: &'a [Known],
+    /// Which identifiers are known to be shared by several machines.
+    pub shared: &'a BTreeSet<Identifier>,
+}
+
+/// Where an observation belongs, and what follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The asset; `None`: a new one.
+    pub asset: Option<AssetId>,
+    /// Ids for a new asset. The first that no asset has or had is to be taken.
+    pub ids: [AssetId; 3],
+    /// The rule that decided, as in [`super::Correlation::rule`], or [`RULE_NATIVE`].
+    pub rule: String,
+    /// 0 to 100.
+    pub confidence: u8,
+    /// What the observation and the asset have in common.
+    pub agreeing: Vec<Identifier>,
+    /// Assets that were considered and refused, sorted.
+    pub refused: Vec<Refusal>,
+    /// Assets that it could be with equal right, sorted: a person has to decide.
+    pub ambiguous: Vec<AssetId>,
+    /// Identifiers that no other asset has: they may lead to this one.
+    pub claims: BTreeSet<Identifier>,
+    /// Values that proved to be shared. They lead nowhere from now on.
+    pub lessons: Vec<Lesson>,
+    /// Assets whose place this one has taken.
+    pub supersedes: Vec<Supersession>,
+    /// Assets that turned out to be this one, sorted.
+    pub merges: Vec<Merge>,
+}
+
+/// A value that several machines share.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lesson {
+    /// The value.
+    pub identifier: Identifier,
+    /// How that is known.
+    pub reason: &'static str,
+}
+
+/// An asset that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Supersession {
+    /// The asset that is closed. It keeps its history and its findings.
+    pub asset: AssetId,
+    /// Why.
+    pub reason: String,
+}
+
+/// An asset that is the same machine as the one assigned.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Merge {
+    /// The other asset.
+    pub asset: AssetId,
+    /// Why.
+    pub reason: &'static str,
+    /// What both have.
+    pub identifiers: Vec<Identifier>,
+}
+
+/// Takes an observation in. Pure: the same arrival gives the same answer, whatever the order of `known`.
+pub fn assign(arrival: &Arrival<'_>) -> Assignment {
+    let observation = usable(arrival);
+    let known = rivals(arrival, &observation);
+    let home = arrival.home.and_then(|home| known.iter().find(|known| known.asset == *home));
+    let left = home
+        .filter(|_| !arrival.pinned)
+        .and_then(|home| contradiction(&observation, home).or_else(|| passed_on(arrival, home)));
+    let stays = home.filter(|_| left.is_none());
+    let candidates: Cow<'_, [Known]> = match &left {
+        None => Cow::Borrowed(&known),
+        Some(left) => known.iter().filter(|known| known.asset != left.asset).cloned().collect(),
+    };
+    let mut correlation = correlate(&observation, &candidates);
+    if let Some(home) = stays {
+        if correlation.outcome != (Outcome::Join { asset: home.asset.clone() }) {
+            RULE_NATIVE.clone_into(&mut correlation.rule);
+            correlation.confidence = NATIVE_CONFIDENCE;
+            correlation.agreeing = observation.identifiers.intersection(&home.identifiers).cloned().collect();
+            correlation.outcome = Outcome::Join { asset: home.asset.clone() };
+        }
+        correlation.refused.retain(|refusal| refusal.asset != home.asset);
+    }
+    let claims = claimable(&observation, &correlation, &known);
+    let (asset, ambiguous) = match &correlation.outcome {
+        Outcome::Join { asset } => (Some(asset.clone()), Vec::new()),
+        Outcome::New => (None, Vec::new()),
+        Outcome::Ambiguous { candidates } => (None, candidates.clone()),
+    };
+    let founder = asset.as_ref().and_then(|id| known.iter().find(|known| known.asset == *id));
+    let supersedes = supersedes(&observation, left.as_ref(), &correlation.refused, asset.is_none());
+    let lessons = lessons(&observation, founder, &known);
+    let merges = if asset.is_some() {
+        let learned: BTreeSet<&Identifier> = lessons.iter().map(|lesson| &lesson.identifier).collect();
+        merges(&observation, founder, &candidates, &learned)
+    } else {
+        Vec::new()
+    };
+    let at = observation.observed_at.map(|at| at.to_string()).unwrap_or_default();
+    let ids = [
+        seed(&claims, arrival.sighting),
+        format!("sighting|{}", arrival.sighting),
+        format!("sighting|{}|{at}", arrival.sighting),
+    ];
+    let mut refused = correlation.refused;
+    refused.extend(left);
+    Assignment {
+        asset,
+        ids: ids.map(|seed| AssetId::derive(&seed)),
+        rule: correlation.rule,
+        confidence: correlation.confidence,
+        agreeing: correlation.agreeing,
+        refused,
+        ambiguous,
+        claims,
+        lessons,
+        supersedes,
+        merges,
+    }
+}
+
+/// The observation without what is shared, and without public addresses that a cloud lends to its instances.
+fn usable(arrival: &Arrival<'_>) -> Observation {
+    let lent = |id: &Identifier| {
+        id.kind == IdentifierKind::Ip
+            && id.value.parse().is_ok_and(stop::is_public)
+            && arrival.known.iter().any(|known| {
+                known.identifiers.contains(id)
+                    && known.identifiers.iter().any(|other| other.kind == IdentifierKind::Cloud)
+            })
+    };
+    let mut observation = arrival.observation.clone();
+    observation.identifiers.retain(|id| !arrival.shared.contains(id) && !lent(id));
+    observation
+}
+
+/// The assets that may be meant, each without what is shared and without what it has lost to another one: a full name
+/// or an address is one machine's at a time, and leads to the one that took it last.
+fn rivals(arrival: &Arrival<'_>, observation: &Observation) -> Vec<Known> {
+    let mut known: Vec<Known> = arrival.known.to_vec();
+    known.sort_by(|a, b| a.asset.cmp(&b.asset));
+    known.dedup_by(|a, b| a.asset == b.asset);
+    for asset in &mut known {
+        asset.identifiers.retain(|id| !arrival.shared.contains(id));
+    }
+    let lendable = |id: &&Identifier| matches!(id.kind, IdentifierKind::Fqdn | IdentifierKind::Ip);
+    for id in observation.identifiers.iter().filter(lendable) {
+        let taken = |asset: &Known| asset.seen.get(id).map(|span| span.first);
+        let holds = |asset: &&Known| asset.is_identified() && asset.identifiers.contains(id);
+        let Some(latest) = known.iter().filter(holds).filter_map(taken).max() else { continue };
+        for asset in &mut known {
+            if asset.is_identified() && taken(asset).is_some_and(|first| first < latest) {
+                asset.identifiers.remove(id);
+            }
+        }
+    }
+    known
+}
+
+/// An address of which nothing else is known, at a machine of which nothing else is known either: it has been handed from
+/// one machine to another since it was seen there.
+fn passed_on(arrival: &Arrival<'_>, home: &Known) -> Option<Refusal> {
+    let addresses = &arrival.observation.identifiers;
+    if home.is_identified() || addresses.iter().any(|id| id.kind != IdentifierKind::Ip) {
+        return None;
+    }
+    let handed = |id: &&Identifier| {
+        let Some(last) = home.seen.get(*id).map(|span| span.last) else { return false };
+        let spans = arrival
+            .known
+            .iter()
+            .filter(|known| known.is_identified())
+            .filter_map(|known| known.seen.get(*id));
+        let (before, since): (Vec<&Span>, Vec<&Span>) = spans.partition(|span| span.first <= last);
+        !before.is_empty() && !since.is_empty()
+    };
+    let identifiers: Vec<Identifier> = addresses.iter().filter(handed).cloned().collect();
+    (!identifiers.is_empty()).then(|| Refusal {
+        asset: home.asset.clone(),
+        rule: "stay".to_owned(),
+        reason: "the address has passed to another machine since".to_owned(),
+        identifiers,
+    })
+}
+
+/// The home of a sighting that shows other hardware now, and an instance whose name and address a new one has.
+fn supersedes(
+    observation: &Observation,
+    left: Option<&Refusal>,
+    refused: &[Refusal],
+    is_new: bool,
+) -> Vec<Supersession> {
+    let by_hardware =
+        |refusal: &&Refusal| [OTHER_INSTANCE, OTHER_BIOS, OTHER_SERIAL].contains(&refusal.reason.as_str());
+    let has = |refusal: &Refusal, kinds: &[IdentifierKind]| {
+        refusal.identifiers.iter().any(|id| kinds.contains(&id.kind) && observation.identifiers.contains(id))
+    };
+    let in_place = |refusal: &&Refusal| {
+        refusal.reason == OTHER_INSTANCE
+            && has(refusal, &[IdentifierKind::Fqdn, IdentifierKind::Hostname])
+            && has(refusal, &[IdentifierKind::Ip])
+    };
+    let replaced = refused.iter().filter(|_| is_new).filter(in_place);
+    let supersession = |refusal: &Refusal| Supersession {
+        asset: refusal.asset.clone(),
+        reason: format!("replaced: {}", refusal.reason),
+    };
+    left.iter().copied().filter(by_hardware).chain(replaced).map(supersession).collect()
+}
+
+/// Which values two machines that are not one have both shown, and may not.
+fn lessons(observation: &Observation, founder: Option<&Known>, known: &[Known]) -> Vec<Lesson> {
+    let mut all = BTreeSet::new();
+    let mut learn = |identifier: &Identifier, reason| {
+        all.insert(Lesson { identifier: identifier.clone(), reason });
+    };
+    let named = observation.identifiers.iter().any(|id| id.kind != IdentifierKind::Ip);
+    let others = known.iter().filter(|other| founder.is_none_or(|founder| founder.asset != other.asset));
+    for other in others {
+        // Also where a stronger tier has settled whose the observation is.
+        let c = Comparison::new(observation, other);
+        let Some(Err(objection)) = TIERS.iter().find_map(|(_, judge)| judge(&c)) else { continue };
+        let refusal = refusal(&c, &objection);
+        for id in refusal.identifiers.iter().filter(|id| observation.identifiers.contains(id)) {
+            match id.kind {
+                IdentifierKind::Agent | IdentifierKind::BiosUuid | IdentifierKind::Serial => {
+                    learn(id, "two machines show it");
+                }
+                IdentifierKind::Mac if id.is_strong() && is_recent(observation, other, id) => {
+                    learn(id, "two machines show it");
+                }
+                IdentifierKind::Fqdn
+                    if refusal.reason == OTHER_INSTANCE && is_recent(observation, other, id) =>
+                {
+                    learn(id, "instances show it one after another");
+                }
+                IdentifierKind::Fqdn if alternates(observation, founder, other, id, VALIDITY) => {
+                    learn(id, "two machines show it in turn");
+                }
+                IdentifierKind::Ip
+                    if named
+                        && other.is_identified()
+                        && alternates(observation, founder, other, id, ADDRESS_WINDOW) =>
+                {
+                    learn(id, "two machines show it in turn");
+                }
+                _ => {}
+            }
+        }
+    }
+    for id in &observation.identifiers {
+        let holders = known
+            .iter()
+            .filter(|known| known.identifiers.contains(id) && is_recent(observation, known, id))
+            .count();
+        if holders > MOST_HOLDERS && !matches!(id.kind, IdentifierKind::Cloud | IdentifierKind::Ip) {
+            learn(id, "more assets show it than one machine can be");
+        }
+    }
+    if let Some(name) = founder.and_then(|founder| name_of_a_network(observation, founder)) {
+        learn(name, "one name for many addresses at a time");
+    }
+    all.into_iter().collect()
+}
+
+fn is_recent(observation: &Observation, other: &Known, id: &Identifier) -> bool {
+    other.span(id).zip(observation.observed_at).is_none_or(|(span, at)| span.is_near(at, VALIDITY))
+}
+
+/// Whether this asset had the value before the other one took it, and has it now, all within `window`.
+fn alternates(
+    observation: &Observation,
+    founder: Option<&Known>,
+    other: &Known,
+    id: &Identifier,
+    window: SignedDuration,
+) -> bool {
+    let Some((at, theirs)) = observation.observed_at.zip(other.seen.get(id).copied()) else { return false };
+    let ours = founder.and_then(|founder| founder.seen.get(id).copied());
+    let ours = ours.map_or(Span::at(at), |ours| ours.with(Span::at(at)));
+    ours.first <= theirs.last && theirs.first <= ours.last && theirs.is_near(at, window)
+}
+
+/// The full name by which alone an observation belongs to an asset that had many other addresses within the same day.
+fn name_of_a_network<'a>(observation: &'a Observation, founder: &Known) -> Option<&'a Identifier> {
+    let at = observation.observed_at?;
+    let weak = |id: &Identifier| id.kind > IdentifierKind::Mac || !id.is_strong();
+    let alone = observation.identifiers.iter().all(weak) && founder.identifiers.iter().all(weak);
+    let addresses = |id: &&Identifier| id.kind == IdentifierKind::Ip;
+    let ours: Vec<&Identifier> = observation.identifiers.iter().filter(addresses).collect();
+    // The address was here before others were, and now is again; or it is new, and others were here just now.
+    let since = ours.iter().filter_map(|id| founder.seen.get(*id)).map(|span| span.first).min();
+    let beside = |span: &Span| match since {
+        Some(since) => span.last > since && span.is_near(at, VALIDITY),
+        None => span.is_near(at, ADDRESS_WINDOW),
+    };
+    let others = founder
+        .identifiers
+        .iter()
+        .filter(addresses)
+        .filter(|id| !ours.contains(id) && !id.value.contains(':'))
+        .filter(|id| founder.seen.get(*id).is_some_and(beside))
+        .count();
+    let elsewhere = !ours.is_empty();
+    let name = observation.identifiers.iter().find(|id| id.kind == IdentifierKind::Fqdn)?;
+    (alone && elsewhere && others >= MOST_ADDRESSES && founder.identifiers.contains(name)).then_some(name)
+}
+
+/// Which of the other candidates are the same machine as the asset with this observation added.
+fn merges(
+    observation: &Observation,
+    founder: Option<&Known>,
+    candidates: &[Known],
+    learned: &BTreeSet<&Identifier>,
+) -> Vec<Merge> {
+    let Some(founder) = founder else { return Vec::new() };
+    if candidates.iter().all(|known| known.asset == founder.asset) {
+        return Vec::new();
+    }
+    let without = |ids: &BTreeSet<Identifier>| -> BTreeSet<Identifier> {
+        ids.iter().filter(|id| !learned.contains(id)).cloned().collect()
+    };
+    let mut one = founder.clone();
+    one.identifiers.extend(observation.identifiers.iter().cloned());
+    one.identifiers = without(&one.identifiers);
+    one.os = one.os.or_else(|| observation.os.clone());
+    one.last_seen = one.last_seen.max(observation.observed_at);
+    if let Some(at) = observation.observed_at {
+        for id in &observation.identifiers {
+            one.seen
+                .entry(id.clone())
+                .and_modify(|span| *span = span.with(Span::at(at)))
+                .or_insert(Span::at(at));
+        }
+    }
+    let mut rest: Vec<Known> =
+        candidates.iter().filter(|known| known.asset != founder.asset).cloned().collect();
+    rest.iter_mut().for_each(|known| known.identifiers = without(&known.identifiers));
+    let mut merges: BTreeMap<AssetId, Merge> = BTreeMap::new();
+    // What one of them adds may settle another.
+    while let Some((at, merge)) =
+        rest.iter().enumerate().find_map(|(at, other)| Some((at, unite(&one, other)?)))
+    {
+        let other = rest.remove(at);
+        one.identifiers.extend(other.identifiers);
+        one.apart.extend(other.apart);
+        merges.insert(merge.asset.clone(), merge);
+    }
+    merges.into_values().collect()
+}
+
+/// Whether two assets are one machine: they share what decides by itself, or two values that do not come from one
+/// another, or one of them has nothing that the other has not, so that its sightings would have joined the other had
+/// they come later. Nothing may contradict.
+pub(super) fn unite(one: &Known, other: &Known) -> Option<Merge> {
+    if one.asset == other.asset
+        || one.apart.contains(&other.asset)
+        || other.apart.contains(&one.asset)
+        || one.superseded
+        || other.superseded
+    {
+        return None;
+    }
+    let as_seen = Observation {
+        // Of the addresses only the latest: what it had long ago says nothing of what it is now.
+        identifiers: other
+            .identifiers
+            .iter()
+            .filter(|id| id.kind != IdentifierKind::Ip || other.had(id, other.last_seen))
+            .cloned()
+            .collect(),
+        os: other.os.clone(),
+        observed_at: other.last_seen,
+    };
+    let c = Comparison::new(&as_seen, one);
+    if c.cloud == Relation::Differ {
+        return None;
+    }
+    let (tier, verdict) = TIERS.iter().find_map(|(tier, judge)| Some((*tier, judge(&c)?)))?;
+    let matched = verdict.ok()?;
+    let lacks = |mine: &Known, theirs: &Known| {
+        theirs.identifiers.iter().all(|id| id.kind == IdentifierKind::Ip || mine.identifiers.contains(id))
+    };
+    // What is no more than an address has been so only while the other one had it.
+    let within = |one: &Known, other: &Known| {
+        other.identifiers.iter().all(|id| {
+            let spans = one.seen.get(id).zip(other.seen.get(id));
+            spans.is_some_and(|(mine, theirs)| mine.is_near(theirs.first, ADDRESS_WINDOW))
+        })
+    };
+    let reason = if tier <= 2 {
+        "they share an identifier of the machine itself"
+    } else if c.independent() >= 2 {
+        "they share two values that are independent of each other"
+    } else if matched.rule == BY_SYSTEM {
+        // A name and a system that many machines run may do for a sighting, not for two assets.
+        return None;
+    } else if (tier <= 5 || within(one, other)) && (lacks(one, other) || lacks(other, one)) {
+        "one of them has nothing of its own"
+    } else {
+        return None;
+    };
+    Some(Merge {
+        asset: other.asset.clone(),
+        reason,
+        identifiers: c.agreeing.iter().map(|id| (*id).clone()).collect(),
+    })
+}
