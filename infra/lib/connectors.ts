@@ -9,6 +9,8 @@ export interface Config {
   readonly webhooks: readonly WebhookSource[];
   /** Seconds between two pulls of the feeds. */
   readonly feedsInterval: number;
+  /** The feeds that are wanted: those whose address is not empty. */
+  readonly feeds: readonly string[];
   /** The file as it is: the functions read this. */
   readonly document: { readonly name: string; readonly text: string };
 }
@@ -43,9 +45,11 @@ interface Written {
   readonly channels?: readonly { name: string }[];
   readonly trackers?: readonly { name: string }[];
   readonly webhooks?: readonly { name: string; connector?: string }[];
-  readonly feeds?: { interval?: string };
+  readonly feeds?: { readonly [name: string]: unknown; interval?: string };
 }
 
+/** The public feeds, by the name of their address. */
+const FEEDS = ['kev', 'epss', 'exploitdb', 'metasploit', 'nuclei', 'vulnrichment'];
 /** Fields that hold a secret and so may only name it. */
 const SECRET_FIELDS = new Set([
   'password', 'secret_key', 'access_key', 'key', 'token', 'api_key', 'api_token', 'client_secret', 'webhook_url', 'routing_key',
@@ -84,6 +88,7 @@ export function configOf(document: YamlDocument): Config {
     trackers: (written.trackers ?? []).map(named),
     webhooks: (written.webhooks ?? []).map((one) => ({ ...named(one), connector: one.connector ?? '' })),
     feedsInterval: seconds(written.feeds?.interval) ?? 6 * HOUR,
+    feeds: FEEDS.filter((feed) => written.feeds?.[feed] !== ''),
     document: { name: document.file, text: document.text },
   };
 }

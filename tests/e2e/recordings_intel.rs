@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 
-use domain::intel::Kev;
+use domain::intel::{CvssSource, Exploitation, Kev, Record};
 use serde_json::{Value, json};
-use store::{EpssPart, ExploitdbPart, MetasploitPart};
+use store::{EpssPart, ExploitdbPart, MetasploitPart, NucleiPart};
 use sync_intel::{Parsed, Source};
 
 /// A real file, or a line that says why the test checks nothing.
@@ -96,4 +96,38 @@ fn the_modules_are_gathered_by_cve() {
     let index = MetasploitPart::parse(&serde_json::to_vec(&map).unwrap()[..]).unwrap();
     assert_eq!((index.count(), index.unreadable), (3_076, 0));
     assert!(!get(&index, "CVE-2021-44228").modules.is_empty());
+}
+
+#[test]
+fn the_index_of_templates_is_read_to_the_last_line() {
+    let Some(file) = real("nuclei_cves-2026-05-22.jsonl") else { return };
+    let index = NucleiPart::parse(&file[..]).unwrap();
+    assert_eq!((index.count(), index.dirty, index.unreadable), (4_107, 0, 0));
+    assert_eq!(get(&index, "CVE-2000-0114").0, ["http/cves/2000/CVE-2000-0114.yaml"]);
+}
+
+#[test]
+fn real_cve_records_tell_their_assessment() {
+    let Some(recordings) = std::env::var_os("RECORDINGS") else {
+        println!("skipped: RECORDINGS is not set, no CVE record is read");
+        return;
+    };
+    let folder = PathBuf::from(recordings).join("threat-intel/vulnrichment");
+    let mut archive =
+        tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    archive.append_dir_all("vulnrichment-develop", folder).unwrap();
+    let read = Record::parse(&archive.into_inner().unwrap().finish().unwrap()[..]).unwrap();
+    assert_eq!((read.count(), read.dirty, read.unreadable), (3, 0, 0));
+    let told = |id: &str| {
+        let record = get(&read, id);
+        let cvss = record.cvss.as_ref().map(|(by, cvss)| (*by, cvss.version.as_str(), cvss.score.0));
+        (record.exploitation, record.automatable, record.total_impact, cvss)
+    };
+    let (yes, no) = (Some(true), Some(false));
+    assert_eq!(
+        told("CVE-2024-3400"),
+        (Some(Exploitation::Active), yes, yes, Some((CvssSource::Cna, "3.1", 100)))
+    );
+    assert_eq!(told("CVE-2024-26765"), (Some(Exploitation::None), no, no, None));
+    assert_eq!(told("CVE-2023-34362").0, Some(Exploitation::Active));
 }

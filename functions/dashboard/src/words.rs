@@ -1,6 +1,7 @@
 //! How things are written for people.
 
 use domain::score::Factor;
+use domain::sla::directive::Timeline;
 use domain::sla::{State, What};
 use domain::{Covered, FindingState, Severity, Status};
 use jiff::Timestamp;
@@ -151,6 +152,11 @@ pub(crate) fn event(what: &What) -> String {
         What::KevListed { due, .. } => {
             format!("Listed as known exploited by CISA, due {}", due.strftime("%Y-%m-%d"))
         }
+        What::Directed(Timeline { days: Some(days), forensic }) => {
+            let traces = if *forensic { ", with traces of an attack to be secured first" } else { "" };
+            format!("BOD 26-04 gives {days} days{traces}")
+        }
+        What::Directed(Timeline { days: None, .. }) => "BOD 26-04 asks for no date".to_owned(),
         What::Accepted { until: Some(until) } => format!("Risk accepted until {}", utc(*until)),
         What::Accepted { until: None } => "Risk accepted".to_owned(),
         What::Expired => "The acceptance ended".to_owned(),

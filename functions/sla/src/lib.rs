@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::intel::Feed;
 use domain::policy::Config;
 use domain::{AssetId, ConnectorName, RunId};
 use jiff::civil::Date;
@@ -103,7 +102,7 @@ impl Sla {
             let of = self.metrics.of(Dimension::Connector(connector.name.as_str()));
             of.since(Metric::SyncLag, state.watermark).emit();
         }
-        for feed in Feed::ALL {
+        for feed in self.config.feeds.wanted() {
             let (head, _) = self.store.feed_head(feed).await?;
             self.metrics.of(Dimension::Feed(feed.as_str())).since(Metric::FeedAge, head.as_of).emit();
         }

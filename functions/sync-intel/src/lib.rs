@@ -1,7 +1,7 @@
 //! Threat intelligence: what the world knows of CVEs, and telling `score` whom it concerns.
 //!
 //! ```text
-//! {"start":"scheduled"} ──> {"feed":"kev"} {"feed":"epss"} {"feed":"exploitdb"} {"feed":"metasploit"}
+//! {"start":"scheduled"} ──> {"feed":"kev"} {"feed":"epss"} {"feed":"exploitdb"} {"feed":"metasploit"} …
 //!                                │ conditional GET; nothing new: done, nothing is written
 //!                                v
 //!                  parse as it arrives ──> doubts? ──> keep what was there, say so
@@ -29,13 +29,13 @@ mod tell;
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use domain::intel::{Feed, Kev};
+use domain::intel::{Feed, Kev, Record};
 use domain::policy::Config;
 use jiff::Timestamp;
 use platform::{Clock, Dimension, Metric, Metrics, Services};
 use queue::{IntelMessage, Outgoing, Queue, QueueError, QueueName};
 use serde::{Deserialize, Serialize};
-use store::{EpssPart, ExploitdbPart, MetasploitPart, Store, StoreError};
+use store::{EpssPart, ExploitdbPart, MetasploitPart, NucleiPart, Store, StoreError};
 use sync::SyncError;
 
 pub use parse::{Malformed, Parsed, Source};
@@ -167,7 +167,7 @@ impl SyncIntel {
     /// Works one message.
     pub async fn work(&self, message: IntelMessage) -> Result<(), IntelError> {
         if message.start.is_some() {
-            let feeds = Feed::ALL.into_iter().map(|feed| Outgoing::now(&IntelMessage::feed(feed)));
+            let feeds = self.config.feeds.wanted().map(|feed| Outgoing::now(&IntelMessage::feed(feed)));
             self.queue.send_all(QueueName::Intel, feeds.collect::<Result<_, _>>()?).await?;
         }
         match (message.feed, message.start) {
@@ -184,6 +184,8 @@ impl SyncIntel {
             Feed::Epss => self.take_in::<EpssPart>(force).await,
             Feed::Exploitdb => self.take_in::<ExploitdbPart>(force).await,
             Feed::Metasploit => self.take_in::<MetasploitPart>(force).await,
+            Feed::Nuclei => self.take_in::<NucleiPart>(force).await,
+            Feed::Vulnrichment => self.take_in::<Record>(force).await,
         };
         if taken.as_ref().is_err_and(|error| !error.is_of_the_feed()) {
             return taken;

@@ -4,6 +4,8 @@ mod epss;
 mod exploitdb;
 mod kev;
 mod metasploit;
+mod nuclei;
+mod vulnrichment;
 
 use std::collections::BTreeMap;
 use std::io::Read;

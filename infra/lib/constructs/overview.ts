@@ -10,7 +10,6 @@ import { FIVE_MINUTES, type Alarms } from './alarms.ts';
 
 /** Namespace of the metrics that the functions write to their logs. */
 const NAMESPACE = 'vulnrelay';
-const FEEDS = ['kev', 'epss', 'exploitdb', 'metasploit'];
 const HALF = 12;
 
 export interface OverviewProps {
@@ -50,7 +49,7 @@ export class Overview extends Construct {
         own('BudgetHeld', { Function: 'ticket' }, Stats.SUM, 'tickets held'),
       ]),
       graph('Seconds from statement to decision; age of feeds', [own('ScoreAge', { Function: 'score' }, Stats.MAXIMUM, 'decisions')],
-        FEEDS.map((feed) => own('FeedAge', { Feed: feed }, Stats.MAXIMUM, feed))),
+        config.feeds.map((feed) => own('FeedAge', { Feed: feed }, Stats.MAXIMUM, feed))),
     );
     dashboard.addWidgets(new TextWidget({ markdown: '# Functions and queues', width: 2 * HALF, height: 1 }));
     const every = [...functions.entries()];
@@ -87,7 +86,7 @@ export class Overview extends Construct {
         remedy: `${name} had no complete run for three times its interval. The runs page says why (README: *-lags).`,
       });
     }
-    for (const feed of FEEDS) {
+    for (const feed of config.feeds) {
       alarms.add(`feed-${feed}-old`, {
         metric: own('FeedAge', { Feed: feed }, Stats.MAXIMUM),
         above: Math.max(4 * config.feedsInterval, 2 * 86_400),

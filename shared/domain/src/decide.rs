@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use crate::finding::{FindingKind, Rule};
 use crate::host::Host;
 use crate::ids::{CveId, RuleId, SightingId, VulnId};
-use crate::intel::{Feed, Intel};
+use crate::intel::{Exploitation, Feed, Intel};
 use crate::merge::{Group, Mergeable, merge};
 use crate::policy::{Config, impact, owner};
 use crate::scanner::Scanner;
@@ -67,6 +67,10 @@ pub struct Feeds {
     pub exploitdb: bool,
     /// Metasploit.
     pub metasploit: bool,
+    /// nuclei.
+    pub nuclei: bool,
+    /// CVE records.
+    pub vulnrichment: bool,
 }
 
 impl Feeds {
@@ -78,6 +82,8 @@ impl Feeds {
             Feed::Epss => self.epss = true,
             Feed::Exploitdb => self.exploitdb = true,
             Feed::Metasploit => self.metasploit = true,
+            Feed::Nuclei => self.nuclei = true,
+            Feed::Vulnrichment => self.vulnrichment = true,
         }
         self
     }
@@ -460,8 +466,15 @@ fn factors(
             let listed = |read: bool, listed: bool| (read || listed).then_some(listed);
             let edb = exploits.is_some_and(|e| !e.exploitdb.is_empty());
             let msf = exploits.is_some_and(|e| !e.metasploit.is_empty());
+            let nuclei = exploits.is_some_and(|e| !e.nuclei.is_empty());
+            let record = known.and_then(|intel| intel.record.as_ref());
+            let exploitation = record.and_then(|record| record.exploitation);
+            let told = record.and_then(|record| record.cvss.as_ref());
             let factors = Factors {
-                cvss: cvss(Some(cve)),
+                // The scanner looked at this very host; the record knows of none.
+                cvss: cvss(Some(cve)).or(told.and_then(|(_, cvss)| score::Cvss::from_tenths(cvss.score.0))),
+                automatable: record.and_then(|record| record.automatable),
+                total_impact: record.and_then(|record| record.total_impact),
                 kev: listed(facts.feeds.kev, kev.is_some()),
                 ransomware: listed(facts.feeds.kev, kev.is_some_and(|kev| kev.ransomware)),
                 metasploit: listed(facts.feeds.metasploit, msf),
@@ -469,7 +482,10 @@ fn factors(
                     .and_then(|e| e.metasploit_rank)
                     .map(|rank| rank >= Intel::METASPLOIT_GOOD),
                 exploitdb: listed(facts.feeds.exploitdb, edb),
-                poc: exploit(cve),
+                nuclei: listed(facts.feeds.nuclei, nuclei),
+                poc: exploit(cve).or(exploitation.map(|exploitation| exploitation != Exploitation::None)),
+                threat: exploitation.and_then(threat),
+                threat_confirmed: exploitation.map(|exploitation| exploitation == Exploitation::Active),
                 exploitdb_verified: edb.then(|| exploits.is_some_and(|e| e.exploitdb_verified)),
                 epss: epss.and_then(|epss| Share::new(epss.score)),
                 percentile: epss.and_then(|epss| Share::new(epss.percentile)),
@@ -489,6 +505,11 @@ fn factors(
         }
         None => Weighed { factors: base, leading_cve, epss_model: None },
     }
+}
+
+/// Threat intelligence that a CVE record gives: CISA says that it is used by attackers.
+fn threat(exploitation: Exploitation) -> Option<Share> {
+    Share::new(if exploitation == Exploitation::Active { 1.0 } else { 0.0 })
 }
 
 /// Compares what the asset has contributed to the counters with what it should.

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::finding::Cvss;
+
 /// A public feed of facts about CVEs. Each part of [`Intel`] belongs to one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -16,11 +18,16 @@ pub enum Feed {
     Exploitdb,
     /// Metasploit's index of modules.
     Metasploit,
+    /// The index of nuclei's templates.
+    Nuclei,
+    /// CVE records with CISA's assessments.
+    Vulnrichment,
 }
 
 impl Feed {
     /// Every feed.
-    pub const ALL: [Self; 4] = [Self::Kev, Self::Epss, Self::Exploitdb, Self::Metasploit];
+    pub const ALL: [Self; 6] =
+        [Self::Kev, Self::Epss, Self::Exploitdb, Self::Metasploit, Self::Nuclei, Self::Vulnrichment];
 
     /// The word used in messages, keys and configuration.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +36,8 @@ impl Feed {
             Self::Epss => "epss",
             Self::Exploitdb => "exploitdb",
             Self::Metasploit => "metasploit",
+            Self::Nuclei => "nuclei",
+            Self::Vulnrichment => "vulnrichment",
         }
     }
 }
@@ -80,6 +89,62 @@ pub struct Exploits {
     /// Highest rank of those modules: 0 (manual) to 600 (excellent).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metasploit_rank: Option<u16>,
+    /// Paths of nuclei's templates, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nuclei: Vec<String>,
+}
+
+/// How far exploitation has come, in the words of SSVC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exploitation {
+    /// No public exploit code, no exploitation known.
+    None,
+    /// Public proof of concept.
+    Poc,
+    /// Reliable evidence of use by attackers.
+    Active,
+}
+
+/// Who gave a CVSS score that stands in a CVE record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CvssSource {
+    /// The authority that assigned the CVE.
+    Cna,
+    /// CISA, where the authority gave none.
+    CisaAdp,
+}
+
+impl CvssSource {
+    /// As people write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cna => "CNA",
+            Self::CisaAdp => "CISA-ADP",
+        }
+    }
+}
+
+/// What the CVE record says: CISA's assessment by SSVC, and a CVSS score.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// How far exploitation has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exploitation: Option<Exploitation>,
+    /// An attacker can automate all steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub automatable: Option<bool>,
+    /// An attacker gains total control.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_impact: Option<bool>,
+    /// The day of that assessment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assessed: Option<Date>,
+    /// The score, without its vector, and whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvss: Option<(CvssSource, Cvss)>,
 }
 
 /// All feeds' facts on one CVE. Each part is owned by one feed and absent until that feed named the CVE.
@@ -92,8 +157,11 @@ pub struct Intel {
     /// EPSS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epss: Option<Epss>,
-    /// Exploit-DB and Metasploit.
+    /// Exploit-DB, Metasploit and nuclei.
     pub exploits: Exploits,
+    /// The CVE record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<Record>,
     /// When any part last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<Timestamp>,

@@ -311,7 +311,7 @@ impl From<Seconds> for String {
     }
 }
 
-/// Where the public feeds are.
+/// Where the public feeds are. An empty address switches a feed off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -324,6 +324,10 @@ pub struct Feeds {
     pub exploitdb: String,
     /// Metasploit module metadata, JSON.
     pub metasploit: String,
+    /// nuclei's index of templates for CVEs, a JSON object a line.
+    pub nuclei: String,
+    /// CVE records with CISA's assessments, a gzipped archive of JSON files.
+    pub vulnrichment: String,
     /// Time between two pulls of the feeds.
     pub interval: Seconds,
     /// Private and link-local addresses are refused unless this is set, as for a mirror of one's own.
@@ -331,13 +335,20 @@ pub struct Feeds {
 }
 
 impl Feeds {
-    /// Where a feed is.
+    /// The feeds that are wanted: those that have an address.
+    pub fn wanted(&self) -> impl Iterator<Item = Feed> {
+        Feed::ALL.into_iter().filter(|feed| !self.address(*feed).is_empty())
+    }
+
+    /// Where a feed is; empty where it is not wanted.
     pub fn address(&self, feed: Feed) -> &str {
         match feed {
             Feed::Kev => &self.kev,
             Feed::Epss => &self.epss,
             Feed::Exploitdb => &self.exploitdb,
             Feed::Metasploit => &self.metasploit,
+            Feed::Nuclei => &self.nuclei,
+            Feed::Vulnrichment => &self.vulnrichment,
         }
     }
 }
@@ -351,6 +362,8 @@ impl Default for Feeds {
             metasploit:
                 "https://raw.githubusercontent.com/rapid7/metasploit-framework/master/db/modules_metadata_base.json"
                     .into(),
+            nuclei: "https://raw.githubusercontent.com/projectdiscovery/nuclei-templates/main/cves.json".into(),
+            vulnrichment: "https://codeload.github.com/cisagov/vulnrichment/tar.gz/refs/heads/develop".into(),
             interval: Seconds(6 * 3_600),
             allow_private_address: false,
         }
@@ -766,7 +779,7 @@ impl Config {
                 return invalid(field, &format!("{name} is already the name of {first}: choose another"));
             }
         }
-        for feed in Feed::ALL {
+        for feed in self.feeds.wanted() {
             check_url(self.feeds.address(feed), format!("feeds.{feed}"))?;
         }
         for (i, connector) in self.connectors.iter().enumerate() {

@@ -19,7 +19,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::intel::{Feed, Kev};
+use domain::intel::{Feed, Kev, Record};
 use domain::{CveId, Intel};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ use crate::error::StoreError;
 use crate::keys;
 use crate::table::{Condition, Store};
 
-pub use part::{EpssPart, ExploitdbPart, FeedPart, MetasploitPart};
+pub use part::{EpssPart, ExploitdbPart, FeedPart, MetasploitPart, NucleiPart};
 
 /// CVE numbers in a block: a place in it fits a byte, and a full block with all feeds stays below 4 KB, one read unit.
 const BLOCK: u64 = 256;
@@ -181,6 +181,8 @@ impl Store {
                 tell::<EpssPart>(&item, wanted, &mut found)?;
                 tell::<ExploitdbPart>(&item, wanted, &mut found)?;
                 tell::<MetasploitPart>(&item, wanted, &mut found)?;
+                tell::<NucleiPart>(&item, wanted, &mut found)?;
+                tell::<Record>(&item, wanted, &mut found)?;
             }
         }
         Ok(found)
@@ -191,7 +193,9 @@ impl Store {
         self.write_part::<Kev>(intel).await?;
         self.write_part::<EpssPart>(intel).await?;
         self.write_part::<ExploitdbPart>(intel).await?;
-        self.write_part::<MetasploitPart>(intel).await
+        self.write_part::<MetasploitPart>(intel).await?;
+        self.write_part::<NucleiPart>(intel).await?;
+        self.write_part::<Record>(intel).await
     }
 
     async fn write_part<P: FeedPart>(&self, intel: &BTreeMap<CveId, Intel>) -> Result<(), StoreError> {

@@ -34,7 +34,9 @@ pub use deliveries::{Delivery, DeliveryState, Reservation};
 pub use documents::Document;
 pub use error::StoreError;
 pub use export::{ExportItem, ExportPage};
-pub use intel::{CveBlock, EpssPart, ExploitdbPart, FeedHead, FeedPart, IntelPage, MetasploitPart};
+pub use intel::{
+    CveBlock, EpssPart, ExploitdbPart, FeedHead, FeedPart, IntelPage, MetasploitPart, NucleiPart,
+};
 pub use lists::{Listed, Page, VulnerabilityFilter};
 pub use manifest::{Entry, EntryState, Manifest};
 pub use pushes::{Push, Pushed, Said};

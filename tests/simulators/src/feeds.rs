@@ -6,6 +6,8 @@
 //! | `/epss.csv.gz` | FIRST's `epss_scores-current.csv.gz` | `epss` |
 //! | `/exploitdb.csv` | Exploit-DB's `files_exploits.csv` | `exploitdb` |
 //! | `/metasploit.json` | Metasploit's `modules_metadata_base.json` | `metasploit` |
+//! | `/nuclei.json` | nuclei's `cves.json` | `nuclei` |
+//! | `/vulnrichment.tar.gz` | the archive of CISA's repository `vulnrichment` | `vulnrichment` |
 //!
 //! Every answer carries an `ETag`; a request with that tag in `If-None-Match` is answered 304. The key of a fault is
 //! the simulated day. The world moves with that day: some EPSS scores change daily, [`LISTED`] enters the catalogue of
@@ -60,6 +62,8 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/epss.csv.gz", get(epss))
         .route("/exploitdb.csv", get(exploitdb))
         .route("/metasploit.json", get(metasploit))
+        .route("/nuclei.json", get(nuclei))
+        .route("/vulnrichment.tar.gz", get(vulnrichment))
         .with_state(world)
 }
 
@@ -85,6 +89,18 @@ async fn exploitdb(State(world): State<Arc<World>>, headers: HeaderMap) -> Respo
 async fn metasploit(State(world): State<Arc<World>>, headers: HeaderMap) -> Response {
     serve(&world, "metasploit", "text/plain; charset=utf-8", &headers, |records| pretty(&modules(records)))
         .await
+}
+
+async fn nuclei(State(world): State<Arc<World>>, headers: HeaderMap) -> Response {
+    serve(&world, "nuclei", "text/plain; charset=utf-8", &headers, |records| templates(records).into_bytes())
+        .await
+}
+
+async fn vulnrichment(State(world): State<Arc<World>>, headers: HeaderMap) -> Response {
+    serve(&world, "vulnrichment", "application/x-gzip", &headers, |records| {
+        gzip(&archive(&world, world.clock.day(), records))
+    })
+    .await
 }
 
 /// Answers with what `build` makes of "with records" or not, or 304 when the caller has it.
@@ -302,6 +318,71 @@ fn module(name: &str, rank: Option<u16>, users: &[&Entry]) -> Value {
         "needs_cleanup": null,
         "actions": [],
     })
+}
+
+/// nuclei's index: a template for one in three of the weaknesses that have a public exploit, as their numbers fall.
+fn templates(records: bool) -> String {
+    let scanned = |entry: &&Entry| {
+        let public = entry.kev.is_some() || !entry.exploits.is_empty();
+        public && dice::hash(0, &["nuclei", entry.cve]).is_multiple_of(3)
+    };
+    let mut text = String::new();
+    for Entry { cve, .. } in snapshot::entries().iter().filter(|_| records).filter(scanned) {
+        let year = &cve[4..8];
+        let info = json!({ "Name": format!("{cve} - detection"), "Severity": "high", "Description": "A weakness.\n",
+            "Classification": { "CVSSScore": "8.1" } });
+        let line = json!({ "ID": cve, "Info": info, "file_path": format!("http/cves/{year}/{cve}.yaml") });
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+/// CISA's archive: every weakness is assessed. What is in the catalogue is exploited; what has an exploit has one.
+fn archive(world: &World, day: u32, records: bool) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let assessed = format!("{}T12:00:00.000000Z", date(world.clock.at(0)));
+    let mut add = |path: &str, body: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(body.len() as u64);
+        header.set_mode(0o644);
+        // Writing into memory cannot fail.
+        let _ = archive.append_data(&mut header, path, body);
+    };
+    add("vulnrichment-develop/README.md", b"# Vulnrichment\n");
+    for entry in snapshot::entries().iter().filter(|_| records) {
+        let cve = entry.cve;
+        let listed = entry.kev.is_some() || (cve == LISTED && day >= LISTED_ON_DAY);
+        let one_in = |n: u64, what: &str| dice::hash(0, &[what, cve]).is_multiple_of(n);
+        // The real words come in any case.
+        let exploitation = match (listed, entry.exploits.is_empty()) {
+            (true, _) => "Active",
+            (false, false) => "poc",
+            (false, true) => "none",
+        };
+        let automatable = if listed || one_in(4, "automatable") { "Yes" } else { "no" };
+        let impact = if one_in(3, "impact") { "total" } else { "Partial" };
+        let options = json!([{ "Exploitation": exploitation }, { "Automatable": automatable },
+            { "Technical Impact": impact }]);
+        let ssvc = json!({ "id": cve, "role": "CISA Coordinator", "version": "2.0.3", "timestamp": assessed,
+            "options": options });
+        let cvss = json!({ "version": "3.1", "baseScore": 7.5, "baseSeverity": "HIGH",
+            "vectorString": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N" });
+        let body = pretty(&json!({
+            "dataType": "CVE_RECORD",
+            "dataVersion": "5.1",
+            "cveMetadata": { "cveId": cve, "state": "PUBLISHED" },
+            "containers": {
+                "cna": { "providerMetadata": { "shortName": "example" }, "metrics": [{ "cvssV3_1": cvss }] },
+                "adp": [{ "title": "CISA ADP Vulnrichment", "metrics": [{ "other": { "type": "ssvc", "content": ssvc } }],
+                    "providerMetadata": { "shortName": "CISA-ADP", "dateUpdated": assessed } }],
+            },
+        }));
+        let (year, number) = (&cve[4..8], &cve[9..]);
+        let thousand = &number[..number.len().saturating_sub(3)];
+        add(&format!("vulnrichment-develop/{year}/{thousand}xxx/{cve}.json"), &body);
+    }
+    // Writing into memory cannot fail.
+    archive.into_inner().unwrap_or_default()
 }
 
 fn date(at: Timestamp) -> Date {

@@ -29,8 +29,6 @@ const EXPLOITED_FROM: u16 = 700;
 const TREND_NOTE: &str = "trend";
 /// A day is over for good when it is this many days ago: by then no function works in it any more.
 const SETTLED_DAYS: i32 = 2;
-/// The feeds, by the name of their note.
-const FEEDS: [&str; 4] = ["kev", "epss", "exploitdb", "metasploit"];
 
 /// Everything at a glance.
 #[derive(Debug, Clone, Serialize)]
@@ -189,9 +187,9 @@ impl Dashboard {
     }
 
     async fn feeds(&self) -> Result<Vec<FeedRow>, Problem> {
-        let read = FEEDS.map(|name| async move {
-            let note = self.store.note(&format!("feed-{name}")).await?;
-            Ok(FeedRow::read(name, note.as_deref()))
+        let read = self.config.feeds.wanted().map(|feed| async move {
+            let note = self.store.note(&format!("feed-{feed}")).await?;
+            Ok(FeedRow::read(feed.as_str(), note.as_deref()))
         });
         futures::future::try_join_all(read).await
     }

@@ -218,6 +218,7 @@ fn feed_name(name: &str) -> &str {
         "epss" => "EPSS",
         "exploitdb" => "Exploit-DB",
         "metasploit" => "Metasploit",
+        "vulnrichment" => "CISA Vulnrichment",
         other => other,
     }
 }

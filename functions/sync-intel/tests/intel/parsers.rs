@@ -1,5 +1,6 @@
-use domain::intel::Kev;
-use store::{EpssPart, ExploitdbPart, MetasploitPart};
+use domain::intel::{CvssSource, Exploitation, Kev, Record};
+use serde_json::{Value, json};
+use store::{EpssPart, ExploitdbPart, MetasploitPart, NucleiPart};
 use sync_intel::Source;
 
 use super::support::{cve, epss, gzip, kev};
@@ -140,6 +141,92 @@ fn what_is_no_map_of_modules_is_refused() {
     assert!(problem::<MetasploitPart>(b"{}").contains("no CVE"));
     assert!(problem::<MetasploitPart>(b"{\"a\":{\"references\":[\"CVE-2021-41773\"]}").contains("EOF"));
     assert!(problem::<MetasploitPart>(b"[1]").contains("a map of modules"));
+}
+
+#[test]
+fn templates_are_gathered_by_cve() {
+    let lines = r#"{"ID":"CVE-2021-41773","Info":{"Name":"x"},"file_path":"http/b.yaml"}
+
+{"ID":"CVE-2021-41773","file_path":"http/a.yaml"}
+{"ID":"CNVD-2021-1","file_path":"http/c.yaml"}
+{"file_path":"http/d.yaml"}
+"#;
+    let index = NucleiPart::parse(lines.as_bytes()).unwrap();
+    assert_eq!(index.get(&cve("CVE-2021-41773")).unwrap().0, ["http/a.yaml", "http/b.yaml"]);
+    assert_eq!((index.count(), index.records, index.dirty, index.unreadable), (1, 4, 1, 1));
+    assert!(problem::<NucleiPart>(b"<!DOCTYPE html>").contains("no CVE"));
+    assert!(problem::<NucleiPart>(&vec![b'x'; 1_000_000]).contains("no end"));
+}
+
+fn record(id: &str, cna: Value, adp: Value) -> String {
+    let adp = json!([{ "providerMetadata": { "shortName": "CVE" } },
+        { "providerMetadata": { "shortName": "CISA-ADP", "dateUpdated": "2024-05-01T15:37:18.613Z" }, "metrics": adp }]);
+    json!({ "cveMetadata": { "cveId": id }, "containers": { "cna": { "metrics": cna }, "adp": adp } })
+        .to_string()
+}
+
+fn ssvc(at: &str, options: [&str; 3]) -> Value {
+    let options = ["Exploitation", "Automatable", "Technical Impact"].into_iter().zip(options);
+    let options: Vec<Value> = options.map(|(name, value)| json!({ name: value })).collect();
+    json!({ "other": { "type": "ssvc", "content": { "timestamp": at, "options": options } } })
+}
+
+fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, body) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(body.len() as u64);
+        archive
+            .append_data(&mut header, format!("vulnrichment-develop/2024/3xxx/{name}"), body.as_bytes())
+            .unwrap();
+    }
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packer, &archive.into_inner().unwrap()).unwrap();
+    packer.finish().unwrap()
+}
+
+#[test]
+fn records_tell_the_assessment_and_the_score_with_its_source() {
+    let score = |version: &str, score: f64| json!({ version: { "version": "3.1", "baseScore": score, "vectorString": "x" } });
+    let assessed = record(
+        "CVE-2024-3400",
+        json!([score("cvssV3_1", 10.0), score("cvssV2_0", 5.0)]),
+        json!([
+            ssvc("2024-04-01T00:00:00Z", ["none", "no", "partial"]),
+            ssvc("2024-04-17T04:00:13.5Z", ["Active", "YES", "Total"]),
+            { "other": { "type": "kev", "content": { "dateAdded": "2024-04-12" } } },
+        ]),
+    );
+    let by_cisa = record("CVE-2024-3401", json!([{ "format": "CVSS" }]), json!([score("cvssV3_1", 7.5)]));
+    let nothing = record("CVE-2024-3402", json!([]), json!([ssvc("", ["odd", "odd", "odd"])]));
+    let files = [
+        ("CVE-2024-3400.json", assessed.as_str()),
+        ("CVE-2024-3401.json", &by_cisa),
+        ("CVE-2024-3402.json", &nothing),
+        ("CVE-2024-3403.json", "{\"broken\""),
+        ("README.md", "# no record"),
+    ];
+    let read = Record::parse(&archive(&files)[..]).unwrap();
+    assert_eq!((read.count(), read.records, read.unreadable), (2, 4, 1));
+    assert_eq!(read.as_of.unwrap().to_string(), "2024-05-01T15:37:18.613Z");
+    let record = read.get(&cve("CVE-2024-3400")).unwrap();
+    assert_eq!(record.exploitation, Some(Exploitation::Active));
+    assert_eq!((record.automatable, record.total_impact), (Some(true), Some(true)));
+    assert_eq!(record.assessed.unwrap().to_string(), "2024-04-17");
+    let told = |id: &str| read.get(&cve(id)).unwrap().cvss.clone().map(|(by, cvss)| (by, cvss.score.0));
+    assert_eq!(told("CVE-2024-3400"), Some((CvssSource::Cna, 100)));
+    assert_eq!(told("CVE-2024-3401"), Some((CvssSource::CisaAdp, 75)));
+}
+
+#[test]
+fn an_archive_that_breaks_off_is_an_error() {
+    let body = record("CVE-2024-3400", json!([]), json!([ssvc("", ["poc", "no", "partial"])]));
+    let whole = archive(&[("CVE-2024-3400.json", &body)]);
+    assert_eq!(Record::parse(&whole[..]).unwrap().count(), 1);
+    for length in [0, 5, whole.len() / 2, whole.len() - 1] {
+        assert!(Record::parse(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
+    }
+    assert!(problem::<Record>(b"<!DOCTYPE html>").contains("gzip"));
 }
 
 #[test]

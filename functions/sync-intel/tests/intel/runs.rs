@@ -22,7 +22,7 @@ async fn a_start_becomes_one_message_for_each_feed() {
     let world = World::new().await;
     world.intel.work(IntelMessage::start(Trigger::Scheduled)).await.unwrap();
     let sent = world.sent();
-    let wanted = ["kev", "epss", "exploitdb", "metasploit"]
+    let wanted = ["kev", "epss", "exploitdb", "metasploit", "nuclei", "vulnrichment"]
         .map(|feed| ("sync-intel".to_owned(), json!({ "feed": feed })));
     assert_eq!(sent, wanted);
     let nothing: IntelMessage = serde_json::from_str("{}").unwrap();
@@ -39,7 +39,7 @@ async fn the_first_import_tells_every_asset_and_an_unchanged_feed_costs_nothing(
     assert!(world.known(LOG4J).await.unwrap().kev.is_some());
     assert_eq!(
         world.store.note("feeds").await.unwrap().unwrap(),
-        r#"{"kev":true,"epss":false,"exploitdb":false,"metasploit":false}"#
+        r#"{"kev":true,"epss":false,"exploitdb":false,"metasploit":false,"nuclei":false,"vulnrichment":false}"#
     );
     assert_eq!(world.note(Feed::Kev).await.count, 1);
 
@@ -258,7 +258,10 @@ async fn feeds_share_a_cve_and_never_overwrite_each_other() {
         (vec!["exploit/log4shell".to_owned()], Some(600))
     );
     let feeds = world.store.note("feeds").await.unwrap().unwrap();
-    assert_eq!(feeds, r#"{"kev":true,"epss":true,"exploitdb":true,"metasploit":true}"#);
+    assert_eq!(
+        feeds,
+        r#"{"kev":true,"epss":true,"exploitdb":true,"metasploit":true,"nuclei":false,"vulnrichment":false}"#
+    );
 }
 
 #[tokio::test]

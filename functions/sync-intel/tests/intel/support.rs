@@ -145,31 +145,25 @@ impl World {
             async move { served.answer(&uri, &headers) }
         });
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self::over(
-            [&address, "/kev", &address, "/epss", &address, "/exploitdb", &address, "/metasploit"],
-            feeds,
-        )
-        .await
+        Self::over(|feed| format!("{address}/{feed}"), feeds).await
     }
 
     /// The function over the simulated feeds.
     pub async fn simulated(world: Arc<simulators::World>) -> Self {
         let (listener, address) = listen().await;
         tokio::spawn(simulators::serve(world, listener));
-        let paths = [
-            &address,
-            "/feeds/kev.json",
-            &address,
-            "/feeds/epss.csv.gz",
-            &address,
-            "/feeds/exploitdb.csv",
-            &address,
-            "/feeds/metasploit.json",
-        ];
-        Self::over(paths, Arc::default()).await
+        let path = |feed| match feed {
+            Feed::Kev => "kev.json",
+            Feed::Epss => "epss.csv.gz",
+            Feed::Exploitdb => "exploitdb.csv",
+            Feed::Metasploit => "metasploit.json",
+            Feed::Nuclei => "nuclei.json",
+            Feed::Vulnrichment => "vulnrichment.tar.gz",
+        };
+        Self::over(|feed| format!("{address}/feeds/{}", path(feed)), Arc::default()).await
     }
 
-    async fn over(addresses: [&str; 8], feeds: Arc<Feeds>) -> Self {
+    async fn over(address: impl Fn(Feed) -> String, feeds: Arc<Feeds>) -> Self {
         let (listener, endpoint) = listen().await;
         let database = dynoxide::Database::memory().unwrap();
         tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
@@ -209,11 +203,16 @@ impl World {
         let queue = Queue::new(client!(aws_sdk_sqs, endpoint), addresses_of_queues);
 
         let mut config = Config::default();
-        config.feeds.allow_private_address = true;
-        config.feeds.kev = addresses[0..2].concat();
-        config.feeds.epss = addresses[2..4].concat();
-        config.feeds.exploitdb = addresses[4..6].concat();
-        config.feeds.metasploit = addresses[6..8].concat();
+        config.feeds = domain::policy::Feeds {
+            kev: address(Feed::Kev),
+            epss: address(Feed::Epss),
+            exploitdb: address(Feed::Exploitdb),
+            metasploit: address(Feed::Metasploit),
+            nuclei: address(Feed::Nuclei),
+            vulnrichment: address(Feed::Vulnrichment),
+            allow_private_address: true,
+            ..config.feeds
+        };
         let clock: Arc<dyn Clock> = Arc::new(Fixed);
         let metrics = Arc::new(Kept::default());
         let nobody = client!(aws_sdk_secretsmanager, "http://127.0.0.1:1");

@@ -6,6 +6,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{Facts, Found};
 use crate::finding::FindingState;
 use crate::score::Criticality;
+use crate::sla::directive::Case;
 use crate::sla::{self, Event, What};
 use crate::vulnerability::{Asset, Decision, Severity, Status, Vulnerability};
 
@@ -89,6 +90,7 @@ pub(super) fn advance(
     let now = facts.now;
     let is_new = !facts.known.contains_key(&vulnerability.id);
     list_kev(facts, vulnerability, is_new);
+    follow_directive(facts, vulnerability, is_new);
     judge_falseness(vulnerability, now);
     record_scans(vulnerability, seen, now);
     record_acceptance(vulnerability, now);
@@ -172,6 +174,20 @@ fn list_kev(facts: &Facts<'_>, vulnerability: &mut Vulnerability, is_new: bool) 
     if latest.is_none_or(|event| event.what != listed) {
         let at = if is_new { vulnerability.known_since } else { facts.now };
         vulnerability.events.push(Event { at, what: listed });
+    }
+}
+
+/// Notes the row of CISA's directive that applies, where the policy follows it.
+fn follow_directive(facts: &Facts<'_>, vulnerability: &mut Vulnerability, is_new: bool) {
+    if !facts.config.policies.sla.bod_26_04 {
+        return;
+    }
+    let Some(case) = Case::of(&vulnerability.factors) else { return };
+    let directed = What::Directed(case.timeline());
+    let latest = last(&vulnerability.events, |what| matches!(what, What::Directed(_)));
+    if latest.is_none_or(|event| event.what != directed) {
+        let at = if is_new { vulnerability.known_since } else { facts.now };
+        vulnerability.events.push(Event { at, what: directed });
     }
 }
 

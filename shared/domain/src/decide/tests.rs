@@ -292,7 +292,7 @@ impl World {
             sightings: &self.sightings,
             rules: &self.rules,
             intel: &self.intel,
-            feeds: Feeds { kev: true, epss: true, exploitdb: true, metasploit: true },
+            feeds: Feed::ALL.into_iter().fold(Feeds::default(), Feeds::with),
             config: &self.config,
             policy_version: 1,
             first_sync: self.first_sync,

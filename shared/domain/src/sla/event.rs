@@ -3,6 +3,7 @@
 use jiff::{Timestamp, civil::Date, civil::time, tz::TimeZone};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::directive::Timeline;
 use crate::score::Criticality;
 use crate::vulnerability::Severity;
 
@@ -53,6 +54,8 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "start_of_day")]
         date_added: Option<Timestamp>,
     },
+    /// The row of CISA's directive BOD 26-04 became known, or became another one.
+    Directed(Timeline),
     /// The risk was accepted.
     Accepted {
         /// When the acceptance ends by itself.

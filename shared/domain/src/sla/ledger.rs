@@ -5,6 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::directive::Timeline;
 use super::event::{Event, What};
 use super::policy::{ClockStart, SlaPolicy};
 use super::{Source, Step};
@@ -88,6 +89,7 @@ pub(super) struct Ledger<'p> {
     kev: Option<Kev>,
     /// Whether the entry is among the candidates, or was found to say nothing.
     kev_counted: bool,
+    directive: Option<Timeline>,
     candidates: Vec<Candidate>,
     closed: Option<(Timestamp, bool)>,
     changed_while_closed: bool,
@@ -112,6 +114,7 @@ impl<'p> Ledger<'p> {
             awaiting: false,
             kev: None,
             kev_counted: false,
+            directive: None,
             candidates: Vec::new(),
             closed: None,
             changed_while_closed: false,
@@ -202,6 +205,14 @@ impl<'p> Ledger<'p> {
             }
             return;
         }
+        if let What::Directed(timeline) = *what {
+            self.directive = Some(timeline);
+            self.changed_while_closed |= self.closed.is_some();
+            if self.opened.is_some() && self.closed.is_none() && self.has_clock() {
+                self.follow_directive(at);
+            }
+            return;
+        }
         if let What::Detected { severity, criticality, awaiting_promotion } = *what {
             return self.detected(at, severity, criticality, awaiting_promotion);
         }
@@ -209,7 +220,7 @@ impl<'p> Ledger<'p> {
             return self.ignore(at, "nothing was detected yet");
         }
         match *what {
-            What::Detected { .. } | What::KevListed { .. } => {}
+            What::Detected { .. } | What::KevListed { .. } | What::Directed(_) => {}
             What::Promoted if !self.awaiting => self.note(at, || "promoted".to_owned()),
             What::Promoted => {
                 self.awaiting = false;
@@ -307,6 +318,26 @@ impl<'p> Ledger<'p> {
         if self.kev.is_some() {
             self.set_kev(at);
         }
+        self.follow_directive(at);
+    }
+
+    /// The row of the directive from `from` on. Like every change it can only shorten: earlier deadlines stay.
+    fn follow_directive(&mut self, from: Timestamp) {
+        let Some(Timeline { days, forensic }) = self.directive.filter(|_| self.policy.bod_26_04) else {
+            return;
+        };
+        let Some(days) = days else {
+            return self.note(from, || "BOD 26-04: with the next upgrade".to_owned());
+        };
+        let source = Source::Directive { days };
+        self.candidates.push(Candidate {
+            source,
+            start: from,
+            due: plus(from, days_long(days)),
+            set_at: from,
+        });
+        let traces = if forensic { ", traces of an attack to be secured first" } else { "" };
+        self.note_clock(from, &format!("{}{traces}", source.words()));
     }
 
     fn by_severity(&self, from: Timestamp) -> Option<(Source, Timestamp)> {
@@ -389,6 +420,7 @@ impl<'p> Ledger<'p> {
         if std::mem::take(&mut self.changed_while_closed) {
             let severity = self.severity;
             self.tighten(at, || format!("severity {} since it was closed", severity.as_str()));
+            self.follow_directive(at);
         }
         if self.kev.is_some() && !self.kev_counted {
             self.set_kev(at);

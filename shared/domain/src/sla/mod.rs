@@ -10,12 +10,15 @@
 //!   not count); later a new episode starts with a new clock.
 //! - KEV: CISA's due date where it lies after the first sight. Where it had passed before the asset showed the
 //!   weakness, the time CISA gave (due date less date of listing) counts from the first sight.
+//! - CISA's directive BOD 26-04, where the policy follows it: its row counts from the first sight, and a change of the
+//!   row from that change on.
 //!
 //! A *crossing* is a moment at which somebody should hear of it: a share of the time is used up, the deadline passes,
 //! the vulnerability has been open for so many days. Crossings are computed from the events alone, so that an outage
 //! loses none, and have a key, so that each is announced once.
 
 mod crossing;
+pub mod directive;
 mod document;
 mod event;
 mod ledger;
@@ -59,6 +62,11 @@ pub enum Source {
     },
     /// CISA's due date.
     KevDueDate,
+    /// CISA's directive BOD 26-04.
+    Directive {
+        /// The days of its row.
+        days: u16,
+    },
     /// The time CISA gave, counted from the first sight.
     KevWindow {
         /// That time, in whole days.
@@ -78,6 +86,7 @@ impl Source {
                 format!("{days} days for {} on criticality {}", severity.as_str(), criticality.level())
             }
             Self::KevDueDate => "due date of KEV".to_owned(),
+            Self::Directive { days } => format!("{days} days by BOD 26-04"),
             Self::KevWindow { days } => format!("{days} days given by KEV, from the first sight"),
         }
     }

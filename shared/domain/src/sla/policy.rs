@@ -94,6 +94,8 @@ pub struct SlaPolicy {
     pub start: ClockStart,
     /// Whether the due dates of CISA's catalogue of known exploited vulnerabilities count.
     pub kev: bool,
+    /// Whether the timelines of CISA's directive BOD 26-04 count.
+    pub bod_26_04: bool,
 }
 
 impl Default for SlaPolicy {
@@ -107,6 +109,7 @@ impl Default for SlaPolicy {
             reopen_window_days: 30,
             start: ClockStart::Detected,
             kev: true,
+            bod_26_04: false,
         }
     }
 }

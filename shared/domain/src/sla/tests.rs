@@ -171,6 +171,8 @@ fn anything() -> impl Strategy<Value = What> {
         2 => (0i64..4000, prop::option::of(-500i64..4000)).prop_map(|(due, added)| What::KevListed {
             due: hour(due), date_added: added.map(hour),
         }),
+        2 => (prop::option::of(1u16..90), any::<bool>())
+            .prop_map(|(days, forensic)| What::Directed(directive::Timeline { days, forensic })),
         2 => prop::option::of(0i64..5000).prop_map(|until| What::Accepted { until: until.map(hour) }),
         2 => prop::option::of(0i64..5000).prop_map(|until| What::Paused { until: until.map(hour) }),
         2 => Just(What::Expired),
@@ -200,6 +202,7 @@ fn any_policy() -> impl Strategy<Value = SlaPolicy> {
             reopen_window_days,
             start: if promoted { ClockStart::Promoted } else { ClockStart::Detected },
             kev,
+            bod_26_04: kev != promoted,
             ..SlaPolicy::default()
         },
     )
@@ -331,4 +334,27 @@ proptest! {
         let text = serde_json::to_string(&events).expect("JSON");
         prop_assert_eq!(serde_json::from_str::<Vec<Event>>(&text).expect("events"), events);
     }
+}
+
+#[test]
+fn the_directive_shortens_and_is_named_only_where_the_policy_follows_it() {
+    let directed = |on: f64, days| Event {
+        at: day(on),
+        what: What::Directed(directive::Timeline { days, forensic: days == Some(3) }),
+    };
+    let follows = SlaPolicy { bod_26_04: true, ..SlaPolicy::default() };
+    let events = [detected(0.0, Severity::High), directed(0.0, Some(14))];
+    assert_eq!(sla(&events, &SlaPolicy::default()).due, Some(day(30.0)));
+    let deadline = sla(&events, &follows);
+    assert_eq!((deadline.due, deadline.source), (Some(day(14.0)), Some(Source::Directive { days: 14 })));
+
+    // Into the catalogue on the fifth day: three days from then on, with traces secured.
+    let listed = [&events[..], &[directed(5.0, Some(3))]].concat();
+    let deadline = sla(&listed, &follows);
+    assert_eq!(deadline.due, Some(day(8.0)));
+    assert!(deadline.arithmetic.iter().any(|step| step.text.contains("traces")), "{:?}", deadline.arithmetic);
+
+    // No longer reachable: what was due stays due.
+    let relaxed = [&listed[..], &[directed(6.0, None)]].concat();
+    assert_eq!(sla(&relaxed, &follows).due, Some(day(8.0)));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use domain::Intel;
-use domain::intel::{Epss, Feed, Kev};
+use domain::intel::{Epss, Feed, Kev, Record};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -131,6 +131,10 @@ pub struct MetasploitPart {
     pub rank: Option<u16>,
 }
 
+/// What nuclei has for a CVE: paths of templates, sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NucleiPart(pub Vec<String>);
+
 fn pack_json<P: Serialize>(rows: &BTreeMap<u8, P>) -> Vec<u8> {
     // Maps with numbers as keys always become JSON.
     deflate(&serde_json::to_vec(rows).unwrap_or_default())
@@ -204,6 +208,46 @@ impl FeedPart for MetasploitPart {
         let exploits = &intel.exploits;
         (!exploits.metasploit.is_empty())
             .then(|| Self { modules: exploits.metasploit.clone(), rank: exploits.metasploit_rank })
+    }
+}
+
+impl FeedPart for NucleiPart {
+    const FEED: Feed = Feed::Nuclei;
+
+    fn pack(rows: &BTreeMap<u8, Self>, _model: &str) -> Vec<u8> {
+        pack_json(rows)
+    }
+
+    fn unpack(data: &[u8]) -> Result<(BTreeMap<u8, Self>, String), String> {
+        unpack_json(data)
+    }
+
+    fn tell(&self, _model: &str, intel: &mut Intel) {
+        intel.exploits.nuclei.clone_from(&self.0);
+    }
+
+    fn part_of(intel: &Intel) -> Option<Self> {
+        (!intel.exploits.nuclei.is_empty()).then(|| Self(intel.exploits.nuclei.clone()))
+    }
+}
+
+impl FeedPart for Record {
+    const FEED: Feed = Feed::Vulnrichment;
+
+    fn pack(rows: &BTreeMap<u8, Self>, _model: &str) -> Vec<u8> {
+        pack_json(rows)
+    }
+
+    fn unpack(data: &[u8]) -> Result<(BTreeMap<u8, Self>, String), String> {
+        unpack_json(data)
+    }
+
+    fn tell(&self, _model: &str, intel: &mut Intel) {
+        intel.record = Some(self.clone());
+    }
+
+    fn part_of(intel: &Intel) -> Option<Self> {
+        intel.record.clone()
     }
 }
 

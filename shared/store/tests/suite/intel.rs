@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::intel::{Epss, Exploits, Feed, Kev};
+use domain::finding::{Cvss, Tenths};
+use domain::intel::{CvssSource, Epss, Exploitation, Exploits, Feed, Kev, Record};
 use domain::{CveId, Intel};
 use jiff::civil::date;
-use store::{CveBlock, EpssPart, ExploitdbPart, FeedHead, IntelPage, MetasploitPart};
+use store::{CveBlock, EpssPart, ExploitdbPart, FeedHead, IntelPage, MetasploitPart, NucleiPart};
 
 use crate::support::*;
 
@@ -38,13 +39,25 @@ async fn feeds_share_a_block_without_meeting() {
     };
     let module = MetasploitPart { modules: vec!["exploit/multi/http/log4shell".into()], rank: Some(600) };
     let mut packed = IntelPage { rows: BTreeMap::from([(place, module)]), ..IntelPage::default() };
-    let (a, b, c, d) = tokio::join!(
+    let template = NucleiPart(vec!["http/cves/2021/CVE-2021-44228.yaml".into()]);
+    let mut scanned = IntelPage { rows: BTreeMap::from([(place, template)]), ..IntelPage::default() };
+    let record = Record {
+        exploitation: Some(Exploitation::Active),
+        automatable: Some(true),
+        total_impact: Some(true),
+        assessed: Some("2024-04-17".parse().unwrap()),
+        cvss: Some((CvssSource::Cna, Cvss { version: "3.1".into(), score: Tenths(100), vector: None })),
+    };
+    let mut assessed = IntelPage { rows: BTreeMap::from([(place, record.clone())]), ..IntelPage::default() };
+    let (a, b, c, d, e, f) = tokio::join!(
         store.put_intel_page(&block, &mut listed),
         store.put_intel_page(&block, &mut scored),
         store.put_intel_page(&block, &mut published),
         store.put_intel_page(&block, &mut packed),
+        store.put_intel_page(&block, &mut scanned),
+        store.put_intel_page(&block, &mut assessed),
     );
-    a.and(b).and(c).and(d).unwrap();
+    a.and(b).and(c).and(d).and(e).and(f).unwrap();
     assert_eq!(listed.rev, Some(1));
     let known = store.intel(&BTreeSet::from([log4j.clone(), cve("CVE-2021-44229")])).await.unwrap();
     let expected = Intel {
@@ -55,7 +68,9 @@ async fn feeds_share_a_block_without_meeting() {
             exploitdb_verified: true,
             metasploit: vec!["exploit/multi/http/log4shell".into()],
             metasploit_rank: Some(600),
+            nuclei: vec!["http/cves/2021/CVE-2021-44228.yaml".into()],
         },
+        record: Some(record),
         changed_at: None,
     };
     assert_eq!(known, BTreeMap::from([(log4j, expected)]));

@@ -119,13 +119,15 @@ async fn modules_name_their_cves_and_ranks() {
 #[tokio::test]
 async fn an_unchanged_feed_is_answered_304() {
     let world = world(1);
-    for feed in ["kev", "epss", "exploitdb", "metasploit"] {
+    for feed in ["kev", "epss", "exploitdb", "metasploit", "nuclei", "vulnrichment"] {
         let ask = |headers| async {
             match feed {
                 "kev" => kev(State(world.clone()), headers).await,
                 "epss" => epss(State(world.clone()), headers).await,
                 "exploitdb" => exploitdb(State(world.clone()), headers).await,
-                _ => metasploit(State(world.clone()), headers).await,
+                "metasploit" => metasploit(State(world.clone()), headers).await,
+                "nuclei" => nuclei(State(world.clone()), headers).await,
+                _ => vulnrichment(State(world.clone()), headers).await,
             }
         };
         let tag = ask(HeaderMap::new()).await.headers()[header::ETAG].clone();

@@ -383,6 +383,8 @@ async fn all_of_it_is_served_under_its_prefix() {
         ("GET /feeds/epss.csv.gz", "", "HTTP/1.1 200"),
         ("GET /feeds/exploitdb.csv", "", "HTTP/1.1 200"),
         ("GET /feeds/metasploit.json", "", "HTTP/1.1 200"),
+        ("GET /feeds/nuclei.json", "", "HTTP/1.1 200"),
+        ("GET /feeds/vulnrichment.tar.gz", "", "HTTP/1.1 200"),
         ("POST /slack/services/wrong", "{}", "HTTP/1.1 404"),
         ("POST /slack/control/burst?messages=10", "", "HTTP/1.1 200"),
     ] {

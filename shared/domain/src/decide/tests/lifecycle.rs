@@ -413,7 +413,7 @@ fn an_unchanged_vulnerability_is_not_written_for_a_new_policy_version() {
         sightings: &world.sightings,
         rules: &world.rules,
         intel: &world.intel,
-        feeds: Feeds { kev: true, epss: true, exploitdb: true, metasploit: true },
+        feeds: Feed::ALL.into_iter().fold(Feeds::default(), Feeds::with),
         config: &world.config,
         policy_version: 2,
         first_sync: false,

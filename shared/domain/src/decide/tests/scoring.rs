@@ -117,3 +117,37 @@ fn descriptions_of_several_scanners_are_united() {
     assert_eq!((world.asset.owner.as_str(), world.asset.service.as_deref()), ("web", Some("shop")));
     assert_eq!(world.asset.criticality, Some(4));
 }
+
+#[test]
+fn the_cve_record_fills_what_the_scanner_does_not_tell() {
+    use crate::intel::{CvssSource, Exploitation, Record};
+    let mut world = World::new();
+    world.define(Scanner::Tenable, "r", &[LOG4SHELL]);
+    world.find(TENABLE, "r", Severity::High);
+    world.settle();
+    let before = world.only().clone();
+    assert!(before.factors.cvss.is_none() && before.factors.automatable.is_none());
+    let told = |exploitation, tenths| Record {
+        exploitation: Some(exploitation),
+        automatable: Some(true),
+        total_impact: Some(true),
+        assessed: None,
+        cvss: Some((CvssSource::Cna, Cvss { version: "3.1".into(), score: Tenths(tenths), vector: None })),
+    };
+    world.intel.entry(cve(LOG4SHELL)).or_default().record = Some(told(Exploitation::Poc, 98));
+    world.settle();
+    let factors = world.only().factors.clone();
+    assert_eq!(factors.cvss.map(score::Cvss::tenths), Some(98));
+    assert_eq!(
+        (factors.automatable, factors.total_impact, factors.poc),
+        (Some(true), Some(true), Some(true))
+    );
+    assert_eq!((factors.threat.map(Share::per_mille), factors.threat_confirmed), (Some(0), Some(false)));
+
+    // Exploited by CISA's word, it is so without being listed.
+    world.intel.entry(cve(LOG4SHELL)).or_default().record = Some(told(Exploitation::Active, 98));
+    world.settle();
+    let (factors, score) = (&world.only().factors, &world.only().score);
+    assert_eq!((factors.kev, factors.threat_confirmed), (Some(false), Some(true)));
+    assert!(score.contributions.threat > 0 && score.contributions.active_exploitation > 0);
+}
