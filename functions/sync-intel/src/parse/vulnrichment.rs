@@ -113,6 +113,8 @@ impl Source for Record {
                 _ => parsed.unreadable += 1,
             }
         }
+        // The archive may end before its compressed form does: what follows says whether all of it came.
+        std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(Malformed::new)?;
         parsed.checked()
     }
 }
