@@ -14,6 +14,7 @@ export const ITEMS = {
   rules: 'R#*',
   runs: 'U#*',
   assets: 'A#*',
+  histories: 'H#*',
   identifiers: 'I#*',
   cves: 'C#*',
   configuration: 'P#config',
@@ -119,9 +120,9 @@ export const FUNCTIONS: readonly FunctionRow[] = [
     timeout: LONG,
     sends: ['notify', 'ticket'],
     table: {
-      read: ['configuration', 'notes', 'feeds', 'sightings', 'rules', 'runs', 'assets', 'identifiers', 'cves'],
-      write: ['sightings', 'assets', 'identifiers', 'cves', 'counters'],
-      delete: ['cves'],
+      read: ['configuration', 'notes', 'feeds', 'sightings', 'rules', 'runs', 'assets', 'histories', 'identifiers', 'cves'],
+      write: ['sightings', 'assets', 'histories', 'identifiers', 'cves', 'counters'],
+      delete: ['cves', 'histories'],
     },
   },
   {
@@ -178,7 +179,13 @@ export const FUNCTIONS: readonly FunctionRow[] = [
     timeout: 29,
     sends: ['sync', 'score'],
     secrets: 'dashboard',
-    table: { read: 'all', write: ['assets', 'runs', 'notes', 'tokens', 'audit'], indexes: ['by-owner', 'top-scores', 'timers'] },
+    table: {
+      read: 'all',
+      // Who is one machine is changed with its links, what leads to it and its counters in one transaction.
+      write: ['assets', 'histories', 'identifiers', 'sightings', 'counters', 'runs', 'notes', 'tokens', 'audit'],
+      delete: ['histories'],
+      indexes: ['by-owner', 'top-scores', 'timers'],
+    },
   },
 ];
 

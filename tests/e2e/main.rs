@@ -8,6 +8,7 @@
 //! | `depth` | software, ports and compliance; purged hosts |
 //! | `events` | the samples in `events/` |
 //! | `aws_events` | findings of Inspector and Security Hub: twice, reversed, closed, reopened |
+//! | `identity` | machines that turn out to be one, their undoing, shared values, replacement |
 //! | `insightvm` | its two interfaces through the whole system |
 //! | `faults` | kill, throttle, lose, repeat at every step; the end is that of the clean run |
 //! | `nessus` | weeks of a scanner without memory: found, fixed, back, looked at less closely |
@@ -31,6 +32,7 @@ mod depth;
 mod doubt;
 mod events;
 mod faults;
+mod identity;
 mod insightvm;
 mod layers;
 mod nessus;

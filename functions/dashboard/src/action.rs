@@ -1,5 +1,8 @@
 //! What a person can change from here.
 
+mod identity;
+mod inventory;
+
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -91,6 +94,11 @@ impl Dashboard {
             Route::Sync => self.sync(name(0), caller).await?,
             Route::Check => self.check(name(0), caller).await?,
             Route::RevokeToken => self.revoke_token(name(0), caller).await?,
+            Route::MergeAssets => self.merge_assets(name(0), request.body()?, caller).await?,
+            Route::UndoMerge => self.undo_merge(name(0), request.body()?, caller).await?,
+            Route::SplitAsset => self.split_asset(name(0), request.body()?, caller).await?,
+            Route::KeepApart => self.keep_apart(name(0), request.body()?, caller).await?,
+            Route::JudgeIdentifier => self.judge_identifier(request.body()?, caller).await?,
             Route::CreateToken => {
                 let created = self.create_token(request.body()?, caller).await?;
                 return Ok(if request.is_form() {
@@ -98,6 +106,10 @@ impl Dashboard {
                 } else {
                     answer::json(201, &created)
                 });
+            }
+            Route::ImportInventory => {
+                let imported = self.import_inventory(request.body()?, caller).await?;
+                return Ok(answer::json(200, &imported));
             }
             _ => return Err(Problem::NotFound),
         };
@@ -126,6 +138,7 @@ impl Dashboard {
         let id: VulnId = id.parse().map_err(|_| Problem::NotFound)?;
         let decision = decision(wanted, &caller.name, self.now())?;
         let known = self.store.vulnerability(&asset, &id).await?.ok_or(Problem::NotFound)?.value;
+        let asset = known.asset.clone();
         let (action, detail) = match &decision {
             None => (AuditAction::TookBackDecision, String::new()),
             Some(Decision { status, reason, until, .. }) => {

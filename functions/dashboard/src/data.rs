@@ -5,6 +5,9 @@ mod audit;
 mod coverage;
 mod deliveries;
 mod detail;
+mod identity;
+mod impact;
+mod inventory;
 mod overview;
 mod rows;
 mod runs;
@@ -25,6 +28,9 @@ pub use detail::{
     AssetBrief, CveDetail, DeadlineDetail, FindingDetail, PendingEffect, RuleDetail, ScoreDetail,
     VulnerabilityDetail,
 };
+pub use identity::{IdentityList, Named, ReviewRow, SharedRow};
+pub use impact::{Impact, Touched, TouchedAsset};
+pub use inventory::{InventoryImport, RefusedRow};
 pub use overview::{Day, Exploited, FeedRow, Overview, TimeToFix};
 pub use rows::{Reason, VulnerabilityRow};
 pub use runs::{ConnectorRow, ConnectorRuns, RunList, RunRow};

@@ -213,6 +213,8 @@ impl Dashboard {
             }
             Route::Assets => serve!(self.assets(request).await?, pages::assets::list),
             Route::Asset => serve!(self.asset(name(0), request.first("after")).await?, pages::assets::page),
+            Route::Identity => serve!(self.identity(request).await?, pages::identity::page),
+            Route::Impact => serve!(self.impact(name(0), request).await?, pages::impact::page),
             Route::Runs => serve!(self.runs(request).await?, pages::runs::page),
             Route::Coverage => serve!(self.coverage(request).await?, pages::coverage::page),
             Route::Deliveries => serve!(self.deliveries(request).await?, pages::deliveries::page),
@@ -230,7 +232,13 @@ impl Dashboard {
             | Route::Sync
             | Route::Check
             | Route::CreateToken
-            | Route::RevokeToken => Err(Problem::NotFound),
+            | Route::RevokeToken
+            | Route::MergeAssets
+            | Route::UndoMerge
+            | Route::SplitAsset
+            | Route::KeepApart
+            | Route::JudgeIdentifier
+            | Route::ImportInventory => Err(Problem::NotFound),
         }
     }
 

@@ -4,6 +4,8 @@ pub(crate) mod assets;
 pub(crate) mod audit;
 pub(crate) mod coverage;
 pub(crate) mod deliveries;
+pub(crate) mod identity;
+pub(crate) mod impact;
 mod layout;
 pub(crate) mod overview;
 mod parts;

@@ -1,5 +1,6 @@
 //! How things are written for people.
 
+use domain::identity::Happened;
 use domain::score::Factor;
 use domain::sla::directive::Timeline;
 use domain::sla::{State, What};
@@ -132,6 +133,12 @@ pub(crate) fn audit(action: AuditAction) -> &'static str {
         AuditAction::AskedForSync => "asked for a full pull",
         AuditAction::CreatedToken => "created an API token",
         AuditAction::RevokedToken => "revoked an API token",
+        AuditAction::MergedAssets => "merged two assets",
+        AuditAction::PartedAssets => "undid a merge",
+        AuditAction::SplitAsset => "split an asset",
+        AuditAction::KeptApart => "keeps two assets apart",
+        AuditAction::JudgedIdentifier => "judged an identifier",
+        AuditAction::ImportedInventory => "imported an inventory",
     }
 }
 
@@ -166,6 +173,19 @@ pub(crate) fn event(what: &What) -> String {
         What::Fixed => "Fixed, on evidence".to_owned(),
         What::Reopened => "Reopened: seen again".to_owned(),
         What::FalsePositive => "Judged a false positive".to_owned(),
+    }
+}
+
+/// What happened between an asset and the one that is named next.
+pub(crate) fn happened(what: Happened) -> &'static str {
+    match what {
+        Happened::Absorbed => "became one with",
+        Happened::Merged => "turned out to be",
+        Happened::Parted => "is not",
+        Happened::Left => "a sighting went to",
+        Happened::Came => "a sighting came from",
+        Happened::Superseded => "its place was taken by",
+        Happened::Supersedes => "took the place of",
     }
 }
 

@@ -31,12 +31,20 @@ struct Read {
     said: BTreeMap<SightingId, Said>,
     /// The `seq` of the sightings that await this decision.
     seqs: BTreeMap<SightingId, u64>,
+    /// Everything that identifies it now.
     observed: BTreeSet<Identifier>,
+    /// Sightings that show something else than when they were joined.
+    different: Vec<SightingId>,
 }
 
 impl Score {
-    /// Reads everything about an asset, decides, writes the difference, sends the effects.
-    pub(crate) async fn decide(&self, id: &AssetId, lookup: &Lookup<'_>) -> Result<(), ScoreError> {
+    /// Reads everything about an asset, decides, writes the difference, sends the effects. Returns the assets that have
+    /// to be decided on after that.
+    pub(crate) async fn decide(
+        &self,
+        id: &AssetId,
+        lookup: &Lookup<'_>,
+    ) -> Result<BTreeSet<AssetId>, ScoreError> {
         let decided = self.try_decide(id, lookup).await;
         if decided.is_err() {
             lookup.forget();
@@ -44,13 +52,50 @@ impl Score {
         decided
     }
 
-    async fn try_decide(&self, id: &AssetId, lookup: &Lookup<'_>) -> Result<(), ScoreError> {
+    async fn try_decide(&self, id: &AssetId, lookup: &Lookup<'_>) -> Result<BTreeSet<AssetId>, ScoreError> {
         let Some(mut read) = self.read(id).await? else {
             tracing::warn!(asset = %id, "no such asset, message dropped");
-            return Ok(());
+            return Ok(BTreeSet::new());
         };
-        let known: BTreeMap<VulnId, Vulnerability> =
+        let mut asset = read.state.asset.value.clone();
+        if let Some(into) = asset.merged_into {
+            return Ok([into].into());
+        }
+        if let Some(from) = asset.awaits {
+            // First what is its own has to come from there.
+            return Ok([from].into());
+        }
+        if asset.is_settled() && !read.different.is_empty() {
+            let mut touched = BTreeSet::from([id.clone()]);
+            for sighting in &read.different {
+                touched.extend(self.correlate(sighting).await?);
+            }
+            return Ok(touched);
+        }
+        let mut then = BTreeSet::new();
+        if !asset.releasing.is_empty() {
+            then.clone_from(&asset.releasing);
+            then.insert(id.clone());
+            self.release(&mut asset).await?;
+            asset.identifiers.retain(|identifier| read.observed.contains(identifier));
+            asset.seen.retain(|identifier, _| read.observed.contains(identifier));
+            // What was handed over is no longer here.
+            let Some(state) = self.store.asset_state(id, true).await? else { return Ok(then) };
+            read.state.vulnerabilities = state.vulnerabilities;
+            read.state.aliases = state.aliases;
+        }
+        let arriving = self.arriving(&read.state).await?;
+        if !asset.absorbing.is_empty() {
+            asset.absorbing.clear();
+            then.insert(id.clone());
+        }
+        let own: BTreeMap<VulnId, Vulnerability> =
             read.state.vulnerabilities.iter().map(|(id, v)| (id.clone(), v.value.clone())).collect();
+        let known: BTreeMap<VulnId, Vulnerability> = own
+            .iter()
+            .map(|(id, v)| (id.clone(), v.clone()))
+            .chain(arriving.values().map(|(_, v)| (v.id.clone(), v.clone())))
+            .collect();
         let Rules { defined: rules, unsettled } = lookup.rules(&rules_of(&read.said)).await?;
         let connectors = self.connectors_of(&read.state.asset.value).await?;
         hold_back(&mut read, &unsettled, &connectors);
@@ -58,9 +103,7 @@ impl Score {
         let intel = lookup.intel(&cves).await?;
         let feeds = self.store.note(FEEDS_NOTE).await?;
         let now = self.clock.now();
-        let mut asset = read.state.asset.value.clone();
-        self.claim_new(&mut asset, &read.observed).await?;
-        let decided = decide(&Facts {
+        let mut decided = decide(&Facts {
             asset: &asset,
             known: &known,
             sightings: &read.said,
@@ -72,26 +115,30 @@ impl Score {
             first_sync: is_first_sync(&connectors, now),
             now,
         });
-        self.use_cves(&read.state, &known, &decided, &intel).await?;
+        self.take_over(&read.state, &arriving, &mut decided).await?;
+        self.use_cves(&read.state, &own, &decided, &intel).await?;
         self.write(&read.state, &decided, now).await?;
         self.send(&decided, now).await?;
         tracing::debug!(asset = %id, known = known.len(), changed = decided.changed.len(), "asset decided on");
         for (sighting, seq) in &read.seqs {
             self.store.mark_scored(sighting, id, *seq).await?;
         }
-        Ok(())
+        Ok(then)
     }
 
     async fn read(&self, id: &AssetId) -> Result<Option<Read>, ScoreError> {
         let Some(state) = self.store.asset_state(id, true).await? else { return Ok(None) };
-        let mut read =
-            Read { state, said: BTreeMap::new(), seqs: BTreeMap::new(), observed: BTreeSet::new() };
-        for sighting in read.state.asset.value.sightings.keys() {
+        let (said, seqs, observed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let mut read = Read { state, said, seqs, observed, different: Vec::new() };
+        for (sighting, join) in &read.state.asset.value.sightings {
             let Some(connector) = self.config.connector(&sighting.connector) else { continue };
             if let Some(stated) = self.store.statements(sighting).await? {
                 let host = stated.sighting.host();
-                read.observed
-                    .extend(identity::observe(&host, &connector.scope, connector.scanner).identifiers);
+                let observation = identity::observe(&host, &connector.scope, connector.scanner);
+                if observation.digest() != join.observed {
+                    read.different.push(sighting.clone());
+                }
+                read.observed.extend(observation.identifiers);
                 if stated.scored < stated.seq {
                     read.seqs.insert(sighting.clone(), stated.seq);
                 }
@@ -101,16 +148,6 @@ impl Score {
             }
         }
         Ok(Some(read))
-    }
-
-    /// Identifiers that the sightings have brought since they joined: kept, and claimed where nobody owns them.
-    async fn claim_new(&self, asset: &mut Asset, observed: &BTreeSet<Identifier>) -> Result<(), ScoreError> {
-        let new: BTreeSet<Identifier> = observed.difference(&asset.identifiers).cloned().collect();
-        if !new.is_empty() {
-            self.store.claim_identifiers(&asset.id, &new).await?;
-            asset.identifiers.extend(new);
-        }
-        Ok(())
     }
 
     /// The states of the connectors that see an asset.
@@ -170,14 +207,13 @@ impl Score {
         }
         let high = self.config.policies.score.bands.high;
         let put = |vulnerability: &'d Vulnerability| {
-            let rev = state.vulnerabilities.get(&vulnerability.id).and_then(|known| known.rev);
+            let rev = revision(state, &vulnerability.id);
             self.store.put_vulnerability(&decided.asset, vulnerability, rev, high)
         };
         let puts: Vec<_> = decided.changed.iter().map(put).collect();
         stream::iter(puts).buffer_unordered(PARALLEL_WRITES).try_collect::<()>().await?;
         for (absorbed, target) in &decided.merged {
-            let rev = state.vulnerabilities.get(absorbed).and_then(|known| known.rev);
-            self.store.put_alias(&before.id, absorbed, target, rev).await?;
+            self.store.put_alias(&before.id, absorbed, target, revision(state, absorbed)).await?;
         }
         // The owner is in the key of every open vulnerability's list entry.
         if before.owner != decided.asset.owner {
@@ -271,6 +307,12 @@ fn hold_back(
     }
 }
 
+/// The revision of what stands under a vulnerability's id, be it no more than a pointer.
+fn revision(state: &AssetState, id: &VulnId) -> Option<u64> {
+    let known = state.vulnerabilities.get(id).map(|known| known.rev);
+    known.or_else(|| state.aliases.get(id).map(|alias| alias.rev)).flatten()
+}
+
 fn rules_of(said: &BTreeMap<SightingId, Said>) -> BTreeSet<(Scanner, RuleId)> {
     said.values()
         .flat_map(|said| said.statements.iter().map(|s| (said.scanner, s.finding.rule.clone())))
@@ -278,18 +320,20 @@ fn rules_of(said: &BTreeMap<SightingId, Said>) -> BTreeSet<(Scanner, RuleId)> {
 }
 
 /// Uses of CVEs by vulnerabilities.
-type Uses = Vec<(CveId, VulnId)>;
+pub(crate) type Uses = Vec<(CveId, VulnId)>;
+
+/// The CVEs that a vulnerability uses: none once it is over.
+pub(crate) fn used_by(v: &Vulnerability) -> BTreeSet<CveId> {
+    use domain::Status::{Fixed, Gone};
+    if matches!(v.status, Fixed | Gone) { BTreeSet::new() } else { v.cves.iter().cloned().collect() }
+}
 
 /// Which CVEs open vulnerabilities use from now on, and which no longer.
 fn cve_uses(known: &BTreeMap<VulnId, Vulnerability>, changed: &[Vulnerability]) -> (Uses, Uses) {
-    use domain::Status::{Fixed, Gone};
-    let uses = |v: &Vulnerability| -> BTreeSet<CveId> {
-        if matches!(v.status, Fixed | Gone) { BTreeSet::new() } else { v.cves.iter().cloned().collect() }
-    };
     let (mut used, mut unused) = (Vec::new(), Vec::new());
     for vulnerability in changed {
-        let before = known.get(&vulnerability.id).map(uses).unwrap_or_default();
-        let after = uses(vulnerability);
+        let before = known.get(&vulnerability.id).map(used_by).unwrap_or_default();
+        let after = used_by(vulnerability);
         used.extend(after.difference(&before).map(|cve| (cve.clone(), vulnerability.id.clone())));
         unused.extend(before.difference(&after).map(|cve| (cve.clone(), vulnerability.id.clone())));
     }

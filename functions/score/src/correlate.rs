@@ -1,78 +1,373 @@
-//! From a sighting to its asset.
+//! From a sighting to its asset, and what follows for others.
+//!
+//! The rules are [`identity::assign`]'s; here is what they ask for, read from the table, and what they answer, written
+//! in one transaction. Assets that turned out to be one are united one by one after that; until all of that is done the
+//! sighting counts as not looked at, so that the next decision on its asset takes it up again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::identity::{self, Arrival, Known};
+use domain::identity::{
+    self, Arrival, Assignment, Happened, Identifier, IdentityChange, Known, Observation, Span,
+};
 use domain::vulnerability::Join;
 use domain::{Asset, AssetId, SightingId};
-use store::{Claim, Versioned};
+use store::{CounterDelta, Lead, Regroup, Relink, Review, Versioned};
 
 use crate::{Score, ScoreError};
 
+/// Sightings that are read of one asset to know when it was seen with what.
+const SIGHTINGS: usize = 50;
+/// Refused assets that are kept with the reason, of each sighting.
+const REFUSALS: usize = 3;
+/// Identifiers that are kept of each.
+const IDENTIFIERS: usize = 6;
+
+/// What a sighting has to do with, as it is in the table.
+struct Neighbours {
+    /// Each as it was read.
+    assets: BTreeMap<AssetId, Versioned<Asset>>,
+    /// The same as identity sees them.
+    known: Vec<Known>,
+    /// What became of ids that lead elsewhere.
+    now: BTreeMap<AssetId, AssetId>,
+}
+
 impl Score {
-    /// Finds the asset of a sighting that has none, or founds one, and claims its identifiers in one transaction.
-    pub(crate) async fn correlate(&self, sighting: &SightingId) -> Result<Option<AssetId>, ScoreError> {
+    /// Finds the asset of a sighting, or founds one, and carries out what follows. Returns the assets to decide on; none
+    /// if there is no such sighting.
+    pub(crate) async fn correlate(&self, sighting: &SightingId) -> Result<BTreeSet<AssetId>, ScoreError> {
         let Some(connector) = self.config.connector(&sighting.connector) else {
             tracing::warn!(%sighting, "its connector is no longer configured, sighting left alone");
-            return Ok(None);
+            return Ok(BTreeSet::new());
         };
         let state = self.store.sighting_state(sighting, true).await?;
-        if let Some(link) = state.link {
-            return Ok(Some(link.asset));
-        }
         if state.rev.is_none() {
             tracing::warn!(%sighting, "no such sighting, message dropped");
-            return Ok(None);
+            return Ok(BTreeSet::new());
         }
-        let host = state.sighting.host();
-        let observation = identity::observe(&host, &connector.scope, connector.scanner);
-        let owners = self.store.owners_of(&observation.identifiers).await?;
-        let mut candidates: BTreeMap<AssetId, Versioned<Asset>> = BTreeMap::new();
-        for id in owners.values().collect::<BTreeSet<_>>() {
-            if let Some(asset) = self.store.asset(id).await? {
-                candidates.insert(id.clone(), asset);
-            }
-        }
-        let known: Vec<Known> = candidates.values().map(|asset| Known::from(&asset.value)).collect();
+        let observation = identity::observe(&state.sighting.host(), &connector.scope, connector.scanner);
+        let mut leads = self.store.leads(&observation.identifiers).await?;
+        self.heed_configuration(&mut leads);
+        let linked = state.link.map(|link| link.asset);
+        let mut near = self.neighbours(sighting, linked.as_ref(), &leads).await?;
+        let home = linked.as_ref().and_then(|linked| near.now.get(linked)).cloned();
+        let join = home.as_ref().and_then(|home| near.assets[home].value.sightings.get(sighting)).cloned();
+        let shared: BTreeSet<Identifier> =
+            leads.iter().filter(|(_, lead)| lead.shared.is_some()).map(|(id, _)| id.clone()).collect();
         let assignment = identity::assign(&Arrival {
             sighting: &sighting.to_string(),
             observation: &observation,
-            home: None,
-            pinned: false,
-            known: &known,
-            shared: &BTreeSet::new(),
+            home: home.as_ref(),
+            pinned: join.as_ref().is_some_and(|join| join.pinned_by.is_some()),
+            known: &near.known,
+            shared: &shared,
         });
-        let (rule, confidence) = (assignment.rule.clone(), assignment.confidence);
-        let join = Join { rule, confidence, ..Join::default() };
-        let mut asset = match &assignment.asset {
-            Some(asset) => match candidates.remove(asset) {
-                Some(asset) => asset,
-                None => return Ok(None),
-            },
-            None => self.found(assignment.ids).await?,
+        let target = match &assignment.asset {
+            Some(asset) => asset.clone(),
+            None => self.found(&mut near, &assignment.ids).await?,
         };
-        for merge in &assignment.merges {
-            tracing::info!(%sighting, other = %merge.asset, reason = merge.reason, "assets look like one machine");
+        let mut change = Change { change: Regroup::default(), touched: [target.clone()].into(), near, leads };
+        change.learn(self, &assignment);
+        change.join(self, sighting, &observation, &assignment, (&target, join));
+        change.move_from(self, sighting, &observation, (linked, home), &target);
+        change.supersede(self, &assignment, &target);
+        change.review(self, sighting, &observation, &assignment, &target);
+        let touched = change.touched.clone();
+        self.store.regroup(&change.done()).await?;
+        tracing::debug!(%sighting, asset = %target, rule = assignment.rule, "sighting joined");
+        self.unite_all(&target, sighting, &observation, &assignment, touched).await
+    }
+
+    /// What people have said of identifiers comes before what was learned.
+    fn heed_configuration(&self, leads: &mut BTreeMap<Identifier, Lead>) {
+        let said = &self.config.identity;
+        for (id, lead) in leads {
+            if said.never_shared.contains(id) || lead.never_shared {
+                lead.shared = None;
+                lead.never_shared = true;
+            } else if said.shared.contains(id) {
+                lead.share("said to be shared", self.clock.now());
+            }
         }
-        asset.value.sightings.insert(sighting.clone(), join);
-        asset.value.identifiers.extend(observation.identifiers);
-        let id = asset.value.id.clone();
-        self.store
-            .claim(&Claim { asset, sighting: sighting.clone(), identifiers: assignment.claims })
-            .await?;
-        tracing::debug!(%sighting, asset = %id, rule = assignment.rule, "sighting joined");
-        Ok(Some(id))
+    }
+
+    /// The home, and every asset that an identifier leads to, with when each was seen with what.
+    async fn neighbours(
+        &self,
+        sighting: &SightingId,
+        home: Option<&AssetId>,
+        leads: &BTreeMap<Identifier, Lead>,
+    ) -> Result<Neighbours, ScoreError> {
+        let holders = leads.values().filter(|lead| lead.shared.is_none()).flat_map(|lead| &lead.holders);
+        let wanted: BTreeSet<&AssetId> = home.into_iter().chain(holders).collect();
+        let mut near = Neighbours { assets: BTreeMap::new(), known: Vec::new(), now: BTreeMap::new() };
+        for id in wanted {
+            let Some(asset) = self.store.resolved_asset(id).await? else { continue };
+            near.now.insert(id.clone(), asset.value.id.clone());
+            near.assets.insert(asset.value.id.clone(), asset);
+        }
+        let others = |asset: &Asset| {
+            asset
+                .sightings
+                .keys()
+                .filter(|other| *other != sighting)
+                .take(SIGHTINGS)
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        let ids: Vec<_> = near.assets.values().flat_map(|asset| others(&asset.value)).collect();
+        let seen = self.store.sightings(&ids).await?;
+        for asset in near.assets.values() {
+            let mut known = Known::from(&asset.value);
+            for other in others(&asset.value) {
+                let connector = self.config.connector(&other.connector);
+                let Some((host, connector)) =
+                    seen.get(&other).map(domain::vulnerability::Sighting::host).zip(connector)
+                else {
+                    continue;
+                };
+                let told = identity::observe(&host, &connector.scope, connector.scanner);
+                known.os = known.os.or(told.os);
+                known.last_seen = known.last_seen.max(told.observed_at);
+                let Some(at) = told.observed_at else { continue };
+                for id in told.identifiers {
+                    known.seen.entry(id).and_modify(|span| *span = span.with(Span::at(at)));
+                }
+            }
+            near.known.push(known);
+        }
+        Ok(near)
     }
 
     /// A new asset. Its id comes from what identifies it, so that it is the same however often this is tried; if an
     /// earlier machine had that id, from the sighting.
-    async fn found(&self, ids: [AssetId; 3]) -> Result<Versioned<Asset>, ScoreError> {
+    async fn found(&self, near: &mut Neighbours, ids: &[AssetId; 3]) -> Result<AssetId, ScoreError> {
         let [first, second, last] = ids;
+        let mut free = last;
         for id in [first, second] {
-            if self.store.asset(&id).await?.is_none() {
-                return Ok(Versioned { rev: None, value: Asset::new(id) });
+            if self.store.asset(id).await?.is_none() {
+                free = id;
+                break;
             }
         }
-        Ok(Versioned { rev: None, value: Asset::new(last) })
+        let asset = Asset { founded_at: Some(self.clock.now()), ..Asset::new(free.clone()) };
+        near.assets.insert(free.clone(), Versioned { rev: None, value: asset });
+        Ok(free.clone())
     }
+
+    /// Unites the asset with those that turned out to be it, and then counts the sighting as looked at.
+    async fn unite_all(
+        &self,
+        asset: &AssetId,
+        sighting: &SightingId,
+        observation: &Observation,
+        assignment: &Assignment,
+        mut touched: BTreeSet<AssetId>,
+    ) -> Result<BTreeSet<AssetId>, ScoreError> {
+        let mut left = assignment.merges.len();
+        for merge in &assignment.merges {
+            left -= 1;
+            let found =
+                tokio::try_join!(self.store.resolved_asset(asset), self.store.resolved_asset(&merge.asset))?;
+            let (Some(one), Some(other)) = found else { continue };
+            touched.extend([one.value.id.clone(), other.value.id.clone()]);
+            if !one.value.is_settled() || !other.value.is_settled() {
+                // First what is under way; the decision on it comes back here.
+                break;
+            }
+            if one.value.id == other.value.id || one.value.apart.contains(&other.value.id) {
+                continue;
+            }
+            let mut united = identity::unite(&one.value, &other.value, None);
+            if left == 0
+                && let Some(join) = united.kept.sightings.get_mut(sighting)
+            {
+                join.observed = observation.digest();
+            }
+            let happened = IdentityChange {
+                at: self.clock.now(),
+                what: Happened::Absorbed,
+                other: united.gone.id.clone(),
+                sightings: united.gone.sightings.keys().take(SIGHTINGS).cloned().collect(),
+                reason: merge.reason.to_owned(),
+                identifiers: merge.identifiers.iter().take(IDENTIFIERS).cloned().collect(),
+                by: None,
+            };
+            tracing::info!(kept = %united.kept.id, gone = %united.gone.id, reason = merge.reason, "assets united");
+            let rev = |asset: &Asset| if asset.id == one.value.id { one.rev } else { other.rev };
+            let mut counters = CounterDelta::default();
+            counters.add_union(&united.kept, &united.gone, 1);
+            let history = happened.on_both(united.kept.id.clone()).into();
+            let assets = [united.kept, united.gone];
+            let assets = assets.map(|asset| Versioned { rev: rev(&asset), value: asset }).into();
+            self.store.regroup(&Regroup { assets, history, counters, ..Regroup::default() }).await?;
+        }
+        Ok(touched)
+    }
+}
+
+/// A change in the making.
+struct Change {
+    change: Regroup,
+    touched: BTreeSet<AssetId>,
+    near: Neighbours,
+    leads: BTreeMap<Identifier, Lead>,
+}
+
+impl Change {
+    fn asset(&mut self, id: &AssetId) -> Option<&mut Asset> {
+        let asset = self.near.assets.get_mut(id)?;
+        self.touched.insert(id.clone());
+        Some(&mut asset.value)
+    }
+
+    /// Notes which values are shared: they lead nowhere from now on, and are no longer held against anybody.
+    fn learn(&mut self, score: &Score, assignment: &Assignment) {
+        for lesson in &assignment.lessons {
+            let Some(lead) = self.leads.get_mut(&lesson.identifier) else { continue };
+            if !lead.share(lesson.reason, score.clock.now()) {
+                continue;
+            }
+            tracing::info!(identifier = %lesson.identifier, reason = lesson.reason, "several machines share it");
+            self.change.leads.push((lesson.identifier.clone(), lead.clone()));
+            let ids: Vec<AssetId> = self.near.assets.keys().cloned().collect();
+            for id in ids {
+                let holds = |asset: &Versioned<Asset>| asset.value.identifiers.contains(&lesson.identifier);
+                if self.near.assets.get(&id).is_some_and(holds)
+                    && let Some(asset) = self.asset(&id)
+                {
+                    asset.identifiers.remove(&lesson.identifier);
+                    asset.seen.remove(&lesson.identifier);
+                }
+            }
+        }
+    }
+
+    /// Puts the sighting into its asset. Where it was there before, it is known why.
+    fn join(
+        &mut self,
+        score: &Score,
+        sighting: &SightingId,
+        observation: &Observation,
+        assignment: &Assignment,
+        (target, before): (&AssetId, Option<Join>),
+    ) {
+        let shared: BTreeSet<Identifier> =
+            self.leads.iter().filter(|(_, lead)| lead.shared.is_some()).map(|(id, _)| id.clone()).collect();
+        // What people knew of it before a scanner saw it.
+        let known = observation.identifiers.iter().find_map(|id| self.leads.get(id)?.inventory.clone());
+        let Some(asset) = self.asset(target) else { return };
+        asset.inventory = asset.inventory.take().or(known);
+        let mut refused = assignment.refused.clone();
+        refused.truncate(REFUSALS);
+        refused.iter_mut().for_each(|refusal| refusal.identifiers.truncate(IDENTIFIERS));
+        let stays = before.filter(|_| asset.sightings.contains_key(sighting));
+        let mut join = stays.unwrap_or_else(|| Join {
+            rule: assignment.rule.clone(),
+            confidence: assignment.confidence,
+            agreeing: assignment.agreeing.iter().take(IDENTIFIERS).cloned().collect(),
+            ambiguous: assignment.ambiguous.clone(),
+            ..Join::default()
+        });
+        join.refused = refused;
+        join.observed = if assignment.merges.is_empty() { observation.digest() } else { 0 };
+        identity::take(asset, sighting.clone(), join, observation, &shared);
+        for id in &observation.identifiers {
+            let Some(lead) = self.leads.get_mut(id) else { continue };
+            let said = score.config.identity.never_shared.contains(id);
+            lead.holders = present(&lead.holders, &self.near.now);
+            if lead.hold(target) || said {
+                self.change.leads.push((id.clone(), lead.clone()));
+            }
+        }
+    }
+
+    /// Takes the sighting out of the asset that it leaves.
+    fn move_from(
+        &mut self,
+        score: &Score,
+        sighting: &SightingId,
+        observation: &Observation,
+        (linked, home): (Option<AssetId>, Option<AssetId>),
+        target: &AssetId,
+    ) {
+        if home.as_ref() == Some(target) {
+            return;
+        }
+        self.change.links.push(Relink { sighting: sighting.clone(), from: linked, to: target.clone() });
+        let Some(home) = home else { return };
+        if let Some(asset) = self.asset(&home) {
+            asset.sightings.remove(sighting);
+        }
+        let left = IdentityChange {
+            at: score.clock.now(),
+            what: Happened::Left,
+            other: target.clone(),
+            sightings: vec![sighting.clone()],
+            reason: "it shows another machine now".to_owned(),
+            identifiers: observation.identifiers.iter().take(IDENTIFIERS).cloned().collect(),
+            by: None,
+        };
+        self.change.history.extend(left.on_both(home));
+    }
+
+    /// Closes the assets whose place this one has taken.
+    fn supersede(&mut self, score: &Score, assignment: &Assignment, target: &AssetId) {
+        for supersession in assignment.supersedes.iter().filter(|old| old.asset != *target) {
+            let Some(old) = self.asset(&supersession.asset) else { continue };
+            old.superseded_by = Some(target.clone());
+            old.apart.insert(target.clone());
+            if let Some(new) = self.asset(target) {
+                new.apart.insert(supersession.asset.clone());
+            }
+            let happened = IdentityChange {
+                at: score.clock.now(),
+                what: Happened::Superseded,
+                other: target.clone(),
+                sightings: Vec::new(),
+                reason: supersession.reason.clone(),
+                identifiers: Vec::new(),
+                by: None,
+            };
+            self.change.history.extend(happened.on_both(supersession.asset.clone()));
+        }
+    }
+
+    /// Asks people where several assets have the same right to the sighting.
+    fn review(
+        &mut self,
+        score: &Score,
+        sighting: &SightingId,
+        observation: &Observation,
+        assignment: &Assignment,
+        target: &AssetId,
+    ) {
+        if !assignment.ambiguous.is_empty() {
+            self.change.review = Some(Review {
+                asset: target.clone(),
+                sighting: sighting.clone(),
+                candidates: assignment.ambiguous.iter().take(REFUSALS).cloned().collect(),
+                identifiers: observation.identifiers.iter().take(IDENTIFIERS).cloned().collect(),
+                at: score.clock.now(),
+            });
+        }
+    }
+
+    fn done(mut self) -> Regroup {
+        let touched = std::mem::take(&mut self.touched);
+        self.change.assets = touched.iter().filter_map(|id| self.near.assets.remove(id)).collect();
+        self.change
+    }
+}
+
+/// Assets by what they are now, each once.
+fn present(holders: &[AssetId], now: &BTreeMap<AssetId, AssetId>) -> Vec<AssetId> {
+    let mut all: Vec<AssetId> = Vec::new();
+    for holder in holders {
+        let holder = now.get(holder).unwrap_or(holder);
+        if !all.contains(holder) {
+            all.push(holder.clone());
+        }
+    }
+    all
 }

@@ -1,15 +1,16 @@
 //! Decides: which asset a sighting belongs to, which vulnerabilities an asset has, and what has to happen.
 //!
 //! The rules are in `domain`; this function reads what they need, writes the difference, and sends the effects that
-//! they want. It is the only writer of decisions. Every step is conditional on what was read: who loses a race reads
-//! again and decides again.
+//! they want. It alone derives decisions; what people decide is written by the pages, and derived from here. Every step
+//! is conditional on what was read: who loses a race reads again and decides again.
 
 mod asset;
 mod correlate;
 mod counting;
 mod lookup;
+mod moving;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use lookup::Lookup;
 
 /// Tries of something that others change at the same time.
 const TRIES: u32 = 8;
+/// How often one message decides on one asset, whose sightings may join, leave and unite it with others.
+const ROUNDS: u32 = 8;
 
 /// Why a message could not be worked; it comes back.
 #[derive(Debug, thiserror::Error)]
@@ -82,23 +85,30 @@ impl Score {
         response
     }
 
-    /// Works one message: sightings to their assets, then each asset once.
+    /// Works one message: sightings to their assets, then each asset once, and whatever that touches.
     pub async fn work(&self, message: ScoreMessage) -> Result<(), ScoreError> {
         let mut assets: BTreeSet<AssetId> = message.assets.into_iter().collect();
         for sighting in &message.sightings {
-            assets.extend(self.asset_of(sighting).await?);
+            assets.extend(self.assets_of(sighting).await?);
         }
         let lookup = Lookup::new(&self.store);
-        for asset in &assets {
-            again_on_conflict(|| self.decide(asset, &lookup)).await?;
+        let mut times: BTreeMap<AssetId, u32> = BTreeMap::new();
+        while let Some(asset) = assets.pop_first() {
+            let time = times.entry(asset.clone()).or_default();
+            *time += 1;
+            if *time > ROUNDS {
+                tracing::warn!(%asset, "its identity does not settle, left for the next message");
+                continue;
+            }
+            assets.extend(again_on_conflict(|| self.decide(&asset, &lookup)).await?);
         }
         Ok(())
     }
 
-    /// The asset of a sighting; found or founded where it has none yet.
-    async fn asset_of(&self, sighting: &SightingId) -> Result<Option<AssetId>, ScoreError> {
+    /// The asset of a sighting; found or founded where it has none yet, with those that this touches.
+    async fn assets_of(&self, sighting: &SightingId) -> Result<BTreeSet<AssetId>, ScoreError> {
         if let Some(link) = self.store.link(sighting).await? {
-            return Ok(Some(link.asset));
+            return Ok([link.asset].into());
         }
         again_on_conflict(|| self.correlate(sighting)).await
     }

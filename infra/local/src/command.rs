@@ -3,7 +3,10 @@
 
 mod correlate;
 mod cost;
+mod explain;
 mod files;
+mod identity;
+mod inventory;
 
 mod schema;
 mod simulate;
@@ -45,12 +48,19 @@ enum Command {
     Check(CheckArgs),
     /// Take over files with a scanner's answers, for a connector with `via: files`
     Import(ImportArgs),
+    /// Take over what people know of machines: owner, criticality, services, environment
+    Inventory(InventoryArgs),
     /// Serve every simulated outside system, and print the configuration to use with them
     Simulate(SimulateArgs),
     /// Turn files of a scanner's answers into normalised assets, findings and rules
     Normalize(NormalizeArgs),
     /// Find which sightings are one machine: lines of sightings to lines of assets
     Correlate(CorrelateArgs),
+    /// Why an asset is one machine, and why findings are one vulnerability
+    Explain(ExplainArgs),
+    /// What the rules of identity would do
+    #[command(subcommand)]
+    Identity(IdentityCommand),
     /// Score lines of factors
     Score(FileArg),
     /// Compute a deadline from a document of events and a policy, with the arithmetic
@@ -122,6 +132,15 @@ struct ImportArgs {
 }
 
 #[derive(Args)]
+struct InventoryArgs {
+    #[command(flatten)]
+    state: StateArgs,
+    /// CSV with a line of names, a JSON array, or a JSON object a line. Columns: fqdn, hostname, ip, mac, serial,
+    /// bios_uuid, cloud, agent_id, scope; owner, criticality, services, environment
+    file: PathBuf,
+}
+
+#[derive(Args)]
 struct CheckArgs {
     #[command(flatten)]
     state: StateArgs,
@@ -186,6 +205,30 @@ struct CorrelateArgs {
     /// Takes both from the section `identity` of a configuration
     #[arg(long, value_name = "FILE", conflicts_with = "shared")]
     config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct ExplainArgs {
+    #[command(flatten)]
+    state: StateArgs,
+    /// The id of an asset (a-…) or of a vulnerability (v-…)
+    id: String,
+}
+
+#[derive(Subcommand)]
+enum IdentityCommand {
+    /// What the section `identity` of another configuration would merge and split, before it applies
+    Preview(PreviewArgs),
+}
+
+#[derive(Args)]
+struct PreviewArgs {
+    /// The other configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Directory of the state
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    data: PathBuf,
 }
 
 #[derive(Args)]
@@ -257,9 +300,12 @@ pub async fn main() -> ExitCode {
         Command::Sync(args) => sync::sync(args).await,
         Command::Check(args) => sync::check(args).await,
         Command::Import(args) => sync::import(args).await,
+        Command::Inventory(args) => inventory::import(args).await,
         Command::Simulate(args) => simulate::simulate(args).await,
         Command::Normalize(args) => files::normalize(&args),
         Command::Correlate(args) => correlate::print(&args),
+        Command::Explain(args) => explain::print(args).await,
+        Command::Identity(IdentityCommand::Preview(args)) => identity::preview(args).await,
         Command::Score(args) => files::score(&args.file),
         Command::Sla(args) => files::sla(&args.file),
         Command::Cost(args) => cost::print(&args.file),

@@ -48,6 +48,9 @@ pub async fn export(store: &Store, stable: bool, out: &mut impl Write) -> Result
                 ExportItem::Asset(asset) => {
                     let mut value = tagged("asset", &asset);
                     clean(&mut value, stable);
+                    if stable {
+                        remove(&mut value, &["founded_at", "seen"]);
+                    }
                     if stable && asset.gone_at.is_some() {
                         // A purge is known by the run that noticed it: only that it happened is the same each time.
                         remove(&mut value, &["gone_at"]);
@@ -61,6 +64,11 @@ pub async fn export(store: &Store, stable: bool, out: &mut impl Write) -> Result
                     value["findings"] = findings(store, &vulnerability, stable).await?;
                     let ticket = value.as_object_mut().and_then(|v| v.remove("ticket"));
                     clean(&mut value, stable);
+                    if stable
+                        && let Some(others) = value.get_mut("other_tickets").and_then(Value::as_array_mut)
+                    {
+                        others.iter_mut().for_each(|ticket| remove(ticket, &["key", "url"]));
+                    }
                     let key = format!("{} {}", vulnerability.asset, vulnerability.id);
                     add(1, key.clone(), &value);
                     if let Some(mut ticket) = ticket.filter(|t| !t.is_null()) {

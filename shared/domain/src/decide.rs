@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::finding::{FindingKind, Rule};
-use crate::host::Host;
+use crate::host::{Host, Tag};
 use crate::ids::{CveId, RuleId, SightingId, VulnId};
 use crate::intel::{Exploitation, Feed, Intel};
 use crate::merge::{Group, Mergeable, merge};
@@ -28,6 +28,8 @@ use crate::vulnerability::{
 
 pub use effects::SWEEP_AFTER;
 
+/// Tag of a host with the environment that the inventory says it is part of.
+const ENVIRONMENT: &str = "env";
 /// Owner of what no ownership rule matches.
 pub const UNOWNED: &str = "unowned";
 
@@ -217,10 +219,20 @@ fn describe(facts: &Facts<'_>) -> Asset {
     let sees = |said: &Said| said.sighting.missing_since.is_none() && said.sighting.host().gone_at.is_none();
     asset.seen_by =
         facts.sightings.iter().filter(|(_, said)| sees(said)).map(|(id, _)| id.connector.clone()).collect();
+    let inventory = asset.inventory.clone().unwrap_or_default();
+    if let Some(environment) = inventory.environment {
+        // What people say replaces what scanners say.
+        asset.host.tags.retain(|tag| tag.key != ENVIRONMENT);
+        asset.host.tags.push(Tag { key: ENVIRONMENT.to_owned(), value: environment });
+    }
     let rule = owner(&facts.config.ownership, &asset.host);
-    asset.owner = rule.map_or_else(|| UNOWNED.to_owned(), |rule| rule.owner.clone());
-    asset.service = rule.and_then(|rule| rule.service.clone());
-    (asset.criticality, asset.exposure) = impact(&facts.config.impact, &asset.host);
+    let by_rule = || rule.map_or_else(|| UNOWNED.to_owned(), |rule| rule.owner.clone());
+    asset.owner = inventory.owner.unwrap_or_else(by_rule);
+    asset.service =
+        inventory.services.into_iter().next().or_else(|| rule.and_then(|rule| rule.service.clone()));
+    let (criticality, exposure) = impact(&facts.config.impact, &asset.host);
+    asset.criticality = inventory.criticality.or(criticality);
+    asset.exposure = exposure;
     asset
 }
 

@@ -30,11 +30,13 @@
 
 mod assign;
 mod carry;
+mod change;
 mod compare;
 mod identifier;
 mod index;
 mod line;
 mod observe;
+mod preview;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -48,11 +50,13 @@ use crate::ids::AssetId;
 use crate::vulnerability::Asset;
 pub use assign::{Arrival, Assignment, HOLDERS, Lesson, Merge, Supersession, assign};
 pub use carry::{MOST_HELD, Parted, United, part, split, take, unite};
+pub use change::{Happened, IdentityChange};
 use compare::{Comparison, Relation};
 pub use identifier::{Identifier, IdentifierKind};
 pub use index::{Index, Placement};
 pub use line::{LineError, SightingLine};
 pub use observe::{Observation, observe, observe_agents_of};
+pub use preview::{Regrouped, preview};
 
 /// Rule name of a sighting that founded its asset.
 pub const RULE_NEW: &str = "new";

@@ -28,6 +28,7 @@ pub mod host;
 pub mod identity;
 pub mod ids;
 pub mod intel;
+pub mod inventory;
 pub mod merge;
 pub mod policy;
 pub mod role;

@@ -4,10 +4,12 @@
 //! error with its place, because a misspelt policy that is silently ignored is worse than none. Secrets appear in
 //! it only as `${NAME}`; the values live in Secrets Manager.
 
+mod network;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use network::Network;
 pub use tls::{Pin, Tls};
 
 use serde::{Deserialize, Serialize};
@@ -381,6 +383,41 @@ pub struct Match {
     /// Beginning of any of the asset's names. Case does not matter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_prefix: Option<String>,
+    /// Any of the asset's names as a whole; `*` stands for any text, `?` for one character. Case does not matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A group of the scanner: an asset group, a site. Case does not matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Any of the asset's addresses is in this network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cidr: Option<Network>,
+    /// The cloud account, project or subscription that it runs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+}
+
+/// Tags under which scanners tell of their groups.
+const GROUP_TAGS: [&str; 4] = ["asset_group", "group", "site", "network"];
+
+/// Whether a text fits a pattern with `*` and `?`.
+fn fits(pattern: &[u8], text: &[u8]) -> bool {
+    // Where the last star stands, and how much of the text it has taken so far.
+    let (mut p, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, t));
+            p += 1;
+        } else if pattern.get(p).is_some_and(|&c| c == b'?' || c == text[t]) {
+            (p, t) = (p + 1, t + 1);
+        } else if let Some((at, taken)) = star {
+            star = Some((at, taken + 1));
+            (p, t) = (at + 1, taken + 1);
+        } else {
+            return false;
+        }
+    }
+    pattern[p.min(pattern.len())..].iter().all(|&c| c == b'*')
 }
 
 impl Match {
@@ -395,14 +432,29 @@ impl Match {
                     && (wanted.value.is_empty() || tag.value.eq_ignore_ascii_case(&wanted.value))
             })
         });
-        let name = self.name_prefix.as_ref().is_none_or(|prefix| {
+        let names = || [&host.fqdns, &host.hostnames, &host.netbios].into_iter().flatten();
+        let prefix = self.name_prefix.as_ref().is_none_or(|prefix| {
             let prefix = prefix.to_lowercase();
-            [&host.fqdns, &host.hostnames, &host.netbios]
-                .into_iter()
-                .flatten()
-                .any(|name| name.to_lowercase().starts_with(&prefix))
+            names().any(|name| name.to_lowercase().starts_with(&prefix))
         });
-        tag && name
+        let name = self.name.as_ref().is_none_or(|pattern| {
+            let pattern = pattern.to_lowercase();
+            names().any(|name| fits(pattern.as_bytes(), name.to_lowercase().as_bytes()))
+        });
+        let group = self.group.as_ref().is_none_or(|group| {
+            host.tags.iter().any(|tag| {
+                GROUP_TAGS.iter().any(|key| tag.key.eq_ignore_ascii_case(key))
+                    && tag.value.eq_ignore_ascii_case(group)
+            })
+        });
+        let cidr = self.cidr.is_none_or(|network| {
+            host.ips.iter().filter_map(|ip| ip.parse().ok()).any(|address| network.contains(address))
+        });
+        let account = self.account.as_ref().is_none_or(|account| {
+            let same = |told: &String| told.eq_ignore_ascii_case(account);
+            host.cloud.iter().any(|cloud| cloud.account.as_ref().is_some_and(same))
+        });
+        tag && prefix && name && group && cidr && account
     }
 }
 

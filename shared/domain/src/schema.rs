@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::identity::Identifier;
 use crate::ids::ConnectorName;
-use crate::policy::{Config, Pin, Seconds, TopicArn};
+use crate::policy::{Config, Network, Pin, Seconds, TopicArn};
 use crate::scanner::{KINDS, Scanner};
 
 /// The schema of the whole document, with the table of scanners as `x-scanners`.
@@ -54,6 +54,7 @@ text_schema!(
     "An identifier of a machine, as the page of its asset shows it: mac|head-office|005056a1b2c3.",
     r"^(cloud|agent|bios_uuid|serial|mac|fqdn|hostname|netbios|ip)\|[^|]*\|.+$"
 );
+text_schema!(Network, "Network", "Addresses that begin alike: 10.1.0.0/16.", r"^[0-9A-Fa-f.:]+/[0-9]{1,3}$");
 text_schema!(Seconds, "Seconds", "A length of time with its unit: 90s, 15m, 4h or 1d.", r"^[0-9]+\s*[smhd]$");
 text_schema!(
     TopicArn,

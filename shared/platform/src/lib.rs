@@ -14,6 +14,6 @@ pub use config::{ConfigError, parse_config};
 pub use effects::{EffectError, Effects};
 pub use secrets::{SecretError, Secrets};
 pub use services::store_config;
-pub use services::{Services, Settings, StartError};
+pub use services::{CONFIG_DOCUMENT, Services, Settings, StartError};
 pub use sign_in::{SignInSettings, SignInSettingsError};
 pub use telemetry::{Dimension, Metric, Metrics};

@@ -28,6 +28,18 @@ pub enum AuditAction {
     CreatedToken,
     /// Revoked an API token.
     RevokedToken,
+    /// Said that two assets are one.
+    MergedAssets,
+    /// Undid a merge.
+    PartedAssets,
+    /// Took sightings out of an asset.
+    SplitAsset,
+    /// Said that two assets are never one.
+    KeptApart,
+    /// Said that an identifier is one machine's, or that it is not.
+    JudgedIdentifier,
+    /// Imported what is known of machines.
+    ImportedInventory,
 }
 
 /// One line of the audit.

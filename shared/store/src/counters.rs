@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{AssetId, ConnectorName, Severity};
+use domain::vulnerability::Counted;
+use domain::{Asset, AssetId, ConnectorName, Host, Severity};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +113,50 @@ impl CounterDelta {
     /// Adds to what an owner has open.
     pub fn add_open(&mut self, owner: &str, attribute: impl Into<String>, change: i64) {
         *self.open.entry(owner.to_owned()).or_default().entry(attribute.into()).or_default() += change;
+    }
+
+    /// Adds what one vulnerability counts for, or with -1 takes it away. Only open ones count.
+    pub fn add_counted(&mut self, owner: &str, counted: &Counted, change: i64) {
+        if !counted.status.is_open() {
+            return;
+        }
+        let attribute = match counted.severity {
+            Severity::Critical => "critical",
+            Severity::High => "high",
+            Severity::Medium => "medium",
+            Severity::Low => "low",
+            Severity::Info => "info",
+        };
+        self.add_open(owner, attribute, change);
+        if counted.overdue {
+            self.add_open(owner, "overdue", change);
+        }
+    }
+
+    /// Adds an asset, or with -1 takes it away: it counts for its owner until it is gone, and for each connector that
+    /// sees it.
+    pub fn add_asset(&mut self, asset: &Asset, change: i64) {
+        if asset.gone_at.is_none() {
+            self.add_open(&asset.owner, "assets", change);
+            for connector in &asset.seen_by {
+                self.add_open(&asset.owner, seen_by(connector), change);
+            }
+        }
+    }
+
+    /// What changes when one asset becomes part of another, or with -1 when that is undone: nothing is opened or closed
+    /// by it. `gone` has what it contributes.
+    pub fn add_union(&mut self, kept: &Asset, gone: &Asset, change: i64) {
+        // Nobody counts before the first decision.
+        if gone.owner != domain::decide::UNOWNED || gone.host != Host::default() {
+            self.add_asset(gone, -change);
+        }
+        if kept.owner != gone.owner {
+            for counted in gone.counted.values() {
+                self.add_counted(&gone.owner, counted, -change);
+                self.add_counted(&kept.owner, counted, change);
+            }
+        }
     }
 
     /// Adds an event of a day.

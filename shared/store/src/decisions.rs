@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::decide::SWEEP_AFTER;
-use domain::identity::Identifier;
 use domain::vulnerability::{Decision, Intent, TicketRef};
 use domain::{Asset, AssetId, ConnectorName, CveId, RunId, SightingId, Status, VulnId, Vulnerability};
 use jiff::Timestamp;
@@ -18,7 +17,6 @@ use crate::codec::{self, Item, document, n, number, s, text};
 use crate::counters::{CounterDelta, addition};
 use crate::error::StoreError;
 use crate::keys;
-use crate::statements::link_item;
 use crate::table::{Condition, Range, Store, sort_key};
 
 /// Attribute with what people call the asset, so that a list can name it without reading it.
@@ -40,77 +38,22 @@ pub struct AssetState {
     pub asset: Versioned<Asset>,
     /// Its vulnerabilities.
     pub vulnerabilities: BTreeMap<VulnId, Versioned<Vulnerability>>,
-    /// Ids that were merged into others.
-    pub aliases: BTreeMap<VulnId, VulnId>,
+    /// Ids that were merged into others, or whose vulnerability went to another asset.
+    pub aliases: BTreeMap<VulnId, Alias>,
 }
 
-/// A sighting that joins an asset, new or known, with the identifiers that the asset claims for it.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// The asset as it is to be written.
-    pub asset: Versioned<Asset>,
-    /// The sighting.
-    pub sighting: SightingId,
-    /// Identifiers that nobody else owns.
-    pub identifiers: BTreeSet<Identifier>,
+/// Where an id leads under which no vulnerability stands any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    /// The asset.
+    pub asset: AssetId,
+    /// The vulnerability on it.
+    pub id: VulnId,
+    /// The revision of the pointer.
+    pub rev: Option<u64>,
 }
 
 impl Store {
-    /// Which assets own these identifiers.
-    pub async fn owners_of(
-        &self,
-        identifiers: &BTreeSet<Identifier>,
-    ) -> Result<BTreeMap<Identifier, AssetId>, StoreError> {
-        let keys: Vec<_> = identifiers.iter().map(keys::identifier).collect();
-        let by_key: BTreeMap<_, _> = identifiers.iter().map(|i| (keys::identifier(i).pk, i)).collect();
-        let mut owners = BTreeMap::new();
-        for item in self.batch_get(&keys, true).await? {
-            let asset = codec::required(&item, "asset")?.parse().map_err(|e| codec::malformed(&item, e))?;
-            if let Some(identifier) = text(&item, "pk").and_then(|pk| by_key.get(pk)) {
-                owners.insert((*identifier).clone(), asset);
-            }
-        }
-        Ok(owners)
-    }
-
-    /// Joins a sighting to an asset: asset, identifiers and link in one transaction. A conflict means that somebody
-    /// else claimed an identifier or changed the asset: correlate again.
-    pub async fn claim(&self, claim: &Claim) -> Result<(), StoreError> {
-        let asset = &claim.asset.value;
-        let mut items = vec![self.transact_put(
-            &keys::asset(&asset.id),
-            asset_item(asset, claim.asset.rev),
-            Condition::revision(claim.asset.rev),
-        )?];
-        for identifier in claim.identifiers.iter().take(90) {
-            let condition = Condition {
-                expression: "attribute_not_exists(pk) OR asset = :asset".into(),
-                values: vec![(":asset", s(asset.id.as_str()))],
-            };
-            let item = Item::from([("asset".to_owned(), s(asset.id.as_str()))]);
-            items.push(self.transact_put(&keys::identifier(identifier), item, condition)?);
-        }
-        let link: Item = link_item(&asset.id, 0).into_iter().collect();
-        items.push(self.transact_put(&keys::link(&claim.sighting), link, Condition::absent())?);
-        self.transact(&format!("asset {}", asset.id), items).await
-    }
-
-    /// Claims identifiers that a known asset's sightings brought later. What somebody else owns stays his.
-    pub async fn claim_identifiers(
-        &self,
-        asset: &AssetId,
-        identifiers: &BTreeSet<Identifier>,
-    ) -> Result<(), StoreError> {
-        for identifier in identifiers {
-            let item = Item::from([("asset".to_owned(), s(asset.as_str()))]);
-            match self.put(&keys::identifier(identifier), item, Some(Condition::absent())).await {
-                Err(error) if !error.is_conflict() => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Notes that a sighting was decided on as of `seq`.
     pub async fn mark_scored(
         &self,
@@ -144,9 +87,10 @@ impl Store {
         for item in self.query_all(range).await? {
             if sort_key(&item) == keys::ASSET {
                 asset = Some(Versioned { rev: number(&item, "rev"), value: read_asset(&item)? });
-            } else if let Some(target) = text(&item, "alias") {
-                let parse = |t: &str| t.parse().map_err(|e| codec::malformed(&item, e));
-                aliases.insert(parse(sort_key(&item).trim_start_matches("V#"))?, parse(target)?);
+            } else if let Some((there, target)) = followed(&item, id)? {
+                let key = sort_key(&item).trim_start_matches("V#");
+                let alias = Alias { asset: there, id: target, rev: number(&item, "rev") };
+                aliases.insert(key.parse().map_err(|e| codec::malformed(&item, e))?, alias);
             } else if sort_key(&item).starts_with("V#") {
                 let value = read_vulnerability(&item)?;
                 vulnerabilities.insert(value.id.clone(), Versioned { rev: number(&item, "rev"), value });
@@ -161,27 +105,30 @@ impl Store {
         item.map(|item| Ok(Versioned { rev: number(&item, "rev"), value: read_asset(&item)? })).transpose()
     }
 
-    /// A vulnerability alone; an alias leads to the one it was merged into.
+    /// A vulnerability alone; an alias leads to the one it was merged into, and one whose asset turned out to be another
+    /// is found there.
     pub async fn vulnerability(
         &self,
         asset: &AssetId,
         id: &VulnId,
     ) -> Result<Option<Versioned<Vulnerability>>, StoreError> {
-        let mut id = id.clone();
+        let (mut asset, mut id) = (asset.clone(), id.clone());
+        let mut on_its_way = None;
         // A chain of aliases is as long as the number of merges, which is small; the bound guards against a circle.
-        for _ in 0..8 {
-            let Some(item) = self.get(&keys::vulnerability(asset, &id), true).await? else { return Ok(None) };
-            match text(&item, "alias") {
-                Some(target) => id = target.parse().map_err(|e| codec::malformed(&item, e))?,
-                None => {
-                    return Ok(Some(Versioned {
-                        rev: number(&item, "rev"),
-                        value: read_vulnerability(&item)?,
-                    }));
+        for _ in 0..16 {
+            let Some(item) = self.get(&keys::vulnerability(&asset, &id), true).await? else { break };
+            let read = |item| Ok(Versioned { rev: number(item, "rev"), value: read_vulnerability(item)? });
+            match followed(&item, &asset)? {
+                Some(there) => {
+                    if item.contains_key(codec::DOCUMENT) {
+                        on_its_way = Some(read(&item)?);
+                    }
+                    (asset, id) = there;
                 }
+                None => return Ok(Some(read(&item)?)),
             }
         }
-        Ok(None)
+        Ok(on_its_way)
     }
 
     /// Writes a vulnerability against the revision it was read at. `high`: from this score on it is in the list of
@@ -249,7 +196,7 @@ impl Store {
 
     /// A ticket effect is done: the ticket is kept and the intent is gone. Saying so again changes nothing. A ticket
     /// that was created although it is no longer wanted is kept too: the next decision closes it. If the vulnerability
-    /// was merged into another one meanwhile, that one gets the ticket.
+    /// was merged into another one meanwhile, that one gets the ticket; while it is on its way there, this is a conflict.
     pub async fn confirm_ticket(
         &self,
         asset: &AssetId,
@@ -258,11 +205,13 @@ impl Store {
         ticket: &TicketRef,
     ) -> Result<(), StoreError> {
         let json = serde_json::to_string(ticket).unwrap_or_default();
-        let mut id = vulnerability.clone();
-        loop {
+        let (mut asset, mut id) = (asset.clone(), vulnerability.clone());
+        let mut on_its_way = false;
+        for _ in 0..16 {
+            let key = keys::vulnerability(&asset, &id);
             let done = self
                 .update(
-                    &keys::vulnerability(asset, &id),
+                    &key,
                     "SET ticket = :t ADD rev :one REMOVE intents.#k",
                     Some(
                         "attribute_not_exists(alias) AND (attribute_exists(intents.#k) \
@@ -273,13 +222,23 @@ impl Store {
                 )
                 .await;
             match done {
-                Err(error) if error.is_conflict() => match self.vulnerability(asset, &id).await? {
-                    Some(target) if target.value.id != id => id = target.value.id,
-                    _ => return Ok(()),
-                },
+                Err(error) if error.is_conflict() => {}
                 other => return other,
             }
+            let Some(item) = self.get(&key, true).await? else {
+                let what = format!("vulnerability {id}, on its way to {asset}");
+                return if on_its_way { Err(StoreError::Conflict { what }) } else { Ok(()) };
+            };
+            match followed(&item, &asset)? {
+                Some(there) => {
+                    on_its_way = there.0 != asset;
+                    (asset, id) = there;
+                }
+                // Said before.
+                None => return Ok(()),
+            }
         }
+        Ok(())
     }
 
     /// A notification about an asset's vulnerabilities is done. Saying so again changes nothing.
@@ -337,6 +296,37 @@ impl Store {
         Ok(assets)
     }
 
+    /// Some of the assets with a vulnerability that uses this CVE, after a place; with the place where the list goes on.
+    pub async fn cve_users_page(
+        &self,
+        cve: &CveId,
+        after: Option<&str>,
+        limit: i32,
+    ) -> Result<(Vec<AssetId>, Option<String>), StoreError> {
+        let begin = after.and_then(|after| after.split_once('/'));
+        let first = begin.and_then(|(shard, _)| shard.parse().ok()).unwrap_or(0);
+        let mut assets = Vec::new();
+        for shard in first..keys::CVE_SHARDS {
+            let pk = keys::cve_users_partition(cve, shard);
+            let mut range = Range::all(&pk);
+            range.after = begin.filter(|_| shard == first).map(|(_, key)| key);
+            range.limit = Some(limit - i32::try_from(assets.len()).unwrap_or(limit));
+            let (items, next) = self.query_page(&range, None).await?;
+            for item in &items {
+                let asset: Option<AssetId> = sort_key(item).split('#').nth(1).and_then(|id| id.parse().ok());
+                match asset {
+                    Some(asset) if assets.last() != Some(&asset) => assets.push(asset),
+                    _ => {}
+                }
+            }
+            let place = items.last().map(|item| format!("{shard}/{}", sort_key(item)));
+            if next.is_some() || assets.len() >= usize::try_from(limit).unwrap_or_default() {
+                return Ok((assets, place));
+            }
+        }
+        Ok((assets, None))
+    }
+
     /// Where there is something to do on `day` at or before `now`.
     pub async fn due(&self, day: jiff::civil::Date, now: Timestamp) -> Result<Due, StoreError> {
         let mut due = Due::default();
@@ -367,6 +357,14 @@ pub struct Due {
     pub runs: BTreeSet<(ConnectorName, RunId)>,
 }
 
+/// Where an item under a vulnerability's id leads, if it is no more than a pointer.
+fn followed(item: &Item, asset: &AssetId) -> Result<Option<(AssetId, VulnId)>, StoreError> {
+    let Some(alias) = text(item, "alias") else { return Ok(None) };
+    let bad = |e: domain::InvalidId| codec::malformed(item, e);
+    let there = text(item, "moved").map_or(Ok(asset.clone()), str::parse).map_err(bad)?;
+    Ok(Some((there, alias.parse().map_err(bad)?)))
+}
+
 fn intents_value(intents: &BTreeMap<String, Intent>) -> AttributeValue {
     let map =
         intents.iter().map(|(k, v)| (k.clone(), s(serde_json::to_string(v).unwrap_or_default()))).collect();
@@ -395,7 +393,7 @@ fn sweep_at(intents: &BTreeMap<String, Intent>) -> Option<Timestamp> {
     intents.values().map(|intent| intent.since + SWEEP_AFTER).min()
 }
 
-fn asset_item(asset: &Asset, rev: Option<u64>) -> Item {
+pub(crate) fn asset_item(asset: &Asset, rev: Option<u64>) -> Item {
     let mut stored = asset.clone();
     let intents = std::mem::take(&mut stored.intents);
     let mut item = Item::from([
@@ -404,8 +402,11 @@ fn asset_item(asset: &Asset, rev: Option<u64>) -> Item {
     ]);
     timer(&mut item, sweep_at(&intents), asset.id.as_str());
     item.insert("intents".into(), intents_value(&intents));
-    item.insert("o".into(), s(keys::owner_assets_partition(&asset.owner)));
-    item.insert("os".into(), s(asset.id.as_str()));
+    // What turned out to be another asset is in no list.
+    if asset.merged_into.is_none() {
+        item.insert("o".into(), s(keys::owner_assets_partition(&asset.owner)));
+        item.insert("os".into(), s(asset.id.as_str()));
+    }
     item
 }
 
@@ -415,14 +416,14 @@ pub(crate) fn read_asset(item: &Item) -> Result<Asset, StoreError> {
     Ok(asset)
 }
 
-fn vulnerability_item(asset: &Asset, vulnerability: &Vulnerability, rev: Option<u64>, high: u16) -> Item {
+/// What is kept of a vulnerability, without the keys of lists.
+pub(crate) fn stored_vulnerability(vulnerability: &Vulnerability) -> Item {
     let mut stored = vulnerability.clone();
     let intents = std::mem::take(&mut stored.intents);
     let (ticket, decision) = (stored.ticket.take(), stored.decision.take());
-    let id = vulnerability.id.as_str();
     let mut item = Item::from([
         (codec::DOCUMENT.to_owned(), document(&stored)),
-        ("rev".into(), n(rev.unwrap_or(0) + 1)),
+        ("intents".into(), intents_value(&intents)),
     ]);
     if let Some(ticket) = ticket {
         item.insert("ticket".into(), s(serde_json::to_string(&ticket).unwrap_or_default()));
@@ -430,6 +431,13 @@ fn vulnerability_item(asset: &Asset, vulnerability: &Vulnerability, rev: Option<
     if let Some(decision) = decision {
         item.insert("decision".into(), s(serde_json::to_string(&decision).unwrap_or_default()));
     }
+    item
+}
+
+fn vulnerability_item(asset: &Asset, vulnerability: &Vulnerability, rev: Option<u64>, high: u16) -> Item {
+    let id = vulnerability.id.as_str();
+    let mut item = stored_vulnerability(vulnerability);
+    item.insert("rev".into(), n(rev.unwrap_or(0) + 1));
     item.insert(ASSET_NAME.into(), s(asset.host.display_name()));
     let score = vulnerability.score.value;
     if !matches!(vulnerability.status, Status::Fixed | Status::Gone) {
@@ -440,9 +448,8 @@ fn vulnerability_item(asset: &Asset, vulnerability: &Vulnerability, rev: Option<
         item.insert("t".into(), s(keys::top_partition(keys::top_shard(&vulnerability.id))));
         item.insert("ts".into(), s(keys::falling(score, id)));
     }
-    let next = [vulnerability.next_at, sweep_at(&intents)].into_iter().flatten().min();
+    let next = [vulnerability.next_at, sweep_at(&vulnerability.intents)].into_iter().flatten().min();
     timer(&mut item, next, id);
-    item.insert("intents".into(), intents_value(&intents));
     item
 }
 

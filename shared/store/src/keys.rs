@@ -19,6 +19,8 @@ pub const TIMER_SHARDS: u64 = 4;
 pub const COUNTER_SHARDS: u64 = 4;
 /// Shards of one day's audit.
 pub const AUDIT_SHARDS: u64 = 4;
+/// Shards of the list of shared identifiers, and of the list of reviews.
+pub const SHARED_SHARDS: u64 = 4;
 /// Shards of the list of API tokens.
 pub const TOKEN_SHARDS: u64 = 2;
 /// Buckets of a scanner's rule book.
@@ -47,7 +49,7 @@ pub const CONNECTOR: &str = "CONNECTOR";
 pub const RULE: &str = "RULE";
 /// Sort key of what the world knows of a block of CVEs.
 pub const INTEL: &str = "INTEL";
-/// Sort key of an identifier's claim.
+/// Sort key of where an identifier leads.
 pub const IDENTIFIER: &str = "I";
 /// Sort key of an API token.
 pub const TOKEN: &str = "TOKEN";
@@ -187,9 +189,59 @@ pub fn vulnerability(asset: &AssetId, vulnerability: &VulnId) -> Key {
     Key::new(asset_partition(asset), format!("V#{vulnerability}"))
 }
 
-/// The claim of an identifier.
+/// Where an identifier leads.
 pub fn identifier(identifier: &Identifier) -> Key {
     Key::new(format!("I#{identifier}"), IDENTIFIER)
+}
+
+/// The identifier that a partition is about.
+pub fn identifier_of(pk: &str) -> Option<Identifier> {
+    pk.strip_prefix("I#")?.parse().ok()
+}
+
+/// Partition of [`BY_OWNER`] with one shard of the identifiers that several machines share.
+pub fn shared_partition(shard: u64) -> String {
+    format!("OI#{shard}")
+}
+
+/// The partition of [`BY_OWNER`] for one shared identifier.
+pub fn shared_partition_of(identifier: &str) -> String {
+    shared_partition(shard(identifier, SHARED_SHARDS))
+}
+
+/// What a person has to look at: an asset that could be another one.
+pub fn review(asset: &AssetId) -> Key {
+    Key::new(history_partition(asset), "REVIEW")
+}
+
+/// Partition of [`BY_OWNER`] with one shard of what people have to look at.
+pub fn reviews_partition(shard: u64) -> String {
+    format!("OR#{shard}")
+}
+
+/// The partition of [`BY_OWNER`] for one such asset.
+pub fn reviews_partition_of(asset: &AssetId) -> String {
+    reviews_partition(shard(asset.as_str(), SHARED_SHARDS))
+}
+
+/// Partition of what happened to an asset's identity.
+pub fn history_partition(asset: &AssetId) -> String {
+    format!("H#{asset}")
+}
+
+/// Something that happened to an asset's identity.
+pub fn history(asset: &AssetId, at: Timestamp, digest: u64) -> Key {
+    Key::new(history_partition(asset), timer_sort(at, &format!("{digest:016x}")))
+}
+
+/// How the keys of an asset's images begin that are of before it became one with `other`.
+pub fn images_prefix(other: &AssetId) -> String {
+    format!("V#{other}#")
+}
+
+/// A vulnerability as it was before its asset became one with `other`.
+pub fn image(asset: &AssetId, other: &AssetId, vulnerability: &VulnId) -> Key {
+    Key::new(history_partition(asset), format!("{}{vulnerability}", images_prefix(other)))
 }
 
 /// What the world knows of a block of CVEs.

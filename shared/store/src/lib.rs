@@ -14,10 +14,12 @@ mod deliveries;
 mod documents;
 mod error;
 mod export;
+mod identity;
 mod intel;
 pub mod keys;
 mod lists;
 mod manifest;
+mod moves;
 mod pushes;
 mod rules;
 mod runs;
@@ -29,16 +31,18 @@ mod tokens;
 pub use audit::{AuditAction, AuditLine};
 pub use capacity::{Capacity, Units};
 pub use counters::{AssetCounts, CounterDelta, DayCounts, FIX_DAYS, OpenCounts, seen_by};
-pub use decisions::{AssetState, Claim, Due, Versioned};
+pub use decisions::{Alias, AssetState, Due, Versioned};
 pub use deliveries::{Delivery, DeliveryState, Reservation};
 pub use documents::Document;
 pub use error::StoreError;
 pub use export::{ExportItem, ExportPage};
+pub use identity::{Lead, Regroup, Relink, Review, Shared, Taken};
 pub use intel::{
     CveBlock, EpssPart, ExploitdbPart, FeedHead, FeedPart, IntelPage, MetasploitPart, NucleiPart,
 };
 pub use lists::{Listed, Page, VulnerabilityFilter};
 pub use manifest::{Entry, EntryState, Manifest};
+pub use moves::Kept;
 pub use pushes::{Push, Pushed, Said};
 pub use rules::RuleBook;
 pub use runs::{

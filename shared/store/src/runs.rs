@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use domain::decide::SWEEP_AFTER;
 use domain::{Check, ConnectorName, Coverage, LastScan, RunId, SightingId};
 use jiff::Timestamp;
@@ -817,6 +817,11 @@ impl Store {
             }
         }
         Ok(TransactWriteItem::builder().put(put.build().map_err(build)?).build())
+    }
+
+    pub(crate) fn transact_delete(&self, key: &keys::Key) -> Result<TransactWriteItem, StoreError> {
+        let delete = Delete::builder().table_name(&*self.table).key("pk", s(&key.pk)).key("sk", s(&key.sk));
+        Ok(TransactWriteItem::builder().delete(delete.build().map_err(build)?).build())
     }
 
     pub(crate) fn transact_update(

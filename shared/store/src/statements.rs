@@ -130,6 +130,18 @@ impl Store {
         Ok(briefs)
     }
 
+    /// Sightings by id; what does not exist is left out.
+    pub async fn sightings(&self, ids: &[SightingId]) -> Result<BTreeMap<SightingId, Sighting>, StoreError> {
+        let wanted: Vec<_> = ids.iter().map(keys::sighting).collect();
+        let mut sightings = BTreeMap::new();
+        for item in self.batch_get(&wanted, true).await? {
+            if let Some(id) = text(&item, "pk").and_then(keys::sighting_of) {
+                sightings.insert(id, read_sighting(&item)?);
+            }
+        }
+        Ok(sightings)
+    }
+
     /// The sighting, its manifest and its link, in one query that does not touch findings. A conflict means that the
     /// manifest was written meanwhile: read again.
     pub async fn sighting_state(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::identity::{Identifier, IdentityChange, Refusal};
 use domain::vulnerability::{Counted, Exposure};
 use domain::{Asset, AssetId, Details, Host, Severity, SightingId, VulnId};
 use jiff::Timestamp;
@@ -18,6 +19,8 @@ use crate::request::Request;
 const ASSETS: i32 = 20;
 /// Reads of so many assets until a filtered page ends, full or not.
 const FILTERED_READS: usize = 4;
+/// Of what happened to an asset's identity, the latest.
+const HISTORY: i32 = 20;
 /// Vulnerabilities of one asset on one page.
 const VULNERABILITIES: usize = 20;
 
@@ -141,6 +144,13 @@ pub struct AssetDetail {
     pub host: Host,
     /// Why each sighting belongs to it.
     pub sightings: Vec<JoinRow>,
+    /// What it is recognised by.
+    pub identifiers: Vec<Identifier>,
+    /// What happened to its identity, the latest first.
+    pub history: Vec<IdentityChange>,
+    /// The asset that has taken its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<AssetId>,
     /// All its vulnerabilities, closed ones too.
     pub vulnerabilities_total: usize,
     /// A page of them: open before closed, worst first.
@@ -159,6 +169,18 @@ pub struct JoinRow {
     pub rule: String,
     /// 0 to 100.
     pub confidence: u8,
+    /// What it had in common with the asset.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agreeing: Vec<Identifier>,
+    /// Other assets that were considered, and why they were refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refusal>,
+    /// Assets that it could be with equal right.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ambiguous: Vec<AssetId>,
+    /// Who put it here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned_by: Option<String>,
 }
 
 pub(super) fn joins(asset: &Asset) -> Vec<JoinRow> {
@@ -166,6 +188,10 @@ pub(super) fn joins(asset: &Asset) -> Vec<JoinRow> {
         sighting: sighting.clone(),
         rule: join.rule.clone(),
         confidence: join.confidence,
+        agreeing: join.agreeing.clone(),
+        refused: join.refused.clone(),
+        ambiguous: join.ambiguous.clone(),
+        pinned_by: join.pinned_by.clone(),
     };
     asset.sightings.iter().map(row).collect()
 }
@@ -219,7 +245,8 @@ impl Dashboard {
 
     pub(crate) async fn asset(&self, id: &str, after: Option<&str>) -> Result<AssetDetail, Problem> {
         let id: AssetId = id.parse().map_err(|_| Problem::NotFound)?;
-        let asset = self.store.asset(&id).await?.ok_or(Problem::NotFound)?.value;
+        let asset = self.store.resolved_asset(&id).await?.ok_or(Problem::NotFound)?.value;
+        let id = asset.id.clone();
         let now = self.now();
         let mut ranked: Vec<(String, &VulnId)> =
             asset.counted.iter().map(|(id, counted)| (rank(id, counted), id)).collect();
@@ -233,6 +260,9 @@ impl Dashboard {
         Ok(AssetDetail {
             at: now,
             sightings: joins(&asset),
+            identifiers: asset.identifiers.iter().cloned().collect(),
+            history: self.store.identity_history(&id, HISTORY).await?,
+            superseded_by: asset.superseded_by.clone(),
             vulnerabilities_total: asset.counted.len(),
             vulnerabilities: found
                 .iter()

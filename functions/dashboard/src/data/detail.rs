@@ -202,8 +202,8 @@ impl Dashboard {
     pub(crate) async fn vulnerability(&self, asset: &str, id: &str) -> Result<VulnerabilityDetail, Problem> {
         let asset: AssetId = asset.parse().map_err(|_| Problem::NotFound)?;
         let id: VulnId = id.parse().map_err(|_| Problem::NotFound)?;
-        let (v, on) = tokio::try_join!(self.store.vulnerability(&asset, &id), self.store.asset(&asset))?;
-        let (v, on) = (v.ok_or(Problem::NotFound)?.value, on.ok_or(Problem::NotFound)?.value);
+        let v = self.store.vulnerability(&asset, &id).await?.ok_or(Problem::NotFound)?.value;
+        let on = self.store.resolved_asset(&v.asset).await?.ok_or(Problem::NotFound)?.value;
         let (statements, rules, intel) =
             tokio::try_join!(self.statements(&v), self.rules_of(&v), self.intel_of(&v))?;
         let now = self.now();

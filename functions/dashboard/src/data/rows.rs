@@ -49,6 +49,9 @@ pub struct VulnerabilityRow {
     /// Its ticket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket: Option<TicketRef>,
+    /// Tickets of vulnerabilities that became part of this one; they are closed with the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_tickets: Vec<TicketRef>,
     /// What gives most of its score, most first.
     pub reasons: Vec<Reason>,
 }
@@ -89,6 +92,7 @@ pub(crate) fn row(
         scanners: v.scanners.clone(),
         findings: v.findings.len(),
         ticket: v.ticket.clone(),
+        other_tickets: v.other_tickets.clone(),
         reasons: reasons(v, policies),
     }
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::View;
 use super::layout::{Frame, Tab};
-use super::parts;
+use super::{identity, parts};
 use crate::data::{AssetDetail, AssetList, AssetRow, JoinRow};
 use crate::words;
 
@@ -96,7 +96,11 @@ pub(crate) fn page(data: &AssetDetail, view: &View<'_>) -> Markup {
                 }
             }
             (details(&data.host))
-            section aria-labelledby="why" { h2 #why { "Why this is one machine" } (joins(&data.sightings)) }
+            section aria-labelledby="why" {
+                h2 #why { "Why this is one machine" }
+                (joins(&data.sightings))
+                (identity::of(data, view))
+            }
         }
         section aria-labelledby="vulnerabilities" {
             h2 #vulnerabilities { (words::plural(data.vulnerabilities_total as u64, "vulnerability", "vulnerabilities")) }
@@ -215,7 +219,21 @@ pub(super) fn joins(sightings: &[JoinRow]) -> Markup {
             caption { "Each sighting, and the rule that joined it" }
             thead { tr { th scope="col" { "Sighting" } th scope="col" { "Rule" } th scope="col" { "Confidence" } } }
             tbody { @for join in sightings {
-                tr { th scope="row" { (join.sighting) } td { (join.rule) } td.number { (join.confidence) " %" } }
+                tr {
+                    th scope="row" { (join.sighting) }
+                    td {
+                        (join.rule)
+                        @if let Some(by) = &join.pinned_by { " " span.tag { "put here by " (by) } }
+                        @if !join.agreeing.is_empty() { div.quiet { (identity::list(&join.agreeing)) } }
+                        @for refusal in &join.refused {
+                            div.quiet { "not " a href={ "/assets/" (refusal.asset) } { (refusal.asset) } ": " (refusal.reason) }
+                        }
+                        @for other in &join.ambiguous {
+                            div.quiet { "could be " a href={ "/assets/" (other) } { (other) } }
+                        }
+                    }
+                    td.number { (join.confidence) " %" }
+                }
             } }
         } }
     }

@@ -11,6 +11,7 @@ pub(super) enum Tab {
     Overview,
     Vulnerabilities,
     Assets,
+    Identity,
     Runs,
     Coverage,
     Deliveries,
@@ -20,10 +21,11 @@ pub(super) enum Tab {
 }
 
 /// Each with the role that its page needs.
-const TABS: [(Tab, &str, &str, Role); 8] = [
+const TABS: [(Tab, &str, &str, Role); 9] = [
     (Tab::Overview, "/", "Overview", Role::Viewer),
     (Tab::Vulnerabilities, "/vulnerabilities", "Vulnerabilities", Role::Viewer),
     (Tab::Assets, "/assets", "Assets", Role::Viewer),
+    (Tab::Identity, "/identity", "Identity", Role::Viewer),
     (Tab::Runs, "/runs", "Runs", Role::Viewer),
     (Tab::Coverage, "/coverage", "Coverage", Role::Viewer),
     (Tab::Deliveries, "/deliveries", "Deliveries", Role::Viewer),

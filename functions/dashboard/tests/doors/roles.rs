@@ -24,6 +24,8 @@ fn weakest(method: &str, path: &str) -> usize {
             | "/assets"
             | "/assets/{asset}"
             | "/coverage"
+            | "/identity"
+            | "/impact/{cve}"
             | "/runs"
             | "/deliveries"
             | "/audit"
@@ -34,6 +36,8 @@ fn weakest(method: &str, path: &str) -> usize {
             | "/api/assets"
             | "/api/assets/{asset}"
             | "/api/coverage"
+            | "/api/identity"
+            | "/api/impact/{cve}"
             | "/api/runs"
             | "/api/deliveries"
             | "/api/audit",
@@ -41,6 +45,12 @@ fn weakest(method: &str, path: &str) -> usize {
         (
             "POST",
             "/api/vulnerabilities/{asset}/{vulnerability}/decision"
+            | "/api/assets/{asset}/merge"
+            | "/api/assets/{asset}/undo-merge"
+            | "/api/assets/{asset}/split"
+            | "/api/assets/{asset}/apart"
+            | "/api/identity/identifiers"
+            | "/api/inventory"
             | "/api/connectors/{connector}/sync"
             | "/api/connectors/{connector}/check",
         ) => 2,
@@ -63,6 +73,7 @@ async fn every_route_is_for_its_role_and_the_stronger_ones() {
             .replace("{asset}", asset.as_str())
             .replace("{vulnerability}", ids[0].as_str())
             .replace("{connector}", "qualys-prod")
+            .replace("{cve}", "CVE-2021-44228")
             .replace("{run}", run.as_str())
             .replace("{token}", "0123456789abcdef");
         let method = Method::from_bytes(route.method.as_bytes()).unwrap();

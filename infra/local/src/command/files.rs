@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sync::normalized::Normalized;
 
-use super::{ExportArgs, Failure, NormalizeArgs};
+use super::{ExportArgs, Failure, NormalizeArgs, StateArgs};
 use crate::aws::{LocalAws, LocalAwsConfig};
 use crate::scanners::Row;
 use crate::stack::TABLE;
@@ -106,14 +106,24 @@ pub fn sla(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-pub async fn export(args: ExportArgs) -> Result<(), Failure> {
-    let data = &args.state.data;
+/// The state that a directory holds.
+pub(super) async fn state(args: &StateArgs) -> Result<(LocalAws, store::Store), Failure> {
+    state_in(&args.data).await
+}
+
+/// The same by the directory's name.
+pub(super) async fn state_in(data: &Path) -> Result<(LocalAws, store::Store), Failure> {
     if !data.is_dir() {
         return Err(Failure::Input(format!("{}: there is no state: run a sync first", data.display())));
     }
-    let config = LocalAwsConfig { data: Some(data.clone()), ..LocalAwsConfig::new(vec![]) };
+    let config = LocalAwsConfig { data: Some(data.to_owned()), ..LocalAwsConfig::new(vec![]) };
     let aws = LocalAws::start(config).await.map_err(crate::stack::StackError::from)?;
     let store = crate::stack::table_of(&aws, TABLE);
+    Ok((aws, store))
+}
+
+pub async fn export(args: ExportArgs) -> Result<(), Failure> {
+    let (aws, store) = state(&args.state).await?;
     let mut out = BufWriter::new(std::io::stdout());
     export::export(&store, args.stable, &mut out).await.map_err(Failure::failed)?;
     aws.shutdown().await;

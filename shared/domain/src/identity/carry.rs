@@ -91,6 +91,7 @@ pub fn unite(one: &Asset, other: &Asset, by: Option<&str>) -> United {
     kept.apart.extend(gone.apart.iter().cloned());
     kept.absorbing.insert(gone.id.clone());
     kept.superseded_by = None;
+    kept.inventory = kept.inventory.take().or_else(|| gone.inventory.clone());
     for (id, counted) in &gone.counted {
         kept.counted.entry(id.clone()).or_insert(*counted);
     }
@@ -132,6 +133,7 @@ fn hand_over(from: &Asset, mut own: Asset, sightings: &BTreeSet<SightingId>, by:
     from.apart.insert(own.id.clone());
     own.apart.insert(from.id.clone());
     from.releasing.insert(own.id.clone());
+    own.awaits = Some(from.id.clone());
     Parted { from, own }
 }
 

@@ -27,6 +27,15 @@ pub struct Observation {
     pub observed_at: Option<Timestamp>,
 }
 
+impl Observation {
+    /// Tells whether two observations identify the same: of everything but the time. Never 0.
+    pub fn digest(&self) -> u64 {
+        let ids: Vec<String> = self.identifiers.iter().map(ToString::to_string).collect();
+        let text = format!("{}\n{}", ids.join("\n"), self.os.as_deref().unwrap_or_default());
+        crate::digest(text.as_bytes()).max(1)
+    }
+}
+
 /// Reads the identifiers of `host`, seen by a connector of `scanner` in the network scope `scope`.
 pub fn observe(host: &Host, scope: &str, scanner: Scanner) -> Observation {
     observe_agents_of(host, scope, scanner.kind().agents)

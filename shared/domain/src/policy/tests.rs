@@ -308,6 +308,51 @@ fn names_match_by_their_beginning() {
 }
 
 #[test]
+fn owners_match_by_name_group_network_and_account() {
+    let host = Host {
+        fqdns: vec!["Web-07.Paris.example.com".into()],
+        ips: vec!["10.1.2.3".into(), "fe80::1".into()],
+        tags: vec![Tag { key: "asset_group".into(), value: "Storefront".into() }],
+        cloud: vec![crate::host::CloudId {
+            provider: "aws".into(),
+            account: Some("111122223333".into()),
+            region: None,
+            id: "i-1".into(),
+        }],
+        ..Host::default()
+    };
+    let matches = |json: serde_json::Value| serde_json::from_value::<Match>(json).unwrap().matches(&host);
+    for (field, yes, no) in [
+        ("name", "web-??.*.example.com", "web-?.*.example.com"),
+        ("name", "*.EXAMPLE.com", "paris"),
+        ("name", "*", "web*07"),
+        ("name", "web*7*.com", "*web-08*"),
+        ("group", "storefront", "store"),
+        ("cidr", "10.1.0.0/16", "10.2.0.0/16"),
+        ("account", "111122223333", "444455556666"),
+    ] {
+        assert!(matches(serde_json::json!({ field: yes })), "{field}: {yes}");
+        assert!(!matches(serde_json::json!({ field: no })), "{field}: {no}");
+    }
+    assert!(!matches(serde_json::json!({ "cidr": "10.1.0.0/16", "group": "other" })), "all must hold");
+    let wrong = serde_json::from_value::<Match>(serde_json::json!({ "cidr": "10.1" })).unwrap_err();
+    assert!(wrong.to_string().contains("write 10.1.0.0/16"), "{wrong}");
+}
+
+#[test]
+fn an_identifier_cannot_be_shared_and_never_shared() {
+    let config = |shared: &str| -> Config {
+        serde_json::from_value(serde_json::json!({
+            "identity": { "shared": [shared], "never_shared": ["mac|paris|00e04c000001"] }
+        }))
+        .unwrap()
+    };
+    config("mac|paris|00e04c000002").validate().unwrap();
+    let wrong = config("mac|paris|00e04c000001").validate().unwrap_err();
+    assert_eq!(wrong.field, "identity.never_shared");
+}
+
+#[test]
 fn criticality_comes_from_the_scanner_where_no_rule_has_one() {
     let host = Host { criticality: Some(2), ..Host::default() };
     assert_eq!(impact(&[], &host), (Some(2), None));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::identity::{Identifier, IdentifierKind};
 use domain::vulnerability::{Counted, FindingRef, Join};
 use domain::{Asset, CveId, Scanner, VulnId};
-use store::{Claim, CounterDelta, Entry, EntryState, RuleBook, Store, Units, Versioned};
+use store::{CounterDelta, Entry, EntryState, Regroup, Relink, RuleBook, Store, Units, Versioned};
 
 use crate::support::*;
 
@@ -40,10 +40,15 @@ async fn import(store: &Store) -> Asset {
     let mut asset = asset("host");
     asset.identifiers.insert(Identifier::new(IdentifierKind::Fqdn, "office", "host.example.org"));
     asset.sightings.insert(id.clone(), Join { rule: "new".into(), confidence: 100, ..Join::default() });
-    let identifiers = asset.identifiers.clone();
-    let claim =
-        Claim { asset: Versioned { rev: None, value: asset.clone() }, sighting: id.clone(), identifiers };
-    store.claim(&claim).await.unwrap();
+    let mut leads: Vec<_> = store.leads(&asset.identifiers).await.unwrap().into_iter().collect();
+    leads.iter_mut().for_each(|(_, lead)| _ = lead.hold(&asset.id));
+    let joins = Regroup {
+        assets: vec![Versioned { rev: None, value: asset.clone() }],
+        leads,
+        links: vec![Relink { sighting: id.clone(), from: None, to: asset.id.clone() }],
+        ..Regroup::default()
+    };
+    store.regroup(&joins).await.unwrap();
 
     let mut delta = CounterDelta::default();
     let mut uses: Vec<(CveId, VulnId)> = Vec::new();
@@ -109,10 +114,7 @@ async fn units_are_summed_by_operation() {
     assert_eq!(store.capacity().by_operation(), BTreeMap::new());
     import(&store).await;
     store.clone().export_page(None).await.unwrap();
-    store
-        .owners_of(&[Identifier::new(IdentifierKind::Fqdn, "office", "host.example.org")].into())
-        .await
-        .unwrap();
+    store.leads(&[Identifier::new(IdentifierKind::Fqdn, "office", "host.example.org")].into()).await.unwrap();
     store.put_connector_state(&connector(), &Default::default(), None).await.unwrap();
     store.connector_state(&connector()).await.unwrap();
     store.note_closings(&connector(), &run_id(0), "host", 1).await.unwrap();

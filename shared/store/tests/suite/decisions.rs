@@ -99,7 +99,7 @@ async fn an_alias_leads_to_what_it_was_merged_into() {
     assert_eq!(read(&store, &first).await.value.id, kept.id);
     let state = store.asset_state(&asset.id, true).await.unwrap().unwrap();
     assert_eq!(state.vulnerabilities.len(), 1);
-    assert_eq!((&state.aliases[&first.id], &state.aliases[&second.id]), (&second.id, &kept.id));
+    assert_eq!((&state.aliases[&first.id].id, &state.aliases[&second.id].id), (&second.id, &kept.id));
     let of = [first.id.clone(), kept.id.clone(), kept.id.clone()];
     assert_eq!(
         store.vulnerabilities_of(&asset.id, &of).await.unwrap(),

@@ -2,7 +2,7 @@
 
 use domain::vulnerability::{Closing, Depth, Evidence, Sighting};
 use domain::{FindingKey, Host, SightingId};
-use store::{Claim, Entry, EntryState, Manifest, SightingState, Store, Versioned};
+use store::{Entry, EntryState, Manifest, Regroup, Relink, SightingState, Store, Versioned};
 
 use crate::support::*;
 
@@ -202,12 +202,12 @@ async fn a_sighting_waits_until_its_latest_change_was_scored() {
     let id = sighting("1");
     store.put_sighting(&id, &SightingState::default(), true).await.unwrap();
     let asset = asset("one");
-    let claim = Claim {
-        asset: Versioned { rev: None, value: asset.clone() },
-        sighting: id.clone(),
-        identifiers: Default::default(),
+    let joins = Regroup {
+        assets: vec![Versioned { rev: None, value: asset.clone() }],
+        links: vec![Relink { sighting: id.clone(), from: None, to: asset.id.clone() }],
+        ..Regroup::default()
     };
-    store.claim(&claim).await.unwrap();
+    store.regroup(&joins).await.unwrap();
     assert!(read(&store, &id).await.is_unscored());
     store.mark_scored(&id, &asset.id, 1).await.unwrap();
     assert!(!read(&store, &id).await.is_unscored());

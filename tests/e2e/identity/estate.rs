@@ -1,0 +1,93 @@
+//! The labelled estate through the table: as good as in memory, at a cost that is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::identity::{Index, SightingLine};
+use domain::{AssetId, Host, SightingId};
+use queue::ScoreMessage;
+use simulators::identity_estate::{Labelled, estate};
+
+use crate::site::{Setup, Site};
+
+/// Groups of machines; a group has about forty-five sightings.
+const GROUPS: u64 = 16;
+
+/// The connector of a line: of the scanner that its name begins with, in the network that it names.
+fn connector(line: &SightingLine) -> String {
+    format!("{}-{}", line.connector, line.scope)
+}
+
+fn configuration(lines: &[(SightingLine, Labelled)]) -> String {
+    let names: BTreeSet<(String, &str)> =
+        lines.iter().map(|(line, _)| (connector(line), line.scope.as_str())).collect();
+    let one = |(name, scope): (String, &str)| {
+        let kinds = ["tenable", "nessus", "insightvm"];
+        let kind = kinds.into_iter().find(|kind| name.starts_with(kind)).unwrap_or("qualys");
+        format!("  - {{ name: {name}, type: {kind}, scope: {scope}, via: files }}\n")
+    };
+    format!("\n{}\n\nfeeds:\n", names.into_iter().map(one).collect::<String>().trim_end())
+}
+
+/// Of all pairs that are called one machine, the share that is; of all that are one, the share that is called so.
+fn judge(placed: &[(String, String)]) -> (f64, f64) {
+    let pairs = |counts: BTreeMap<String, u64>| counts.values().map(|n| n * (n - 1) / 2).sum::<u64>() as f64;
+    let count = |name: &dyn Fn(&(String, String)) -> String| {
+        let mut counts = BTreeMap::new();
+        placed.iter().for_each(|one| *counts.entry(name(one)).or_default() += 1);
+        pairs(counts)
+    };
+    let right = count(&|(machine, asset)| format!("{machine} {asset}"));
+    (right / count(&|(_, asset)| asset.clone()), right / count(&|(machine, _)| machine.clone()))
+}
+
+#[tokio::test]
+async fn the_labelled_estate_does_as_well_on_the_table_as_in_memory() {
+    let mut lines: Vec<(SightingLine, Labelled)> =
+        estate(1, GROUPS).map(|labelled| (SightingLine::parse(&labelled.line).unwrap(), labelled)).collect();
+    lines.sort_by_key(|(line, _)| line.observed_at);
+    let site = Site::start(Setup::new(1).edit("\n\nfeeds:\n", configuration(&lines))).await;
+    let (store, score) = (site.stack.observer(), score::Score::new(site.stack.services()));
+    let used = || site.stack.services().store.capacity().total();
+    let (mut placed, mut seen): (Vec<AssetId>, BTreeSet<SightingId>) = (Vec::new(), BTreeSet::new());
+    let (mut first, mut again) = ((0.0, 0.0, 0u32), (0.0, 0.0, 0u32));
+    for (line, _) in &lines {
+        let id = SightingId::new(connector(line).parse().unwrap(), &line.host.native);
+        let mut state = store.sighting_state(&id, true).await.unwrap();
+        state.sighting.scan = Some(Host { last_scanned_at: Some(line.observed_at), ..line.host.clone() });
+        store.put_sighting(&id, &state, true).await.unwrap();
+        let before = used();
+        score.work(ScoreMessage { sightings: vec![id.clone()], assets: Vec::new() }).await.unwrap();
+        let after = used();
+        let sum = if seen.insert(id.clone()) { &mut first } else { &mut again };
+        sum.0 += after.read_units - before.read_units;
+        sum.1 += after.write_units - before.write_units;
+        sum.2 += 1;
+        placed.push(store.link(&id).await.unwrap().unwrap().asset);
+    }
+    let mut on_table = Vec::new();
+    for (asset, (_, labelled)) in placed.iter().zip(&lines) {
+        let asset = store.resolved_asset(asset).await.unwrap().unwrap().value.id;
+        on_table.push((labelled.machine.clone(), asset.to_string()));
+    }
+    let mut index = Index::new();
+    let in_memory: Vec<_> =
+        lines.iter().map(|(line, _)| index.take(&line.sighting(), &line.observation())).collect();
+    let in_memory: Vec<_> = in_memory
+        .into_iter()
+        .zip(&lines)
+        .map(|(placement, (_, labelled))| (labelled.machine.clone(), index.asset(placement).to_string()))
+        .collect();
+    let (table, memory) = (judge(&on_table), judge(&in_memory));
+    println!("{} sightings; on the table precision {:.4}, recall {:.4}", lines.len(), table.0, table.1);
+    println!("in memory, once, precision {:.4}, recall {:.4}", memory.0, memory.1);
+    for (name, (read, write, count)) in [("first", first), ("again", again)] {
+        let each = f64::from(count);
+        println!(
+            "{name}: {count} sightings, {:.1} read and {:.1} write units each",
+            read / each,
+            write / each
+        );
+    }
+    assert!(table.0 >= 0.995, "precision {}", table.0);
+    assert!(table.1 >= memory.1 - 0.05, "recall {}", table.1);
+}

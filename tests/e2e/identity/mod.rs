@@ -1,0 +1,302 @@
+//! Who is one machine, on the table: machines that turn out to be one, their undoing, values that are shared, machines
+//! that are replaced. What scanners say is written as they would; all that follows is the system's.
+
+mod bench;
+mod estate;
+mod faults;
+
+use std::collections::BTreeSet;
+
+use domain::identity::Happened;
+use domain::{AssetId, Host, Status, VulnId, Vulnerability};
+use jiff::Timestamp;
+use serde_json::json;
+
+use bench::{Bench, LOG4SHELL, OTHER, QUALYS, TENABLE, agent, both, hardware};
+
+/// What a merge must not touch.
+fn essence(v: &Vulnerability) -> (VulnId, Option<String>, Option<Timestamp>, Status) {
+    (v.id.clone(), v.ticket.as_ref().map(|ticket| ticket.key.clone()), v.due, v.status)
+}
+
+fn essences(all: &[Vulnerability]) -> BTreeSet<(VulnId, Option<String>, Option<Timestamp>, Status)> {
+    all.iter().map(essence).collect()
+}
+
+#[tokio::test]
+async fn two_assets_that_prove_to_be_one_become_one_with_all_they_have() {
+    let bench = Bench::new().await;
+    bench.see(TENABLE, "1", &agent(), &[LOG4SHELL]).await;
+    let kept = bench.asset_of(TENABLE, "1").await;
+    bench.later().await;
+    bench.see(QUALYS, "7", &hardware(), &[OTHER]).await;
+    let gone = bench.asset_of(QUALYS, "7").await;
+    assert_ne!(kept, gone);
+    let before = bench.site.vulnerabilities().await;
+    assert_eq!((before.len(), bench.tickets()), (2, 2));
+
+    bench.see(TENABLE, "1", &both(), &[LOG4SHELL]).await;
+    for (connector, native) in [(TENABLE, "1"), (QUALYS, "7")] {
+        assert_eq!(bench.asset_of(connector, native).await, kept);
+    }
+    let after = bench.site.vulnerabilities().await;
+    assert_eq!(essences(&after), essences(&before), "ids, tickets, deadlines, statuses");
+    assert!(after.iter().all(|v| v.asset == kept));
+    for v in &before {
+        let found = bench.store().vulnerability(&v.asset, &v.id).await.unwrap().unwrap().value;
+        assert_eq!((&found.id, &found.asset), (&v.id, &kept), "the old address still leads there");
+    }
+    let history = bench.store().identity_history(&kept, 10).await.unwrap();
+    let merge = history.iter().find(|change| change.what == Happened::Absorbed).unwrap();
+    assert_eq!((&merge.other, merge.by.as_ref()), (&gone, None));
+    assert_eq!(merge.reason, "they share an identifier of the machine itself");
+    assert!(!merge.identifiers.is_empty());
+    assert_eq!(bench.assets().await.len(), 1);
+    bench.counts_are_right().await;
+    let writes = bench.writes();
+    bench.see(TENABLE, "1", &both(), &[LOG4SHELL]).await;
+    bench.see(QUALYS, "7", &hardware(), &[OTHER]).await;
+    assert_eq!(essences(&bench.site.vulnerabilities().await), essences(&before));
+    // The sightings themselves are written by this test, and that they were decided on.
+    assert!(bench.writes() - writes <= 12.0, "{} write units for nothing", bench.writes() - writes);
+    assert_eq!(bench.tickets(), 2);
+}
+
+#[tokio::test]
+async fn vulnerabilities_of_one_cve_become_one_and_an_undone_merge_gives_both_back() {
+    let bench = Bench::new().await;
+    bench.see(TENABLE, "1", &agent(), &[LOG4SHELL]).await;
+    bench.later().await;
+    bench.see(QUALYS, "7", &hardware(), &[LOG4SHELL, OTHER]).await;
+    let gone = bench.asset_of(QUALYS, "7").await;
+    let before = bench.site.vulnerabilities().await;
+    assert_eq!((before.len(), bench.tickets()), (3, 3));
+
+    bench.see(TENABLE, "1", &both(), &[LOG4SHELL]).await;
+    let kept = bench.asset_of(TENABLE, "1").await;
+    let merged = bench.site.vulnerabilities().await;
+    assert_eq!(merged.len(), 2, "{merged:?}");
+    let one = merged.iter().find(|v| v.findings.len() == 2).unwrap();
+    assert_eq!((one.aliases.len(), one.other_tickets.len()), (1, 1), "no ticket is lost");
+    let earliest = before.iter().filter(|v| v.cves == one.cves).filter_map(|v| v.due).min();
+    assert_eq!(one.due, earliest);
+    bench.counts_are_right().await;
+
+    assert_eq!(
+        bench.act(&format!("/api/assets/{gone}/undo-merge"), json!({ "reason": "a test" })).await,
+        202
+    );
+    assert_eq!(essences(&bench.site.vulnerabilities().await), essences(&before));
+    let place = |all: &[Vulnerability]| -> BTreeSet<(VulnId, AssetId)> {
+        all.iter().map(|v| (v.id.clone(), v.asset.clone())).collect()
+    };
+    assert_eq!(place(&bench.site.vulnerabilities().await), place(&before));
+    assert_eq!(bench.asset_of(QUALYS, "7").await, gone);
+    bench.counts_are_right().await;
+    for v in &before {
+        for asset in [&kept, &gone] {
+            let found = bench.store().vulnerability(asset, &v.id).await.unwrap();
+            let there = found.map(|found| (found.value.id, found.value.asset));
+            assert!(
+                there.as_ref().is_none_or(|there| *there == (v.id.clone(), v.asset.clone())),
+                "{} of {} is found at {asset} as {there:?}; kept {kept}, gone {gone}",
+                v.id,
+                v.asset
+            );
+        }
+    }
+    // It outlives what brought them together, said again.
+    bench.later().await;
+    bench.see(TENABLE, "1", &Host { hostnames: vec!["renamed".into()], ..both() }, &[LOG4SHELL]).await;
+    bench
+        .see(QUALYS, "7", &Host { hostnames: vec!["renamed".into()], ..hardware() }, &[LOG4SHELL, OTHER])
+        .await;
+    assert_eq!(bench.asset_of(QUALYS, "7").await, gone);
+    assert_ne!(bench.asset_of(TENABLE, "1").await, gone);
+    assert_eq!(essences(&bench.site.vulnerabilities().await), essences(&before));
+    assert_eq!(bench.act(&format!("/api/assets/{gone}/undo-merge"), json!({})).await, 409);
+}
+
+#[tokio::test]
+async fn a_person_merges_splits_and_keeps_apart_and_rescans_leave_it_so() {
+    let bench = Bench::new().await;
+    bench.see(TENABLE, "1", &agent(), &[LOG4SHELL]).await;
+    bench.later().await;
+    bench.see(QUALYS, "7", &hardware(), &[OTHER]).await;
+    let (one, two) = (bench.asset_of(TENABLE, "1").await, bench.asset_of(QUALYS, "7").await);
+    let before = bench.site.vulnerabilities().await;
+    let other = json!({ "other": two, "reason": "one box" });
+    assert_eq!(bench.act(&format!("/api/assets/{one}/merge"), other.clone()).await, 202);
+    assert_eq!(bench.asset_of(QUALYS, "7").await, one);
+    assert_eq!(essences(&bench.site.vulnerabilities().await), essences(&before));
+    assert_eq!(bench.act(&format!("/api/assets/{one}/merge"), other).await, 409, "they are one already");
+
+    // Hardware that contradicts drives nobody out whom a person has put there.
+    let elsewhere =
+        Host { bios_uuid: Some("5d5d4544-0051-3410-8052-b7c04f4d3132".into()), ..Host::default() };
+    bench.see(QUALYS, "7", &elsewhere, &[OTHER]).await;
+    assert_eq!(bench.asset_of(QUALYS, "7").await, one);
+
+    let sightings = json!({ "sightings": [format!("{QUALYS}/7")], "reason": "two after all" });
+    assert_eq!(bench.act(&format!("/api/assets/{one}/split"), sightings).await, 202);
+    let split = bench.asset_of(QUALYS, "7").await;
+    assert_ne!(split, one);
+    assert_eq!(essences(&bench.site.vulnerabilities().await), essences(&before), "with ids and tickets");
+    bench.counts_are_right().await;
+    bench.see(QUALYS, "7", &both(), &[OTHER]).await;
+    bench.see(TENABLE, "1", &both(), &[LOG4SHELL]).await;
+    assert_eq!((bench.asset_of(QUALYS, "7").await, bench.asset_of(TENABLE, "1").await), (split, one.clone()));
+    assert_eq!(bench.act(&format!("/api/assets/{one}/split"), json!({ "sightings": ["x/1"] })).await, 400);
+}
+
+#[tokio::test]
+async fn a_value_that_two_machines_show_is_learned_and_a_person_can_take_it_back() {
+    let bench = Bench::new().await;
+    let copy = |name: &str, mac: &str| Host {
+        fqdns: vec![format!("{name}.corp.example.com")],
+        macs: vec![mac.into()],
+        ..hardware()
+    };
+    bench.see(TENABLE, "1", &copy("app01", "a4:bb:6d:00:00:01"), &[LOG4SHELL]).await;
+    bench.see(TENABLE, "2", &copy("app02", "a4:bb:6d:00:00:02"), &[LOG4SHELL]).await;
+    bench.see(QUALYS, "9", &hardware(), &[OTHER]).await;
+    let mut all = BTreeSet::new();
+    for (connector, native) in [(TENABLE, "1"), (TENABLE, "2"), (QUALYS, "9")] {
+        all.insert(bench.asset_of(connector, native).await);
+    }
+    assert_eq!(all.len(), 3, "the UUID leads nowhere");
+    let listed = bench.get("/api/identity").await;
+    let shared = listed["shared"].as_array().unwrap();
+    assert_eq!(shared.len(), 1, "{listed}");
+    let identifier = shared[0]["identifier"].as_str().unwrap().to_owned();
+    assert!(identifier.starts_with("bios_uuid|"));
+    assert_eq!(shared[0]["reason"], "two machines show it");
+    let never = json!({ "identifier": identifier, "shared": "never", "reason": "checked" });
+    assert_eq!(bench.act("/api/identity/identifiers", never).await, 202);
+    assert_eq!(bench.get("/api/identity").await["shared"].as_array().unwrap().len(), 0);
+    bench
+        .see(TENABLE, "1", &Host { os: Some("Windows 11".into()), ..copy("app01", "a4:bb:6d:00:00:01") }, &[])
+        .await;
+    bench
+        .see(TENABLE, "2", &Host { os: Some("Windows 11".into()), ..copy("app02", "a4:bb:6d:00:00:02") }, &[])
+        .await;
+    assert_eq!(bench.get("/api/identity").await["shared"].as_array().unwrap().len(), 0, "not learned again");
+}
+
+#[tokio::test]
+async fn other_hardware_under_a_scanners_id_is_another_machine_and_the_old_one_is_closed() {
+    let bench = Bench::new().await;
+    let on = |uuid: &str, mac: &str| Host {
+        bios_uuid: Some(uuid.into()),
+        fqdns: vec!["db.corp.example.com".into()],
+        macs: vec![mac.into()],
+        ..Host::default()
+    };
+    bench
+        .see(TENABLE, "1", &on("4c4c4544-0051-3410-8052-b7c04f4d3132", "a4:bb:6d:00:00:01"), &[LOG4SHELL])
+        .await;
+    let old = bench.asset_of(TENABLE, "1").await;
+    bench.later().await;
+    bench
+        .see(TENABLE, "1", &on("5d5d4544-0051-3410-8052-b7c04f4d3132", "a4:bb:6d:00:00:02"), &[LOG4SHELL])
+        .await;
+    let new = bench.asset_of(TENABLE, "1").await;
+    assert_ne!(old, new);
+    let asset = bench.store().asset(&old).await.unwrap().unwrap().value;
+    assert_eq!((asset.superseded_by.as_ref(), asset.sightings.len()), (Some(&new), 0));
+    assert!(asset.gone_at.is_some());
+    for v in bench.site.vulnerabilities().await {
+        let wanted = if v.asset == old { Status::Gone } else { Status::Identified };
+        assert_eq!(v.status, wanted, "the history stays with the old machine");
+    }
+    let detail = bench.get(&format!("/api/assets/{old}")).await;
+    assert_eq!(detail["superseded_by"], json!(new));
+    let what: Vec<_> = detail["history"].as_array().unwrap().iter().map(|c| c["what"].clone()).collect();
+    assert!(what.contains(&json!("superseded")) && what.contains(&json!("left")), "{what:?}");
+    bench.counts_are_right().await;
+}
+
+#[tokio::test]
+async fn an_ambiguous_match_waits_for_a_person() {
+    let bench = Bench::new().await;
+    let long =
+        |name: &str| Host { hostnames: vec![name.into()], os: Some("Windows 10".into()), ..Host::default() };
+    bench.see(TENABLE, "1", &long("payments-server-01"), &[LOG4SHELL]).await;
+    bench.see(TENABLE, "2", &long("payments-server-02"), &[LOG4SHELL]).await;
+    let cut =
+        Host { netbios: vec!["PAYMENTS-SERVER".into()], os: Some("Windows 11".into()), ..Host::default() };
+    bench.later().await;
+    bench.see(QUALYS, "7", &cut, &[OTHER]).await;
+    let listed = bench.get("/api/identity").await;
+    let review = &listed["reviews"][0];
+    assert_eq!(review["candidates"].as_array().unwrap().len(), 2, "{listed}");
+    let own = bench.asset_of(QUALYS, "7").await;
+    assert_eq!(review["asset"], json!(own));
+    let candidates: Vec<String> =
+        review["candidates"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().into()).collect();
+    let not = json!({ "other": candidates[0] });
+    assert_eq!(bench.act(&format!("/api/assets/{own}/apart"), not).await, 202);
+    assert_eq!(bench.get("/api/identity").await["reviews"].as_array().unwrap().len(), 1, "one is left");
+    assert_eq!(bench.act(&format!("/api/assets/{own}/merge"), json!({ "other": candidates[1] })).await, 202);
+    assert_eq!(bench.get("/api/identity").await["reviews"].as_array().unwrap().len(), 0);
+    assert_eq!(bench.asset_of(QUALYS, "7").await.to_string(), candidates[1]);
+}
+
+#[tokio::test]
+async fn what_people_know_of_a_machine_goes_before_rules_whether_it_was_seen_before_or_not() {
+    let bench = Bench::new().await;
+    let named = |name: &str| Host { fqdns: vec![format!("{name}.corp.example.com")], ..Host::default() };
+    bench.see(TENABLE, "1", &named("web01"), &[LOG4SHELL]).await;
+    let row = |name: &str, owner: &str| {
+        json!({ "fqdn": format!("{name}.corp.example.com"), "owner": owner, "criticality": 4,
+                "services": "checkout;refunds", "environment": "prod" })
+    };
+    let rows =
+        json!({ "rows": [row("web01", "payments"), row("web02", "data"), { "fqdn": "x.example.com" }] });
+    let (status, answer) = bench.post("/api/inventory", rows.clone()).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!((answer["taken"].as_array().unwrap().len(), &answer["waiting"]), (1, &json!(1)), "{answer}");
+    assert_eq!(answer["refused"][0]["row"], 2);
+    bench.see(QUALYS, "7", &named("web02"), &[LOG4SHELL]).await;
+    for (connector, native, owner) in [(TENABLE, "1", "payments"), (QUALYS, "7", "data")] {
+        let asset = bench.asset_of(connector, native).await;
+        let asset = bench.store().asset(&asset).await.unwrap().unwrap().value;
+        let found = (asset.owner.as_str(), asset.criticality, asset.service.as_deref());
+        assert_eq!(found, (owner, Some(4), Some("checkout")));
+    }
+    bench.counts_are_right().await;
+    let impact = bench.get(&format!("/api/impact/{LOG4SHELL}")).await;
+    let touched: BTreeSet<String> = impact["touched"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| format!("{}/{}", row["owner"].as_str().unwrap(), row["service"].as_str().unwrap()))
+        .collect();
+    let wanted = ["payments/checkout", "payments/refunds", "data/checkout", "data/refunds"];
+    assert_eq!(touched, wanted.map(str::to_owned).into());
+    let again = bench.post("/api/inventory", rows).await.1;
+    assert_eq!((again["taken"].as_array().unwrap().len(), &again["waiting"]), (2, &json!(0)));
+}
+
+#[tokio::test]
+async fn of_functions_that_race_for_one_machine_all_end_in_one_asset() {
+    let bench = Bench::new().await;
+    let natives: Vec<String> = (0..6).map(|n| n.to_string()).collect();
+    for native in &natives {
+        bench.write(TENABLE, native, &hardware(), &[LOG4SHELL]).await;
+    }
+    let score = score::Score::new(bench.site.stack.services());
+    let work = natives.iter().map(|native| score.work(bench.message(TENABLE, native)));
+    for outcome in futures::future::join_all(work).await {
+        outcome.unwrap();
+    }
+    bench.site.drain().await;
+    let mut all = BTreeSet::new();
+    for native in &natives {
+        all.insert(bench.asset_of(TENABLE, native).await);
+    }
+    assert_eq!((all.len(), bench.assets().await.len()), (1, 1));
+    let only = bench.site.vulnerabilities().await;
+    assert_eq!((only.len(), only[0].findings.len(), bench.tickets()), (1, 6, 1));
+    bench.counts_are_right().await;
+}
