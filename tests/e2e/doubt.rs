@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 
+use domain::intel::Feed;
 use domain::{Outcome, Status, VulnId};
 use jiff::SignedDuration;
 use queue::{QueueName, SyncMessage, Trigger};
@@ -145,7 +146,7 @@ async fn garbage_closes_nothing_and_changes_nothing() {
         site.stack.send(QueueName::Intel.as_str(), INTEL_START).unwrap();
         site.work().await;
         // Each feed is given up after its tries, where an alarm looks; the next schedule asks again.
-        assert_eq!(site.stack.aws().queues().purge("sync-intel-dead").unwrap(), 4);
+        assert_eq!(site.stack.aws().queues().purge("sync-intel-dead").unwrap(), Feed::ALL.len());
         site.world.faults.set(faults).unwrap();
         site.pull(connector, Trigger::Full).await;
         let run = site.last_run(connector).await;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::intel::Feed;
 use queue::{QueueName, Trigger};
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;
@@ -96,7 +97,7 @@ async fn logs_and_metrics_tell_what_happened_and_no_secret() {
     site.stack.send(QueueName::Intel.as_str(), INTEL_START).unwrap();
     site.work().await;
     // Each feed is given up after its tries.
-    assert_eq!(site.stack.aws().queues().purge("sync-intel-dead").unwrap(), 4);
+    assert_eq!(site.stack.aws().queues().purge("sync-intel-dead").unwrap(), Feed::ALL.len());
     site.world.faults.set("").unwrap();
     site.sync().await;
     site.settle().await;
