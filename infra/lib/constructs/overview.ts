@@ -12,6 +12,9 @@ import { FIVE_MINUTES, type Alarms } from './alarms.ts';
 const NAMESPACE = 'vulnrelay';
 const HALF = 12;
 
+/** Every feed but EPSS, which is new every day, may rest over holidays. */
+const QUIET_DAYS = 10;
+
 export interface OverviewProps {
   readonly name: string;
   readonly config: Config;
@@ -89,7 +92,7 @@ export class Overview extends Construct {
     for (const feed of config.feeds) {
       alarms.add(`feed-${feed}-old`, {
         metric: own('FeedAge', { Feed: feed }, Stats.MAXIMUM),
-        above: Math.max(4 * config.feedsInterval, 2 * 86_400),
+        above: Math.max(4 * config.feedsInterval, (feed === 'epss' ? 2 : QUIET_DAYS) * 86_400),
         periods: 3,
         outOf: 3,
         remedy: `The feed ${feed} cannot be read or shrank; its last good data is in use (README: feed-*-old).`,
