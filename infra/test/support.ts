@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Template } from 'aws-cdk-lib/assertions';
@@ -12,7 +12,9 @@ export function stubBinaries(size = 10): string {
   const folder = mkdtempSync(join(tmpdir(), 'vulnrelay-binaries-'));
   for (const name of [...FUNCTIONS.map((row) => row.name), ...SCANNERS.map((row) => `sync-${row.type}`)]) {
     mkdirSync(join(folder, name));
-    writeFileSync(join(folder, name, 'bootstrap.zip'), Buffer.alloc(size));
+    const zip = join(folder, name, 'bootstrap.zip');
+    writeFileSync(zip, '');
+    truncateSync(zip, size); // takes no room, however large
   }
   return folder;
 }

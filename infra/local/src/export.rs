@@ -50,6 +50,9 @@ pub async fn export(store: &Store, stable: bool, out: &mut impl Write) -> Result
                     clean(&mut value, stable);
                     if stable {
                         remove(&mut value, &["founded_at", "seen"]);
+                        // What else agreed when a sighting joined depends on what was known by then.
+                        let joins = value.get_mut("sightings").and_then(Value::as_object_mut);
+                        joins.into_iter().flatten().for_each(|(_, join)| remove(join, &["agreeing"]));
                     }
                     if stable && asset.gone_at.is_some() {
                         // A purge is known by the run that noticed it: only that it happened is the same each time.
