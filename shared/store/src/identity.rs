@@ -197,7 +197,7 @@ impl Store {
             items.push(self.transact_put(
                 &keys::identifier(identifier),
                 lead_item(identifier, lead),
-                Condition::revision(lead.rev),
+                lead_unchanged(lead),
             )?);
         }
         self.transact(&what, items).await
@@ -233,7 +233,7 @@ impl Store {
             None => {
                 for (identifier, lead) in &leads {
                     let key = keys::identifier(identifier);
-                    self.put(&key, lead_item(identifier, lead), Some(Condition::revision(lead.rev))).await?;
+                    self.put(&key, lead_item(identifier, lead), Some(lead_unchanged(lead))).await?;
                 }
                 Ok(Taken::Waits)
             }
@@ -256,7 +256,7 @@ impl Store {
         line: &AuditLine,
     ) -> Result<(), StoreError> {
         let key = keys::identifier(identifier);
-        let put = self.transact_put(&key, lead_item(identifier, lead), Condition::revision(lead.rev))?;
+        let put = self.transact_put(&key, lead_item(identifier, lead), lead_unchanged(lead))?;
         self.transact(&format!("identifier {identifier}"), vec![put, self.transact_audit(line)?]).await
     }
 
@@ -378,9 +378,21 @@ fn lead_item(identifier: &Identifier, lead: &Lead) -> Item {
     item
 }
 
+/// That the item still is what was read. One without a revision is new, or of an earlier version.
+fn lead_unchanged(lead: &Lead) -> Condition {
+    match lead.rev {
+        Some(_) => Condition::revision(lead.rev),
+        None => Condition { expression: "attribute_not_exists(rev)".into(), values: Vec::new() },
+    }
+}
+
 fn read_lead(item: &Item) -> Result<Lead, StoreError> {
     let holders = match item.get("assets").and_then(|value| value.as_l().ok()) {
-        None => Vec::new(),
+        // As earlier versions wrote it.
+        None => match text(item, "asset") {
+            None => Vec::new(),
+            Some(one) => vec![one.parse().map_err(|e| codec::malformed(item, e))?],
+        },
         Some(all) => all
             .iter()
             .map(|value| {
@@ -423,4 +435,17 @@ fn history_key(asset: &AssetId, happened: &IdentityChange) -> keys::Key {
 
 fn history_item(happened: &IdentityChange) -> Item {
     Item::from([(codec::DOCUMENT.to_owned(), document(happened))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_version_wrote_of_an_identifier_is_read_and_may_be_replaced() {
+        let id = AssetId::derive("one");
+        let lead = read_lead(&Item::from([("asset".to_owned(), s(id.as_str()))])).unwrap();
+        assert_eq!((&lead.holders[..], lead.rev), (&[id][..], None));
+        assert_eq!(lead_unchanged(&lead).expression, "attribute_not_exists(rev)");
+    }
 }
