@@ -135,7 +135,7 @@ impl Score {
             if let Some(stated) = self.store.statements(sighting).await? {
                 let host = stated.sighting.host();
                 let observation = identity::observe(&host, &connector.scope, connector.scanner);
-                if observation.digest() != join.observed {
+                if observation.digest(&self.config.identity) != join.observed {
                     read.different.push(sighting.clone());
                 }
                 read.observed.extend(observation.identifiers);

@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::decide::SWEEP_AFTER;
 use domain::identity::{
     self, Arrival, Assignment, Happened, Identifier, IdentityChange, Known, Observation, Span,
 };
 use domain::vulnerability::Join;
 use domain::{Asset, AssetId, SightingId};
+use jiff::Timestamp;
 use store::{CounterDelta, Lead, Regroup, Relink, Review, Versioned};
 
 use crate::{Score, ScoreError};
@@ -22,6 +24,11 @@ const REFUSALS: usize = 3;
 /// Identifiers that are kept of each.
 const IDENTIFIERS: usize = 6;
 
+/// Why a sighting leaves: what it shows contradicts its asset.
+const SHOWS_ANOTHER: &str = "it shows another machine now";
+/// Why a sighting leaves: what had led it there turned out to lead nowhere.
+const NOT_JOINED: &str = "what joined it is shared by several machines";
+
 /// What a sighting has to do with, as it is in the table.
 struct Neighbours {
     /// Each as it was read.
@@ -30,6 +37,31 @@ struct Neighbours {
     known: Vec<Known>,
     /// What became of ids that lead elsewhere.
     now: BTreeMap<AssetId, AssetId>,
+    /// What the other sightings of the home show.
+    others: BTreeSet<Identifier>,
+}
+
+impl Neighbours {
+    /// Leaves the home no more of what the sighting shows than what its other sightings show too.
+    fn take_back(
+        &mut self,
+        home: &AssetId,
+        observation: &Observation,
+        leads: &mut BTreeMap<Identifier, Lead>,
+    ) {
+        let asset = self.assets.get_mut(home).map(|asset| &mut asset.value);
+        let known = self.known.iter_mut().find(|known| known.asset == *home);
+        let (Some(asset), Some(known)) = (asset, known) else { return };
+        for id in observation.identifiers.difference(&self.others) {
+            asset.identifiers.remove(id);
+            asset.seen.remove(id);
+            known.identifiers.remove(id);
+            known.seen.remove(id);
+            if let Some(lead) = leads.get_mut(id) {
+                lead.holders.retain(|holder| self.now.get(holder) != Some(home));
+            }
+        }
+    }
 }
 
 impl Score {
@@ -51,13 +83,20 @@ impl Score {
         let linked = state.link.map(|link| link.asset);
         let mut near = self.neighbours(sighting, linked.as_ref(), &leads).await?;
         let home = linked.as_ref().and_then(|linked| near.now.get(linked)).cloned();
-        let join = home.as_ref().and_then(|home| near.assets[home].value.sightings.get(sighting)).cloned();
-        let shared: BTreeSet<Identifier> =
-            leads.iter().filter(|(_, lead)| lead.shared.is_some()).map(|(id, _)| id.clone()).collect();
+        let mut join =
+            home.as_ref().and_then(|home| near.assets[home].value.sightings.get(sighting)).cloned();
+        let shared = shared_of(&leads);
+        // It was joined before it was known that the value is shared: as if it came now.
+        let groundless = join.as_ref().is_some_and(|join| join.is_groundless(&shared))
+            && home.as_ref().is_some_and(|home| near.assets[home].value.sightings.len() > 1);
+        if let Some(home) = home.as_ref().filter(|_| groundless) {
+            near.take_back(home, &observation, &mut leads);
+            join = None;
+        }
         let assignment = identity::assign(&Arrival {
             sighting: &sighting.to_string(),
             observation: &observation,
-            home: home.as_ref(),
+            home: home.as_ref().filter(|_| !groundless),
             pinned: join.as_ref().is_some_and(|join| join.pinned_by.is_some()),
             known: &near.known,
             shared: &shared,
@@ -66,14 +105,21 @@ impl Score {
             Some(asset) => asset.clone(),
             None => self.found(&mut near, &assignment.ids).await?,
         };
+        if let Some(home) = home.as_ref().filter(|home| groundless && **home != target)
+            && !near.assets[&target].value.is_settled()
+        {
+            // First what is under way there; the decision on the home comes back here.
+            return Ok([home.clone(), target].into());
+        }
         let mut change = Change { change: Regroup::default(), touched: [target.clone()].into(), near, leads };
-        change.learn(self, &assignment);
+        change.learn(self, sighting, &assignment);
         change.join(self, sighting, &observation, &assignment, (&target, join));
-        change.move_from(self, sighting, &observation, (linked, home), &target);
+        let why = if groundless { NOT_JOINED } else { SHOWS_ANOTHER };
+        change.move_from(self, sighting, &observation, (linked, home), (&target, why));
         change.supersede(self, &assignment, &target);
         change.review(self, sighting, &observation, &assignment, &target);
         let touched = change.touched.clone();
-        self.store.regroup(&change.done()).await?;
+        self.store.regroup(&change.done(&target, self.clock.now())).await?;
         tracing::debug!(%sighting, asset = %target, rule = assignment.rule, "sighting joined");
         self.unite_all(&target, sighting, &observation, &assignment, touched).await
     }
@@ -100,7 +146,12 @@ impl Score {
     ) -> Result<Neighbours, ScoreError> {
         let holders = leads.values().filter(|lead| lead.shared.is_none()).flat_map(|lead| &lead.holders);
         let wanted: BTreeSet<&AssetId> = home.into_iter().chain(holders).collect();
-        let mut near = Neighbours { assets: BTreeMap::new(), known: Vec::new(), now: BTreeMap::new() };
+        let mut near = Neighbours {
+            assets: BTreeMap::new(),
+            known: Vec::new(),
+            now: BTreeMap::new(),
+            others: BTreeSet::new(),
+        };
         for id in wanted {
             let Some(asset) = self.store.resolved_asset(id).await? else { continue };
             near.now.insert(id.clone(), asset.value.id.clone());
@@ -117,7 +168,9 @@ impl Score {
         };
         let ids: Vec<_> = near.assets.values().flat_map(|asset| others(&asset.value)).collect();
         let seen = self.store.sightings(&ids).await?;
+        let home = home.and_then(|home| near.now.get(home));
         for asset in near.assets.values() {
+            let is_home = Some(&asset.value.id) == home;
             let mut known = Known::from(&asset.value);
             for other in others(&asset.value) {
                 let connector = self.config.connector(&other.connector);
@@ -129,6 +182,9 @@ impl Score {
                 let told = identity::observe(&host, &connector.scope, connector.scanner);
                 known.os = known.os.or(told.os);
                 known.last_seen = known.last_seen.max(told.observed_at);
+                if is_home {
+                    near.others.extend(told.identifiers.iter().cloned());
+                }
                 let Some(at) = told.observed_at else { continue };
                 for id in told.identifiers {
                     known.seen.entry(id).and_modify(|span| *span = span.with(Span::at(at)));
@@ -182,7 +238,7 @@ impl Score {
             if left == 0
                 && let Some(join) = united.kept.sightings.get_mut(sighting)
             {
-                join.observed = observation.digest();
+                join.observed = observation.digest(&self.config.identity);
             }
             let happened = IdentityChange {
                 at: self.clock.now(),
@@ -221,8 +277,9 @@ impl Change {
         Some(&mut asset.value)
     }
 
-    /// Notes which values are shared: they lead nowhere from now on, and are no longer held against anybody.
-    fn learn(&mut self, score: &Score, assignment: &Assignment) {
+    /// Notes which values are shared: they lead nowhere from now on, and are no longer held against anybody. What they
+    /// alone have joined is to be looked at again.
+    fn learn(&mut self, score: &Score, sighting: &SightingId, assignment: &Assignment) {
         for lesson in &assignment.lessons {
             let Some(lead) = self.leads.get_mut(&lesson.identifier) else { continue };
             if !lead.share(lesson.reason, score.clock.now()) {
@@ -241,6 +298,23 @@ impl Change {
                 }
             }
         }
+        if assignment.lessons.is_empty() {
+            return;
+        }
+        let shared = shared_of(&self.leads);
+        let ids: Vec<AssetId> = self.near.assets.keys().cloned().collect();
+        for id in ids {
+            let joined = self.near.assets[&id].value.sightings.iter();
+            let again: Vec<SightingId> = joined
+                .filter(|(other, join)| *other != sighting && join.is_groundless(&shared))
+                .map(|(other, _)| other.clone())
+                .collect();
+            for other in again {
+                if let Some(join) = self.asset(&id).and_then(|asset| asset.sightings.get_mut(&other)) {
+                    join.observed = 0;
+                }
+            }
+        }
     }
 
     /// Puts the sighting into its asset. Where it was there before, it is known why.
@@ -252,8 +326,7 @@ impl Change {
         assignment: &Assignment,
         (target, before): (&AssetId, Option<Join>),
     ) {
-        let shared: BTreeSet<Identifier> =
-            self.leads.iter().filter(|(_, lead)| lead.shared.is_some()).map(|(id, _)| id.clone()).collect();
+        let shared = shared_of(&self.leads);
         // What people knew of it before a scanner saw it.
         let known = observation.identifiers.iter().find_map(|id| self.leads.get(id)?.inventory.clone());
         let Some(asset) = self.asset(target) else { return };
@@ -270,7 +343,8 @@ impl Change {
             ..Join::default()
         });
         join.refused = refused;
-        join.observed = if assignment.merges.is_empty() { observation.digest() } else { 0 };
+        let digest = observation.digest(&score.config.identity);
+        join.observed = if assignment.merges.is_empty() { digest } else { 0 };
         identity::take(asset, sighting.clone(), join, observation, &shared);
         for id in &observation.identifiers {
             let Some(lead) = self.leads.get_mut(id) else { continue };
@@ -289,7 +363,7 @@ impl Change {
         sighting: &SightingId,
         observation: &Observation,
         (linked, home): (Option<AssetId>, Option<AssetId>),
-        target: &AssetId,
+        (target, why): (&AssetId, &str),
     ) {
         if home.as_ref() == Some(target) {
             return;
@@ -299,12 +373,23 @@ impl Change {
         if let Some(asset) = self.asset(&home) {
             asset.sightings.remove(sighting);
         }
+        if why == NOT_JOINED {
+            // It never was that machine: what is found by it goes with it, as it is.
+            if let Some(asset) = self.asset(&home) {
+                asset.releasing.insert(target.clone());
+            }
+            if let Some(asset) = self.asset(target) {
+                asset.awaits = Some(home.clone());
+                // Nobody else may come to it.
+                asset.look_at = Some(score.clock.now() + SWEEP_AFTER);
+            }
+        }
         let left = IdentityChange {
             at: score.clock.now(),
             what: Happened::Left,
             other: target.clone(),
             sightings: vec![sighting.clone()],
-            reason: "it shows another machine now".to_owned(),
+            reason: why.to_owned(),
             identifiers: observation.identifiers.iter().take(IDENTIFIERS).cloned().collect(),
             by: None,
         };
@@ -353,11 +438,22 @@ impl Change {
         }
     }
 
-    fn done(mut self) -> Regroup {
+    /// The change; other assets than the target are looked at later, should nobody come to it now.
+    fn done(mut self, target: &AssetId, now: Timestamp) -> Regroup {
         let touched = std::mem::take(&mut self.touched);
+        for id in touched.iter().filter(|id| *id != target) {
+            if let Some(asset) = self.asset(id) {
+                asset.look_at = Some(now + SWEEP_AFTER);
+            }
+        }
         self.change.assets = touched.iter().filter_map(|id| self.near.assets.remove(id)).collect();
         self.change
     }
+}
+
+/// Which of these identifiers several machines share.
+fn shared_of(leads: &BTreeMap<Identifier, Lead>) -> BTreeSet<Identifier> {
+    leads.iter().filter(|(_, lead)| lead.shared.is_some()).map(|(id, _)| id.clone()).collect()
 }
 
 /// Assets by what they are now, each once.

@@ -217,7 +217,7 @@ struct ExplainArgs {
 
 #[derive(Subcommand)]
 enum IdentityCommand {
-    /// What the section `identity` of another configuration would merge and split, before it applies
+    /// What another configuration would merge, split and close, before it applies
     Preview(PreviewArgs),
 }
 

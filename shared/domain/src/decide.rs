@@ -205,7 +205,7 @@ fn findings_of<'a>(facts: &'a Facts<'_>) -> Vec<Found<'a>> {
 
 /// The merged description of the asset, its owner and what is at stake.
 fn describe(facts: &Facts<'_>) -> Asset {
-    let mut asset = facts.asset.clone();
+    let mut asset = Asset { look_at: None, ..facts.asset.clone() };
     let hosts: Vec<Host> = facts.sightings.values().map(|said| said.sighting.host()).collect();
     if let Some(host) = unite(&hosts) {
         asset.host = host;

@@ -56,7 +56,7 @@ pub use identifier::{Identifier, IdentifierKind};
 pub use index::{Index, Placement};
 pub use line::{LineError, SightingLine};
 pub use observe::{Observation, observe, observe_agents_of};
-pub use preview::{Regrouped, preview};
+pub use preview::{Consequences, Regrouped, Sightings, preview};
 
 /// Rule name of a sighting that founded its asset.
 pub const RULE_NEW: &str = "new";

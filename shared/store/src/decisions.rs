@@ -400,7 +400,8 @@ pub(crate) fn asset_item(asset: &Asset, rev: Option<u64>) -> Item {
         (codec::DOCUMENT.to_owned(), document(&stored)),
         ("rev".into(), n(rev.unwrap_or(0) + 1)),
     ]);
-    timer(&mut item, sweep_at(&intents), asset.id.as_str());
+    let next = [sweep_at(&intents), asset.look_at].into_iter().flatten().min();
+    timer(&mut item, next, asset.id.as_str());
     item.insert("intents".into(), intents_value(&intents));
     // What turned out to be another asset is in no list.
     if asset.merged_into.is_none() {

@@ -1,10 +1,12 @@
-//! A merge and its undoing, struck at every step: a repeat completes them.
+//! A merge, its undoing, and what follows from a value that proves to be shared, struck at every step: a repeat
+//! completes them.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
 use super::bench::{Bench, LOG4SHELL, OTHER, QUALYS, TENABLE, agent, both, hardware};
+use super::copy;
 use crate::faults::plan::{Fault, Plan};
 use crate::site::lines::difference;
 
@@ -16,9 +18,44 @@ struct Ended {
     counters: Vec<String>,
 }
 
-async fn flow(plan: Arc<Plan>, undone: bool) -> Ended {
+/// What befalls the machines.
+#[derive(Clone, Copy, PartialEq)]
+enum Story {
+    Merge,
+    UndoneMerge,
+    /// What led one to the other turns out to be shared.
+    Learned,
+}
+
+async fn flow(plan: Arc<Plan>, story: Story) -> Ended {
     let bench = Bench::with(Some(plan.clone())).await;
     // Each time what was not sent is sent before the next thing happens.
+    if story == Story::Learned {
+        for (connector, native, host, cves) in [
+            (TENABLE, "1", copy(1), &[LOG4SHELL][..]),
+            (QUALYS, "9", hardware(), &[OTHER]),
+            (TENABLE, "2", copy(2), &[]),
+        ] {
+            bench.see(connector, native, &host, cves).await;
+            bench.site.settle().await;
+            bench.later().await;
+        }
+        assert_ne!(bench.asset_of(TENABLE, "1").await, bench.asset_of(QUALYS, "9").await);
+    } else {
+        merge(&bench, story == Story::UndoneMerge).await;
+    }
+    bench.counts_are_right().await;
+    let picture = bench.site.picture().await;
+    Ended {
+        steps: plan.steps(),
+        story: plan.story(),
+        export: picture.export,
+        tickets: picture.tickets,
+        counters: picture.counters,
+    }
+}
+
+async fn merge(bench: &Bench, undone: bool) {
     bench.see(TENABLE, "1", &agent(), &[LOG4SHELL]).await;
     bench.site.settle().await;
     bench.later().await;
@@ -31,26 +68,17 @@ async fn flow(plan: Arc<Plan>, undone: bool) -> Ended {
         assert_eq!(bench.act(&format!("/api/assets/{gone}/undo-merge"), json!({})).await, 202);
     }
     bench.site.settle().await;
-    bench.counts_are_right().await;
-    let picture = bench.site.picture().await;
-    Ended {
-        steps: plan.steps(),
-        story: plan.story(),
-        export: picture.export,
-        tickets: picture.tickets,
-        counters: picture.counters,
-    }
 }
 
-fn run(plan: Arc<Plan>, undone: bool) -> Ended {
+fn run(plan: Arc<Plan>, story: Story) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(flow(plan, undone))
+    runtime.block_on(flow(plan, story))
 }
 
-fn strike(fault: Fault, undone: bool) {
-    let clean = run(Plan::new([]), undone);
+fn strike(fault: Fault, story: Story) {
+    let clean = run(Plan::new([]), story);
     for step in 0..clean.steps {
-        let ended = run(Plan::new([(step, fault)]), undone);
+        let ended = run(Plan::new([(step, fault)]), story);
         for (name, a, b) in [
             ("export", &clean.export, &ended.export),
             ("tickets", &clean.tickets, &ended.tickets),
@@ -63,10 +91,15 @@ fn strike(fault: Fault, undone: bool) {
 
 #[test]
 fn a_function_that_dies_before_any_step_of_a_merge_leaves_what_a_repeat_completes() {
-    strike(Fault::KillBefore, false);
+    strike(Fault::KillBefore, Story::Merge);
 }
 
 #[test]
 fn a_function_that_dies_after_any_step_of_an_undone_merge_leaves_what_a_repeat_completes() {
-    strike(Fault::KillAfter, true);
+    strike(Fault::KillAfter, Story::UndoneMerge);
+}
+
+#[test]
+fn a_function_that_dies_after_any_step_of_what_follows_from_a_lesson_leaves_what_a_repeat_completes() {
+    strike(Fault::KillAfter, Story::Learned);
 }

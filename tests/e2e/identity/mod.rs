@@ -149,16 +149,55 @@ async fn a_person_merges_splits_and_keeps_apart_and_rescans_leave_it_so() {
     assert_eq!(bench.act(&format!("/api/assets/{one}/split"), json!({ "sightings": ["x/1"] })).await, 400);
 }
 
+/// One of the machines that were cloned with everything, the UUID of the hardware too.
+fn copy(number: u8) -> Host {
+    Host {
+        fqdns: vec![format!("app{number:02}.corp.example.com")],
+        macs: vec![format!("a4:bb:6d:00:00:{number:02}")],
+        ..hardware()
+    }
+}
+
+#[tokio::test]
+async fn what_a_value_joined_before_it_was_learned_to_be_shared_leaves_with_all_it_has() {
+    let bench = Bench::new().await;
+    bench.see(TENABLE, "1", &copy(1), &[LOG4SHELL]).await;
+    bench.see(QUALYS, "9", &hardware(), &[OTHER]).await;
+    let first = bench.asset_of(TENABLE, "1").await;
+    assert_eq!(bench.asset_of(QUALYS, "9").await, first);
+    let before = bench.site.vulnerabilities().await;
+    assert_eq!((before.len(), bench.tickets()), (2, 2));
+
+    bench.later().await;
+    bench.see(TENABLE, "2", &copy(2), &[]).await;
+    let own = bench.asset_of(QUALYS, "9").await;
+    assert_eq!(bench.asset_of(TENABLE, "1").await, first);
+    assert!(own != first && own != bench.asset_of(TENABLE, "2").await);
+    let after = bench.site.vulnerabilities().await;
+    assert_eq!(essences(&after), essences(&before), "ids, tickets, deadlines, statuses");
+    for v in &after {
+        let on = if v.cves.iter().any(|cve| cve.to_string() == OTHER) { &own } else { &first };
+        assert_eq!(&v.asset, on);
+    }
+    assert_eq!(bench.tickets(), 2);
+    let history = bench.store().identity_history(&first, 10).await.unwrap();
+    let left = history.iter().find(|change| change.what == Happened::Left).unwrap();
+    assert_eq!((&left.other, left.reason.as_str()), (&own, "what joined it is shared by several machines"));
+    bench.counts_are_right().await;
+    assert!(bench.assets().await.iter().all(|asset| asset.is_settled() && asset.look_at.is_none()));
+
+    // It stays so.
+    bench.see(QUALYS, "9", &hardware(), &[OTHER]).await;
+    bench.see(TENABLE, "1", &copy(1), &[LOG4SHELL]).await;
+    assert_eq!(bench.asset_of(QUALYS, "9").await, own);
+    assert_eq!(essences(&bench.site.vulnerabilities().await), essences(&before));
+}
+
 #[tokio::test]
 async fn a_value_that_two_machines_show_is_learned_and_a_person_can_take_it_back() {
     let bench = Bench::new().await;
-    let copy = |name: &str, mac: &str| Host {
-        fqdns: vec![format!("{name}.corp.example.com")],
-        macs: vec![mac.into()],
-        ..hardware()
-    };
-    bench.see(TENABLE, "1", &copy("app01", "a4:bb:6d:00:00:01"), &[LOG4SHELL]).await;
-    bench.see(TENABLE, "2", &copy("app02", "a4:bb:6d:00:00:02"), &[LOG4SHELL]).await;
+    bench.see(TENABLE, "1", &copy(1), &[LOG4SHELL]).await;
+    bench.see(TENABLE, "2", &copy(2), &[LOG4SHELL]).await;
     bench.see(QUALYS, "9", &hardware(), &[OTHER]).await;
     let mut all = BTreeSet::new();
     for (connector, native) in [(TENABLE, "1"), (TENABLE, "2"), (QUALYS, "9")] {
@@ -174,12 +213,8 @@ async fn a_value_that_two_machines_show_is_learned_and_a_person_can_take_it_back
     let never = json!({ "identifier": identifier, "shared": "never", "reason": "checked" });
     assert_eq!(bench.act("/api/identity/identifiers", never).await, 202);
     assert_eq!(bench.get("/api/identity").await["shared"].as_array().unwrap().len(), 0);
-    bench
-        .see(TENABLE, "1", &Host { os: Some("Windows 11".into()), ..copy("app01", "a4:bb:6d:00:00:01") }, &[])
-        .await;
-    bench
-        .see(TENABLE, "2", &Host { os: Some("Windows 11".into()), ..copy("app02", "a4:bb:6d:00:00:02") }, &[])
-        .await;
+    bench.see(TENABLE, "1", &Host { os: Some("Windows 11".into()), ..copy(1) }, &[]).await;
+    bench.see(TENABLE, "2", &Host { os: Some("Windows 11".into()), ..copy(2) }, &[]).await;
     assert_eq!(bench.get("/api/identity").await["shared"].as_array().unwrap().len(), 0, "not learned again");
 }
 

@@ -97,6 +97,7 @@ pub fn unite(one: &Asset, other: &Asset, by: Option<&str>) -> United {
     }
     kept.intents.append(&mut gone.intents);
     gone.merged_into = Some(kept.id.clone());
+    gone.look_at = None;
     United { kept, gone }
 }
 

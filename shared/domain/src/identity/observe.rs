@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::identifier::{Identifier, IdentifierKind};
 use super::stop;
 use crate::host::{CloudId, Host};
+use crate::policy::KnownIdentifiers;
 use crate::scanner::Scanner;
 
 /// Length at which NetBIOS cuts a name.
@@ -28,9 +29,15 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Tells whether two observations identify the same: of everything but the time. Never 0.
-    pub fn digest(&self) -> u64 {
-        let ids: Vec<String> = self.identifiers.iter().map(ToString::to_string).collect();
+    /// Tells whether two observations identify the same: of everything but the time, and of what people have `said` of
+    /// the identifiers. Never 0.
+    pub fn digest(&self, said: &KnownIdentifiers) -> u64 {
+        let known = |id: &Identifier| match (said.never_shared.contains(id), said.shared.contains(id)) {
+            (true, _) => " never shared",
+            (_, true) => " shared",
+            _ => "",
+        };
+        let ids: Vec<String> = self.identifiers.iter().map(|id| format!("{id}{}", known(id))).collect();
         let text = format!("{}\n{}", ids.join("\n"), self.os.as_deref().unwrap_or_default());
         crate::digest(text.as_bytes()).max(1)
     }

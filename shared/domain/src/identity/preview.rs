@@ -1,12 +1,17 @@
-//! What another list of known identifiers would change.
+//! What another configuration would change of who is one machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::{Index, Observation};
-use crate::ids::{AssetId, SightingId};
+use crate::ids::{AssetId, SightingId, VulnId};
+use crate::merge::{Mergeable, merge};
 use crate::policy::KnownIdentifiers;
+use crate::vulnerability::Vulnerability;
+
+/// Every host with what identifies it.
+pub type Sightings = BTreeMap<SightingId, Observation>;
 
 /// Sightings that would be grouped otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -24,14 +29,13 @@ pub enum Regrouped {
     },
 }
 
-/// Compares how sightings would be grouped under `before` and under `after`; each is taken in by the order of time, and
-/// once more with what was learned. Sightings that neither merge nor split anything are left out.
+/// Compares how the same sightings would be grouped; each is taken in by the order of time, and once more with what was
+/// learned. Sightings that neither merge nor split anything are left out.
 pub fn preview(
-    sightings: &BTreeMap<SightingId, Observation>,
-    before: &KnownIdentifiers,
-    after: &KnownIdentifiers,
+    before: (&Sightings, &KnownIdentifiers),
+    after: (&Sightings, &KnownIdentifiers),
 ) -> Vec<Regrouped> {
-    let (before, after) = (grouped(sightings, before), grouped(sightings, after));
+    let (before, after) = (grouped(before.0, before.1), grouped(after.0, after.1));
     let mut changes = Vec::new();
     changes.extend(torn(&before, &after).into_iter().map(|assets| Regrouped::Split { assets }));
     changes.extend(torn(&after, &before).into_iter().map(|assets| Regrouped::Merge { assets }));
@@ -39,11 +43,53 @@ pub fn preview(
     changes
 }
 
+/// What a change would do to vulnerabilities.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Consequences {
+    /// Those that would close, each with the one that it becomes part of. That one has their tickets from then on, and
+    /// the earliest of their deadlines.
+    pub closes: BTreeMap<VulnId, VulnId>,
+    /// Those that would be on several assets, with how many more there would be.
+    pub opens: BTreeMap<VulnId, usize>,
+}
+
+impl Regrouped {
+    /// What it would do to these open vulnerabilities of the assets concerned.
+    pub fn consequences(&self, open: &BTreeMap<VulnId, Vulnerability>) -> Consequences {
+        let mut result = Consequences::default();
+        match self {
+            Self::Merge { .. } => {
+                let Some(asset) = open.values().map(|v| &v.asset).next() else { return result };
+                let findings: Vec<Mergeable> = open.values().flat_map(mergeable).collect();
+                for group in merge(asset, &findings, open) {
+                    result.closes.extend(group.absorbed.into_iter().map(|gone| (gone, group.id.clone())));
+                }
+            }
+            Self::Split { assets } => {
+                for v in open.values() {
+                    let on =
+                        |part: &&BTreeSet<SightingId>| v.findings.iter().any(|f| part.contains(&f.sighting));
+                    let parts = assets.iter().filter(on).count();
+                    if parts > 1 {
+                        result.opens.insert(v.id.clone(), parts - 1);
+                    }
+                }
+            }
+        }
+        result
+    }
+}
+
+/// The findings of a vulnerability, which share what makes them one.
+fn mergeable(v: &Vulnerability) -> impl Iterator<Item = Mergeable> {
+    let scanner = v.scanners.first().copied();
+    v.findings.iter().filter_map(move |finding| {
+        Some(Mergeable { finding: finding.clone(), scanner: scanner?, cves: v.cves.clone() })
+    })
+}
+
 /// The asset of each sighting.
-fn grouped<'a>(
-    sightings: &'a BTreeMap<SightingId, Observation>,
-    known: &KnownIdentifiers,
-) -> BTreeMap<&'a SightingId, AssetId> {
+fn grouped<'a>(sightings: &'a Sightings, known: &KnownIdentifiers) -> BTreeMap<&'a SightingId, AssetId> {
     let mut in_time: Vec<_> = sightings.iter().collect();
     in_time.sort_by_key(|(id, observation)| (observation.observed_at, *id));
     let mut index = Index::new();
@@ -65,8 +111,9 @@ fn torn(
 ) -> Vec<Vec<BTreeSet<SightingId>>> {
     let mut groups: BTreeMap<&AssetId, BTreeMap<&AssetId, BTreeSet<SightingId>>> = BTreeMap::new();
     for (sighting, asset) in one {
+        let Some(there) = other.get(sighting) else { continue };
         let parts = groups.entry(asset).or_default();
-        parts.entry(&other[sighting]).or_default().insert((*sighting).clone());
+        parts.entry(there).or_default().insert((*sighting).clone());
     }
     groups.into_values().filter(|parts| parts.len() > 1).map(|parts| parts.into_values().collect()).collect()
 }
@@ -96,19 +143,47 @@ mod tests {
         let nothing = KnownIdentifiers::default();
         let value = Identifier::new(IdentifierKind::Mac, "office", "a4bb6d000001");
         let shared = KnownIdentifiers { shared: [value].into(), ..KnownIdentifiers::default() };
-        assert_eq!(preview(&sightings, &nothing, &nothing), []);
+        assert_eq!(preview((&sightings, &nothing), (&sightings, &nothing)), []);
         let assets = vec![BTreeSet::from([id("1")]), BTreeSet::from([id("2")]), BTreeSet::from([id("3")])];
         let sorted = |mut assets: Vec<BTreeSet<SightingId>>| {
             assets.sort();
             assets
         };
-        match &preview(&sightings, &nothing, &shared)[..] {
+        match &preview((&sightings, &nothing), (&sightings, &shared))[..] {
             [Regrouped::Split { assets: found }] => assert_eq!(sorted(found.clone()), assets),
             other => panic!("{other:?}"),
         }
-        match &preview(&sightings, &shared, &nothing)[..] {
+        match &preview((&sightings, &shared), (&sightings, &nothing))[..] {
             [Regrouped::Merge { assets: found }] => assert_eq!(sorted(found.clone()), assets),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_merge_closes_what_becomes_part_of_the_older_and_a_split_opens_what_is_on_both_sides() {
+        let id = |native: &str| SightingId::new("tenable-prod".parse().unwrap(), native);
+        let vulnerability = |asset: &str, cve: &str, since: &str, on: &[&str]| -> Vulnerability {
+            let asset = AssetId::derive(asset);
+            let found =
+                |native: &&str| serde_json::json!({ "sighting": id(native), "finding": cve, "rule": cve });
+            serde_json::from_value(serde_json::json!({
+                "id": VulnId::derive(&asset, cve), "asset": asset, "title": "", "cves": [cve], "events": [],
+                "scanners": ["tenable"], "severity": "high", "status": "identified", "factors": {},
+                "findings": on.iter().map(found).collect::<Vec<_>>(), "known_since": since,
+                "score": crate::score::score(&Default::default(), &Default::default()),
+            }))
+            .unwrap()
+        };
+        let older = vulnerability("a", "CVE-2021-44228", "2026-01-01T00:00:00Z", &["1"]);
+        let younger = vulnerability("b", "CVE-2021-44228", "2026-01-02T00:00:00Z", &["2"]);
+        let other = vulnerability("b", "CVE-2014-0160", "2026-01-02T00:00:00Z", &["2", "3"]);
+        let open: BTreeMap<_, _> =
+            [&older, &younger, &other].map(|v| (v.id.clone(), v.clone())).into_iter().collect();
+        let assets = vec![BTreeSet::from([id("1"), id("2")]), BTreeSet::from([id("3")])];
+        let merged = Regrouped::Merge { assets: assets.clone() }.consequences(&open);
+        assert_eq!(merged.closes, BTreeMap::from([(younger.id, older.id)]));
+        assert_eq!(merged.opens, BTreeMap::new());
+        let split = Regrouped::Split { assets }.consequences(&open);
+        assert_eq!((split.closes, split.opens), (BTreeMap::new(), BTreeMap::from([(other.id, 1)])));
     }
 }

@@ -11,15 +11,22 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{deflate, inflate};
 
 /// What one feed says of one CVE.
-pub trait FeedPart: Clone + PartialEq + Debug + Send + Sync + 'static {
+pub trait FeedPart: Clone + PartialEq + Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The feed.
     const FEED: Feed;
 
-    /// Packs the facts of one block, and the model they come from.
-    fn pack(rows: &BTreeMap<u8, Self>, model: &str) -> Vec<u8>;
+    /// Packs the facts of one block, and the model they come from. Deflated JSON without a model, unless a feed has
+    /// something smaller.
+    fn pack(rows: &BTreeMap<u8, Self>, _model: &str) -> Vec<u8> {
+        // Maps with numbers as keys always become JSON.
+        deflate(&serde_json::to_vec(rows).unwrap_or_default())
+    }
 
     /// The facts and the model that were packed.
-    fn unpack(data: &[u8]) -> Result<(BTreeMap<u8, Self>, String), String>;
+    fn unpack(data: &[u8]) -> Result<(BTreeMap<u8, Self>, String), String> {
+        let json = inflate(data).map_err(|e| e.to_string())?;
+        Ok((serde_json::from_slice(&json).map_err(|e| e.to_string())?, String::new()))
+    }
 
     /// Adds these facts to what is known of the CVE.
     fn tell(&self, model: &str, intel: &mut Intel);
@@ -29,7 +36,7 @@ pub trait FeedPart: Clone + PartialEq + Debug + Send + Sync + 'static {
 }
 
 /// EPSS, in hundred-thousandths: the feed has five decimals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpssPart {
     /// Probability, 0 to 100,000.
     pub score: u32,
@@ -135,26 +142,8 @@ pub struct MetasploitPart {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NucleiPart(pub Vec<String>);
 
-fn pack_json<P: Serialize>(rows: &BTreeMap<u8, P>) -> Vec<u8> {
-    // Maps with numbers as keys always become JSON.
-    deflate(&serde_json::to_vec(rows).unwrap_or_default())
-}
-
-fn unpack_json<P: DeserializeOwned>(data: &[u8]) -> Result<(BTreeMap<u8, P>, String), String> {
-    let json = inflate(data).map_err(|e| e.to_string())?;
-    Ok((serde_json::from_slice(&json).map_err(|e| e.to_string())?, String::new()))
-}
-
 impl FeedPart for Kev {
     const FEED: Feed = Feed::Kev;
-
-    fn pack(rows: &BTreeMap<u8, Self>, _model: &str) -> Vec<u8> {
-        pack_json(rows)
-    }
-
-    fn unpack(data: &[u8]) -> Result<(BTreeMap<u8, Self>, String), String> {
-        unpack_json(data)
-    }
 
     fn tell(&self, _model: &str, intel: &mut Intel) {
         intel.kev = Some(self.clone());
@@ -167,14 +156,6 @@ impl FeedPart for Kev {
 
 impl FeedPart for ExploitdbPart {
     const FEED: Feed = Feed::Exploitdb;
-
-    fn pack(rows: &BTreeMap<u8, Self>, _model: &str) -> Vec<u8> {
-        pack_json(rows)
-    }
-
-    fn unpack(data: &[u8]) -> Result<(BTreeMap<u8, Self>, String), String> {
-        unpack_json(data)
-    }
 
     fn tell(&self, _model: &str, intel: &mut Intel) {
         intel.exploits.exploitdb.clone_from(&self.ids);
@@ -191,14 +172,6 @@ impl FeedPart for ExploitdbPart {
 impl FeedPart for MetasploitPart {
     const FEED: Feed = Feed::Metasploit;
 
-    fn pack(rows: &BTreeMap<u8, Self>, _model: &str) -> Vec<u8> {
-        pack_json(rows)
-    }
-
-    fn unpack(data: &[u8]) -> Result<(BTreeMap<u8, Self>, String), String> {
-        unpack_json(data)
-    }
-
     fn tell(&self, _model: &str, intel: &mut Intel) {
         intel.exploits.metasploit.clone_from(&self.modules);
         intel.exploits.metasploit_rank = self.rank;
@@ -214,14 +187,6 @@ impl FeedPart for MetasploitPart {
 impl FeedPart for NucleiPart {
     const FEED: Feed = Feed::Nuclei;
 
-    fn pack(rows: &BTreeMap<u8, Self>, _model: &str) -> Vec<u8> {
-        pack_json(rows)
-    }
-
-    fn unpack(data: &[u8]) -> Result<(BTreeMap<u8, Self>, String), String> {
-        unpack_json(data)
-    }
-
     fn tell(&self, _model: &str, intel: &mut Intel) {
         intel.exploits.nuclei.clone_from(&self.0);
     }
@@ -233,14 +198,6 @@ impl FeedPart for NucleiPart {
 
 impl FeedPart for Record {
     const FEED: Feed = Feed::Vulnrichment;
-
-    fn pack(rows: &BTreeMap<u8, Self>, _model: &str) -> Vec<u8> {
-        pack_json(rows)
-    }
-
-    fn unpack(data: &[u8]) -> Result<(BTreeMap<u8, Self>, String), String> {
-        unpack_json(data)
-    }
 
     fn tell(&self, _model: &str, intel: &mut Intel) {
         intel.record = Some(self.clone());

@@ -1,7 +1,8 @@
 //! Where identifiers lead, and assets that become one and are parted again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::identity::{Happened, Identifier, IdentifierKind, IdentityChange, part, unite};
 use domain::vulnerability::{TicketRef, TicketState};
 use domain::{Asset, AssetId};
@@ -57,6 +58,30 @@ async fn of_racing_functions_exactly_one_gets_the_identifier_and_the_others_noth
         assert_eq!(store.link(&change.links[0].sighting).await.unwrap().is_some(), won);
         assert_eq!(store.asset(&change.assets[0].value.id).await.unwrap().is_some(), won);
     }
+}
+
+#[tokio::test]
+async fn an_identifier_leads_to_the_same_asset_for_a_version_that_knew_one_holder_and_after_it() {
+    let (client, table, store) = table().await;
+    let key = || {
+        let text = |value: String| AttributeValue::S(value);
+        HashMap::from([
+            ("pk".to_owned(), text(format!("I#{}", mac("1")))),
+            ("sk".to_owned(), text("I".into())),
+        ])
+    };
+    let (one, two) = (asset("one"), asset("two"));
+    joined(&store, &one, None, "a", &["1"]).await;
+    joined(&store, &two, None, "b", &["1"]).await;
+    let item = client.get_item().table_name(&table).set_key(Some(key())).send().await.unwrap().item.unwrap();
+    assert_eq!(item["asset"].as_s().unwrap(), two.id.as_str(), "what the earlier version reads");
+
+    let mut item = key();
+    item.insert("asset".into(), AttributeValue::S(one.id.to_string()));
+    client.put_item().table_name(&table).set_item(Some(item)).send().await.unwrap();
+    assert_eq!(holders(&store, "1").await, std::slice::from_ref(&one.id), "what the earlier version wrote");
+    joined(&store, &two, Some(1), "c", &["1"]).await;
+    assert_eq!(holders(&store, "1").await, [one.id, two.id]);
 }
 
 #[tokio::test]

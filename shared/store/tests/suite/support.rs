@@ -47,6 +47,11 @@ async fn embedded() -> String {
 
 /// An empty table.
 pub async fn store() -> Store {
+    table().await.2
+}
+
+/// The same, with the client and the name that reach behind the store.
+pub async fn table() -> (Client, String, Store) {
     static TABLES: AtomicU64 = AtomicU64::new(0);
     let endpoint = match std::env::var("DYNAMODB_ENDPOINT") {
         Ok(endpoint) => endpoint,
@@ -56,7 +61,8 @@ pub async fn store() -> Store {
     let table = format!("suite-{:08x}-{}", fastrand::u32(..), TABLES.fetch_add(1, Ordering::Relaxed));
     create_table(&client, &table).await.unwrap();
     create_table(&client, &table).await.expect("a table that exists is left alone");
-    Store::new(client, &table)
+    let store = Store::new(client.clone(), &table);
+    (client, table, store)
 }
 
 /// Asserts that a write was refused because of somebody else's.
