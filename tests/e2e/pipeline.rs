@@ -311,7 +311,7 @@ fn deciding_all_the_time(services: Arc<OnceLock<platform::Services>>) -> Around 
                         store::ExportItem::Asset(asset) => Some(asset.id),
                         _ => None,
                     });
-                    let message = queue::ScoreMessage { assets: assets.collect(), sightings: vec![] };
+                    let message = queue::ScoreMessage { assets: assets.collect(), ..Default::default() };
                     let message = queue::Outgoing::now(&message).unwrap();
                     services.queue.send(queue::QueueName::Score, message).await.unwrap();
                 }

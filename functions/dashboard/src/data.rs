@@ -8,6 +8,7 @@ mod detail;
 mod identity;
 mod impact;
 mod inventory;
+mod origins;
 mod overview;
 mod rows;
 mod runs;
@@ -25,12 +26,13 @@ pub use audit::AuditList;
 pub use coverage::{CoverageList, CoverageRow, GapRow, HostCounts};
 pub use deliveries::{DeliveryList, DeliverySummary};
 pub use detail::{
-    AssetBrief, CveDetail, DeadlineDetail, FindingDetail, PendingEffect, RuleDetail, ScoreDetail,
+    AssetBrief, CveDetail, DeadlineDetail, FindingDetail, PartDetail, PendingEffect, RuleDetail, ScoreDetail,
     VulnerabilityDetail,
 };
 pub use identity::{IdentityList, Named, ReviewRow, SharedRow};
-pub use impact::{Impact, Touched, TouchedAsset};
+pub use impact::{Impact, Touched, TouchedAsset, TouchedVulnerability, impact};
 pub use inventory::{InventoryImport, RefusedRow};
+pub use origins::Origin;
 pub use overview::{Day, Exploited, FeedRow, Overview, TimeToFix};
 pub use rows::{Reason, VulnerabilityRow};
 pub use runs::{ConnectorRow, ConnectorRuns, RunList, RunRow};

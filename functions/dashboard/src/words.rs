@@ -4,6 +4,7 @@ use domain::identity::Happened;
 use domain::score::Factor;
 use domain::sla::directive::Timeline;
 use domain::sla::{State, What};
+use domain::vulnerability::Exposure;
 use domain::{Covered, FindingState, Severity, Status};
 use jiff::Timestamp;
 use store::AuditAction;
@@ -121,6 +122,15 @@ pub(crate) fn factor(factor: Factor) -> &'static str {
         Factor::Exposure => "Network exposure",
         Factor::Convergence => "Convergence",
         Factor::ActiveExploitation => "Confirmed exploitation",
+    }
+}
+
+pub(crate) fn exposure(exposure: Exposure) -> &'static str {
+    match exposure {
+        Exposure::Internet => "from the internet",
+        Exposure::Partner => "from partners",
+        Exposure::Internal => "from inside",
+        Exposure::Isolated => "from nowhere",
     }
 }
 

@@ -100,6 +100,16 @@ async fn one_vulnerability_is_explained() {
     assert_eq!(data["rules"][0]["solution"], "Update to 2.17.1 <b>now</b>");
     assert_eq!(data["intel"][0]["kev"]["due"], "2021-12-24");
     assert_eq!(data["on"]["sightings"][0]["rule"], "fqdn");
+    let origins = |factor: &str| -> Vec<String> {
+        let part = parts.iter().find(|part| part["factor"] == factor).unwrap();
+        let texts = part["origins"].as_array().unwrap().iter();
+        texts.map(|o| format!("{}: {}", o["by"].as_str().unwrap(), o["says"].as_str().unwrap())).collect()
+    };
+    assert_eq!(origins("exploit")[0], "CISA KEV: CVE-2021-44228, due 2021-12-24, used by ransomware");
+    assert_eq!(origins("epss"), ["FIRST EPSS: CVE-2021-44228: 94.00 %, model v2025"]);
+    let what_if = data["scoring"]["what_if"].as_array().unwrap();
+    let unlisted = what_if.iter().find(|w| w["change"] == "CISA takes it off the list").unwrap();
+    assert!(unlisted["score"].as_u64() < data["score"].as_u64());
 
     let page = setting.get(&address).await.text;
     for fact in [
@@ -111,6 +121,8 @@ async fn one_vulnerability_is_explained() {
         "fqdn",
         "90 %",
         "assumed",
+        "FIRST EPSS",
+        "If CISA takes it off the list",
     ] {
         assert!(page.contains(fact), "{fact}");
     }
@@ -575,6 +587,7 @@ async fn no_page_reads_more_than_its_share() {
         "/assets".to_owned(),
         "/assets?missing=qualys-prod".to_owned(),
         format!("/assets/{asset}"),
+        "/impact/CVE-2021-44228".to_owned(),
         "/runs".to_owned(),
         "/coverage".to_owned(),
         "/deliveries".to_owned(),

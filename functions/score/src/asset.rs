@@ -44,15 +44,21 @@ impl Score {
         &self,
         id: &AssetId,
         lookup: &Lookup<'_>,
+        settle: bool,
     ) -> Result<BTreeSet<AssetId>, ScoreError> {
-        let decided = self.try_decide(id, lookup).await;
+        let decided = self.try_decide(id, lookup, settle).await;
         if decided.is_err() {
             lookup.forget();
         }
         decided
     }
 
-    async fn try_decide(&self, id: &AssetId, lookup: &Lookup<'_>) -> Result<BTreeSet<AssetId>, ScoreError> {
+    async fn try_decide(
+        &self,
+        id: &AssetId,
+        lookup: &Lookup<'_>,
+        settle: bool,
+    ) -> Result<BTreeSet<AssetId>, ScoreError> {
         let Some(mut read) = self.read(id).await? else {
             tracing::warn!(asset = %id, "no such asset, message dropped");
             return Ok(BTreeSet::new());
@@ -113,6 +119,7 @@ impl Score {
             config: &self.config,
             policy_version: self.config_version,
             first_sync: is_first_sync(&connectors, now),
+            settle,
             now,
         });
         self.take_over(&read.state, &arriving, &mut decided).await?;

@@ -100,7 +100,7 @@ impl Score {
                 tracing::warn!(%asset, "its identity does not settle, left for the next message");
                 continue;
             }
-            assets.extend(again_on_conflict(|| self.decide(&asset, &lookup)).await?);
+            assets.extend(again_on_conflict(|| self.decide(&asset, &lookup, message.settle)).await?);
         }
         Ok(())
     }

@@ -113,7 +113,7 @@ impl Sla {
         let assets: Vec<_> = assets.iter().cloned().collect();
         let messages = assets
             .chunks(ASSETS_PER_MESSAGE)
-            .map(|part| Outgoing::now(&ScoreMessage { sightings: vec![], assets: part.to_vec() }))
+            .map(|part| Outgoing::now(&ScoreMessage { assets: part.to_vec(), ..ScoreMessage::default() }))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(self.queue.send_all(QueueName::Score, messages).await?)
     }

@@ -106,7 +106,7 @@ impl SyncIntel {
         }
         let changes: usize = marked.values().map(|(_, places)| places.len()).sum();
         if everyone || changes > MANY {
-            self.tell_everyone().await?;
+            self.tell_everyone(false).await?;
         } else {
             self.tell_users(&marked).await?;
         }

@@ -19,7 +19,8 @@
 //!
 //! **EPSS moves every day.** Its values are always written as they are, a block of 256 CVEs at a time. `score` is told
 //! only where the factor has moved by [`apply::EPSS_MOVE`] since it was last told, so that slow drift adds up and is
-//! noticed. A switch of models tells every asset once.
+//! noticed. A switch of models tells every asset once. Once a week every asset is told, so that moves too small for a
+//! write settle.
 
 pub mod apply;
 pub mod fetch;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::intel::{Feed, Kev, Record};
 use domain::policy::Config;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use platform::{Clock, Dimension, Metric, Metrics, Services};
 use queue::{IntelMessage, Outgoing, Queue, QueueError, QueueName};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,13 @@ use store::{EpssPart, ExploitdbPart, MetasploitPart, NucleiPart, Store, StoreErr
 use sync::SyncError;
 
 pub use parse::{Malformed, Parsed, Source};
+
+/// Name of the note of when small moves of scores were last written.
+pub const SETTLED: &str = "settled";
+/// How long after the feeds, so that what they say today is in it, also where one of them is tried again.
+const AFTER_FEEDS: SignedDuration = SignedDuration::from_mins(15);
+/// How often that is done.
+const SETTLE_EVERY: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Why a feed was not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -169,12 +177,37 @@ impl SyncIntel {
         if message.start.is_some() {
             let feeds = self.config.feeds.wanted().map(|feed| Outgoing::now(&IntelMessage::feed(feed)));
             self.queue.send_all(QueueName::Intel, feeds.collect::<Result<_, _>>()?).await?;
+            if self.is_unsettled().await? {
+                let message = Outgoing::after(&IntelMessage::settle(), AFTER_FEEDS)?;
+                self.queue.send(QueueName::Intel, message).await?;
+            }
         }
-        match (message.feed, message.start) {
-            (Some(feed), _) => self.pull(feed, message.force).await,
-            (None, Some(_)) => Ok(()),
-            (None, None) => Err(IntelError::Nothing),
+        match message {
+            IntelMessage { feed: Some(feed), force, .. } => self.pull(feed, force).await,
+            IntelMessage { settle: true, .. } => self.settle().await,
+            IntelMessage { start: Some(_), .. } => Ok(()),
+            IntelMessage { .. } => Err(IntelError::Nothing),
         }
+    }
+
+    /// Whether a week has passed since small moves of scores were written. The week begins with the first start.
+    async fn is_unsettled(&self) -> Result<bool, IntelError> {
+        let now = self.clock.now();
+        let Some(settled) = self.store.note(SETTLED).await?.and_then(|text| text.parse::<Timestamp>().ok())
+        else {
+            self.store.put_note(SETTLED, &now.to_string()).await?;
+            return Ok(false);
+        };
+        Ok(now.duration_since(settled) >= SETTLE_EVERY)
+    }
+
+    /// Has every score settle. Whoever dies before the end begins again.
+    async fn settle(&self) -> Result<(), IntelError> {
+        if !self.is_unsettled().await? {
+            return Ok(());
+        }
+        self.tell_everyone(true).await?;
+        Ok(self.store.put_note(SETTLED, &self.clock.now().to_string()).await?)
     }
 
     /// Takes one feed in. What is wrong with it is said in its note and in one error line with the age of what is kept.

@@ -24,6 +24,8 @@ const PAGE: i32 = 200;
 struct Gathered {
     told: HashSet<u64>,
     waiting: Vec<AssetId>,
+    /// Whether small moves of scores are written too.
+    settle: bool,
 }
 
 impl Gathered {
@@ -52,12 +54,12 @@ impl SyncIntel {
         self.send(&mut gathered, 1).await
     }
 
-    /// Tells every asset.
-    pub(crate) async fn tell_everyone(&self) -> Result<(), IntelError> {
+    /// Tells every asset; with `settle`, small moves of scores are written too.
+    pub(crate) async fn tell_everyone(&self, settle: bool) -> Result<(), IntelError> {
         let mut owners: BTreeSet<String> = self.store.open_counts().await?.into_keys().collect();
         owners.insert(UNOWNED.to_owned());
         owners.extend(self.config.ownership.iter().map(|rule| rule.owner.clone()));
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered { settle, ..Gathered::default() };
         for owner in owners {
             let mut after = None;
             loop {
@@ -78,10 +80,15 @@ impl SyncIntel {
         if gathered.waiting.len() < enough {
             return Ok(());
         }
+        let message = |assets: &[AssetId]| ScoreMessage {
+            assets: assets.to_vec(),
+            settle: gathered.settle,
+            ..ScoreMessage::default()
+        };
         let messages = gathered
             .waiting
             .chunks(ASSETS)
-            .map(|assets| Outgoing::now(&ScoreMessage { sightings: vec![], assets: assets.to_vec() }))
+            .map(|assets| Outgoing::now(&message(assets)))
             .collect::<Result<_, _>>()?;
         self.queue.send_all(QueueName::Score, messages).await?;
         gathered.waiting.clear();

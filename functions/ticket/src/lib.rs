@@ -324,7 +324,8 @@ impl Ticket {
 
     /// Has the asset decided on again: it got a ticket that it may no longer want.
     async fn decide_again(&self, job: &Job<'_>) -> Result<(), TicketError> {
-        let message = ScoreMessage { sightings: Vec::new(), assets: vec![job.vulnerability.asset.clone()] };
+        let message =
+            ScoreMessage { assets: vec![job.vulnerability.asset.clone()], ..ScoreMessage::default() };
         match self.queue.send(QueueName::Score, Outgoing::now(&message)?).await {
             Err(error @ QueueError::NoAddress(_)) => {
                 // The next scan of the asset decides too, only later.

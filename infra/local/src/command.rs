@@ -1,13 +1,14 @@
 //! The `vulnrelay` command: output for programs is JSON Lines on stdout, words go to stderr; exit 0 done, 1 failed,
 //! 2 bad usage or bad input.
 
+mod backtest;
 mod correlate;
 mod cost;
+mod drill;
 mod explain;
 mod files;
 mod identity;
 mod inventory;
-
 mod schema;
 mod simulate;
 mod sync;
@@ -58,11 +59,15 @@ enum Command {
     Correlate(CorrelateArgs),
     /// Why an asset is one machine, and why findings are one vulnerability
     Explain(ExplainArgs),
+    /// Whom a CVE touches: assets, owners, services, tickets, deadlines, exposure, and what changed
+    Drill(DrillArgs),
     /// What the rules of identity would do
     #[command(subcommand)]
     Identity(IdentityCommand),
     /// Score lines of factors
     Score(FileArg),
+    /// How well the score of a day would have chosen what KEV listed after it, against EPSS and CVSS
+    Backtest(BacktestArgs),
     /// Compute a deadline from a document of events and a policy, with the arithmetic
     Sla(FileArg),
     /// What measured units cost: a file with the summaries of `sync --once --json`, one a line
@@ -215,6 +220,45 @@ struct ExplainArgs {
     id: String,
 }
 
+#[derive(Args)]
+struct DrillArgs {
+    #[command(flatten)]
+    state: StateArgs,
+    /// The CVE
+    cve: domain::CveId,
+}
+
+#[derive(Args)]
+struct BacktestArgs {
+    /// A KEV catalogue (JSON) of later: what came true
+    #[arg(long, value_name = "FILE")]
+    kev: PathBuf,
+    /// EPSS of the day (CSV, also gzipped)
+    #[arg(long, value_name = "FILE")]
+    epss: Option<PathBuf>,
+    /// Exploit-DB's index of the day
+    #[arg(long, value_name = "FILE")]
+    exploitdb: Option<PathBuf>,
+    /// Metasploit's index of the day
+    #[arg(long, value_name = "FILE")]
+    metasploit: Option<PathBuf>,
+    /// nuclei's index of the day
+    #[arg(long, value_name = "FILE")]
+    nuclei: Option<PathBuf>,
+    /// CVE records of the day (tar.gz): SSVC and CVSS
+    #[arg(long, value_name = "FILE")]
+    vulnrichment: Option<PathBuf>,
+    /// More that was known on the day, in the lines of `vulnrelay score`; goes before the feeds. `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    facts: Option<PathBuf>,
+    /// The day; left out, the date of the EPSS file
+    #[arg(long, value_name = "DATE")]
+    as_of: Option<jiff::civil::Date>,
+    /// Within how many days after it a listing counts. May be repeated
+    #[arg(long, value_name = "DAYS", default_values_t = [30, 90, 365])]
+    days: Vec<u32>,
+}
+
 #[derive(Subcommand)]
 enum IdentityCommand {
     /// What another configuration would merge, split and close, before it applies
@@ -305,8 +349,10 @@ pub async fn main() -> ExitCode {
         Command::Normalize(args) => files::normalize(&args),
         Command::Correlate(args) => correlate::print(&args),
         Command::Explain(args) => explain::print(args).await,
+        Command::Drill(args) => drill::print(args).await,
         Command::Identity(IdentityCommand::Preview(args)) => identity::preview(args).await,
         Command::Score(args) => files::score(&args.file),
+        Command::Backtest(args) => backtest::print(&args),
         Command::Sla(args) => files::sla(&args.file),
         Command::Cost(args) => cost::print(&args.file),
         Command::Schema => schema::print(),

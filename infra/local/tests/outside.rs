@@ -137,6 +137,8 @@ fn a_sync_that_is_killed_again_and_again_ends_like_one_that_was_not() {
     }
     let (expected, received) = (export(&calm), simulated.received());
     assert!(!list(&received, "tickets").is_empty());
+    a_drill_tells_what_the_export_tells(&calm, &expected);
+    an_unchanged_configuration_changes_nobody(&calm, &simulated);
 
     // The same again changes nothing.
     let again = simulated.sync(&calm).output().unwrap();
@@ -188,6 +190,63 @@ fn a_sync_that_is_killed_again_and_again_ends_like_one_that_was_not() {
     };
     assert_eq!(lines::difference("messages", &messages(&received), &messages(&after)), None);
     assert!(list(&after, "messages").len() <= list(&received, "messages").len() + kills);
+}
+
+fn jsonl(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn a_drill_tells_what_the_export_tells(folder: &Folder, export: &[String]) {
+    let export: Vec<Value> = export.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let tickets = export.iter().filter(|line| line["type"] == "ticket");
+    let tickets: std::collections::BTreeSet<&str> =
+        tickets.map(|ticket| ticket["vulnerability"].as_str().unwrap()).collect();
+    let with_ticket: Vec<&Value> = export
+        .iter()
+        .filter(|v| v["type"] == "vulnerability" && tickets.contains(v["id"].as_str().unwrap()))
+        .collect();
+    let cve = with_ticket.iter().find_map(|v| v["cves"][0].as_str()).unwrap();
+    let has = |v: &&&Value| v["cves"].as_array().unwrap().iter().any(|c| c == cve);
+    let wanted = with_ticket.iter().filter(has).count();
+    let output = vulnrelay().args(["drill", cve, "--data"]).arg(folder.0.join("data")).output().unwrap();
+    let lines = jsonl(&output);
+    assert_eq!((&lines[0]["type"], &lines[0]["cve"]), (&"cve".into(), &cve.into()));
+    let sums = lines.last().unwrap();
+    assert_eq!((&sums["type"], &sums["tickets"]), (&"summary".into(), &wanted.into()), "{sums}");
+    let assets: Vec<&Value> = lines.iter().filter(|line| line["type"] == "asset").collect();
+    assert!(
+        assets.iter().all(|asset| !asset["vulnerabilities"][0]["changes"].as_array().unwrap().is_empty())
+    );
+    let ids: std::collections::BTreeSet<&str> =
+        assets.iter().map(|asset| asset["id"].as_str().unwrap()).collect();
+    assert_eq!(sums["assets"], ids.len());
+}
+
+fn an_unchanged_configuration_changes_nobody(folder: &Folder, simulated: &Simulated) {
+    let preview = |config: &Path| {
+        let mut command = vulnrelay();
+        command
+            .args(["identity", "preview", "--config"])
+            .arg(config)
+            .arg("--data")
+            .arg(folder.0.join("data"));
+        jsonl(&command.output().unwrap())
+    };
+    assert_eq!(preview(&simulated.config), Vec::<Value>::new());
+    // Each scanner in a network of its own: addresses and names lead from none to the other any more.
+    let text = std::fs::read_to_string(&simulated.config).unwrap();
+    let mut split = text.clone();
+    for scanner in ["tenable", "qualys"] {
+        let kind = format!("    type: {scanner}\n");
+        assert!(split.contains(&kind), "{split}");
+        split = split.replace(&kind, &format!("{kind}    scope: network-of-{scanner}\n"));
+    }
+    let split = folder.file("split.yaml", split);
+    let changes = preview(&split);
+    assert!(changes.iter().any(|line| line["change"] == "split"), "{changes:?}");
+    assert!(changes.iter().all(|line| line["closes"].as_object().unwrap().is_empty()), "{changes:?}");
 }
 
 /// Exit 2, and one clear line that says all of this.
@@ -324,4 +383,68 @@ fn files_are_taken_over_and_a_later_scan_closes_what_it_does_not_see() {
     let nobody = import("daily", &second);
     assert_eq!(nobody.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("via: files"), "{nobody:?}");
+}
+
+#[test]
+fn a_backtest_counts_what_was_listed_after_the_day_and_not_before() {
+    let folder = Folder::new("backtest");
+    let entry = |number: u32, added: &str| {
+        serde_json::json!({
+            "cveID": format!("CVE-2024-{number}"), "vendorProject": "v", "product": "p", "vulnerabilityName": "n",
+            "dateAdded": added, "shortDescription": "", "requiredAction": "", "dueDate": "2025-12-31",
+            "knownRansomwareCampaignUse": "Unknown", "notes": "", "cwes": [],
+        })
+    };
+    // Of a hundred CVEs one is listed before the day, two after it, one too late.
+    let listed = [
+        entry(1001, "2025-01-01"),
+        entry(1002, "2025-01-20"),
+        entry(1003, "2025-02-01"),
+        entry(1004, "2026-06-01"),
+    ];
+    let kev = serde_json::json!({
+        "title": "KEV", "catalogVersion": "1", "dateReleased": "2026-06-01T00:00:00Z", "count": 4,
+        "vulnerabilities": listed,
+    });
+    let kev = folder.file("kev.json", kev.to_string());
+    let rows: String = (1001..1101)
+        .map(|n| format!("CVE-2024-{n},0.0{:02},{:.5}\n", n % 100, f64::from(n - 1000) / 101.0))
+        .collect();
+    let epss =
+        format!("#model_version:v2025.03.14,score_date:2025-01-10T12:55:00Z\ncve,epss,percentile\n{rows}");
+    let epss = folder.file("epss.csv", epss);
+    // What will be listed has an exploit, and CVSS knows nothing.
+    let facts: String = (1001..1101)
+        .map(|n| {
+            format!("{{\"id\":\"CVE-2024-{n}\",\"cvss\":5.0,\"metasploit\":{}}}\n", [1002, 1003].contains(&n))
+        })
+        .collect();
+    let facts = folder.file("facts.jsonl", facts);
+    let output = vulnrelay()
+        .args(["backtest", "--days", "30"])
+        .args([Path::new("--kev"), &kev, Path::new("--epss"), &epss, Path::new("--facts"), &facts])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 9);
+    for line in &lines {
+        assert_eq!(
+            (&line["population"], &line["listed"], &line["as_of"]),
+            (&99.into(), &2.into(), &"2025-01-10".into())
+        );
+    }
+    let coverage = |scorer: &str, effort: f64| {
+        let line = lines.iter().find(|line| line["scorer"] == scorer && line["effort"] == effort).unwrap();
+        line["coverage"].as_f64().unwrap()
+    };
+    assert_eq!(coverage("vulnrelay", 0.05), 1.0);
+    assert_eq!(coverage("epss", 0.05), 0.0);
+    assert!((coverage("cvss", 0.05) - 0.05).abs() < 1e-9, "all tie");
+
+    let nothing = vulnrelay().args([Path::new("backtest"), Path::new("--kev"), &kev]).output().unwrap();
+    refused(&nothing, &["--as-of"]);
+    let other = vulnrelay().args([Path::new("backtest"), Path::new("--kev"), &epss]).output().unwrap();
+    refused(&other, &["epss.csv", "kev"]);
 }

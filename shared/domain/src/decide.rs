@@ -16,11 +16,11 @@ use jiff::Timestamp;
 use crate::finding::{FindingKind, Rule};
 use crate::host::{Host, Tag};
 use crate::ids::{CveId, RuleId, SightingId, VulnId};
-use crate::intel::{Exploitation, Feed, Intel};
+use crate::intel::{Feed, Intel};
 use crate::merge::{Group, Mergeable, merge};
 use crate::policy::{Config, impact, owner};
 use crate::scanner::Scanner;
-use crate::score::{self, Criticality, Factors, Score, Share, rewrite_needed};
+use crate::score::{self, Criticality, Factors, Score, rewrite_needed};
 use crate::sla::{self, Event, What};
 use crate::vulnerability::{
     Asset, Counted, FindingRef, Severity, Sighting, Statement, Status, Vulnerability,
@@ -53,6 +53,8 @@ pub struct Facts<'a> {
     pub policy_version: u64,
     /// The first sync of one of its connectors is under way: what is found now is no news.
     pub first_sync: bool,
+    /// The weekly pass: scores are written as they are, also where they moved by little.
+    pub settle: bool,
     /// The current time.
     pub now: Timestamp,
 }
@@ -349,24 +351,25 @@ fn derive(facts: &Facts<'_>, asset: &Asset, group: &Group, members: &[&Found<'_>
     vulnerability.findings = members.iter().map(|m| m.mergeable.finding.clone()).collect();
     vulnerability.scanners =
         members.iter().map(|m| m.said.scanner).collect::<BTreeSet<_>>().into_iter().collect();
-    take_score(&mut vulnerability, score, factors, leading_cve, epss_model, severity);
+    take_score(&mut vulnerability, score, factors, (leading_cve, epss_model), severity, facts.settle);
     status::advance(facts, asset, &mut vulnerability, &seen, severity);
     let policy = &facts.config.policies.sla;
     vulnerability.due = sla::sla(&vulnerability.events, policy).due;
     Some(vulnerability)
 }
 
-/// A score that moves by little within its band is not taken over: EPSS moves a little every day.
+/// A score that moves by little within its band is not taken over before the weekly pass: EPSS moves a little every day.
 fn take_score(
     vulnerability: &mut Vulnerability,
     score: Score,
     factors: Factors,
-    leading_cve: Option<CveId>,
-    epss_model: Option<String>,
+    (leading_cve, epss_model): (Option<CveId>, Option<String>),
     severity: Severity,
+    settle: bool,
 ) {
     let old = (vulnerability.score.value, vulnerability.score.band);
     let news = rewrite_needed(old, (score.value, score.band))
+        || (settle && score != vulnerability.score)
         || severity != vulnerability.severity
         || factors.kev != vulnerability.factors.kev
         || factors.criticality != vulnerability.factors.criticality
@@ -468,41 +471,20 @@ fn factors(
         let factors = Factors { cvss: cvss(None), has_cve: Some(false), ..base };
         return Weighed { factors, leading_cve: None, epss_model: None };
     }
+    let nothing = Intel::default();
     let each: Vec<(CveId, Factors)> = cves
         .iter()
         .map(|cve| {
-            let known = facts.intel.get(cve);
-            let kev = known.and_then(|intel| intel.kev.as_ref());
-            let epss = known.and_then(|intel| intel.epss.as_ref());
-            let exploits = known.map(|intel| &intel.exploits);
-            let listed = |read: bool, listed: bool| (read || listed).then_some(listed);
-            let edb = exploits.is_some_and(|e| !e.exploitdb.is_empty());
-            let msf = exploits.is_some_and(|e| !e.metasploit.is_empty());
-            let nuclei = exploits.is_some_and(|e| !e.nuclei.is_empty());
-            let record = known.and_then(|intel| intel.record.as_ref());
-            let exploitation = record.and_then(|record| record.exploitation);
-            let told = record.and_then(|record| record.cvss.as_ref());
+            let known = facts.intel.get(cve).unwrap_or(&nothing);
+            let by_feeds = known.factors(&facts.feeds);
             let factors = Factors {
                 // The scanner looked at this very host; the record knows of none.
-                cvss: cvss(Some(cve)).or(told.and_then(|(_, cvss)| score::Cvss::from_tenths(cvss.score.0))),
-                automatable: record.and_then(|record| record.automatable),
-                total_impact: record.and_then(|record| record.total_impact),
-                kev: listed(facts.feeds.kev, kev.is_some()),
-                ransomware: listed(facts.feeds.kev, kev.is_some_and(|kev| kev.ransomware)),
-                metasploit: listed(facts.feeds.metasploit, msf),
-                metasploit_good_rank: exploits
-                    .and_then(|e| e.metasploit_rank)
-                    .map(|rank| rank >= Intel::METASPLOIT_GOOD),
-                exploitdb: listed(facts.feeds.exploitdb, edb),
-                nuclei: listed(facts.feeds.nuclei, nuclei),
-                poc: exploit(cve).or(exploitation.map(|exploitation| exploitation != Exploitation::None)),
-                threat: exploitation.and_then(threat),
-                threat_confirmed: exploitation.map(|exploitation| exploitation == Exploitation::Active),
-                exploitdb_verified: edb.then(|| exploits.is_some_and(|e| e.exploitdb_verified)),
-                epss: epss.and_then(|epss| Share::new(epss.score)),
-                percentile: epss.and_then(|epss| Share::new(epss.percentile)),
-                has_cve: Some(true),
-                ..base.clone()
+                cvss: cvss(Some(cve)).or(by_feeds.cvss),
+                poc: exploit(cve).or(by_feeds.poc),
+                severity: base.severity,
+                criticality: base.criticality,
+                exposure: base.exposure,
+                ..by_feeds
             };
             (cve.clone(), factors)
         })
@@ -517,11 +499,6 @@ fn factors(
         }
         None => Weighed { factors: base, leading_cve, epss_model: None },
     }
-}
-
-/// Threat intelligence that a CVE record gives: CISA says that it is used by attackers.
-fn threat(exploitation: Exploitation) -> Option<Share> {
-    Share::new(if exploitation == Exploitation::Active { 1.0 } else { 0.0 })
 }
 
 /// Compares what the asset has contributed to the counters with what it should.

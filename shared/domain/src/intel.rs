@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::decide::Feeds;
 use crate::finding::Cvss;
+use crate::score::{self, Factors, Share};
 
 /// A public feed of facts about CVEs. Each part of [`Intel`] belongs to one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -170,4 +172,35 @@ pub struct Intel {
 impl Intel {
     /// Metasploit's "good" rank and above means that the exploit is reliable enough to be used at scale.
     pub const METASPLOIT_GOOD: u16 = 400;
+
+    /// What a score is computed from, as far as feeds know it. What none of the feeds that were `read` has is known to be
+    /// absent; of the others it is unknown.
+    pub fn factors(&self, read: &Feeds) -> Factors {
+        let listed = |read: bool, listed: bool| (read || listed).then_some(listed);
+        let (kev, epss, exploits) = (self.kev.as_ref(), self.epss.as_ref(), &self.exploits);
+        let edb = !exploits.exploitdb.is_empty();
+        let record = self.record.as_ref();
+        let exploitation = record.and_then(|record| record.exploitation);
+        let active = exploitation.map(|exploitation| exploitation == Exploitation::Active);
+        let told = record.and_then(|record| record.cvss.as_ref());
+        Factors {
+            cvss: told.and_then(|(_, cvss)| score::Cvss::from_tenths(cvss.score.0)),
+            automatable: record.and_then(|record| record.automatable),
+            total_impact: record.and_then(|record| record.total_impact),
+            kev: listed(read.kev, kev.is_some()),
+            ransomware: listed(read.kev, kev.is_some_and(|kev| kev.ransomware)),
+            metasploit: listed(read.metasploit, !exploits.metasploit.is_empty()),
+            metasploit_good_rank: exploits.metasploit_rank.map(|rank| rank >= Self::METASPLOIT_GOOD),
+            exploitdb: listed(read.exploitdb, edb),
+            exploitdb_verified: edb.then_some(exploits.exploitdb_verified),
+            nuclei: listed(read.nuclei, !exploits.nuclei.is_empty()),
+            poc: exploitation.map(|exploitation| exploitation != Exploitation::None),
+            threat: active.and_then(|active| Share::new(if active { 1.0 } else { 0.0 })),
+            threat_confirmed: active,
+            epss: epss.and_then(|epss| Share::new(epss.score)),
+            percentile: epss.and_then(|epss| Share::new(epss.percentile)),
+            has_cve: Some(true),
+            ..Factors::default()
+        }
+    }
 }

@@ -85,17 +85,25 @@ pub struct IntelMessage {
     /// A person wants this feed as it is: read although it did not change, taken although it shrank or is older.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// The weekly pass: every asset is decided on, and small moves of scores are written too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settle: bool,
 }
 
 impl IntelMessage {
     /// Pulls every feed.
     pub fn start(trigger: Trigger) -> Self {
-        Self { start: Some(trigger), feed: None, force: false }
+        Self { start: Some(trigger), feed: None, force: false, settle: false }
     }
 
     /// Pulls one feed.
     pub fn feed(feed: Feed) -> Self {
-        Self { start: None, feed: Some(feed), force: false }
+        Self { start: None, feed: Some(feed), force: false, settle: false }
+    }
+
+    /// Has every score settle.
+    pub fn settle() -> Self {
+        Self { start: None, feed: None, force: false, settle: true }
     }
 }
 
@@ -109,6 +117,9 @@ pub struct ScoreMessage {
     /// Assets to decide again: their intelligence changed, a timer is due, a person decided.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub assets: Vec<AssetId>,
+    /// Scores are written as they are, also where they moved by little.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub settle: bool,
 }
 
 /// To `notify` and `ticket`: a stored intent to carry out.
@@ -169,7 +180,8 @@ impl Message for SyncMessage {
 
 impl Message for IntelMessage {
     fn span(&self) -> Span {
-        info_span!("intel", feed = self.feed.map_or("all", Feed::as_str))
+        let what = if self.settle { "settle" } else { "all" };
+        info_span!("intel", feed = self.feed.map_or(what, Feed::as_str))
     }
 }
 
@@ -228,8 +240,10 @@ mod tests {
 
     #[test]
     fn sightings_travel_as_text() {
-        let message =
-            ScoreMessage { sightings: vec![SightingId::new("q".parse().unwrap(), "17")], assets: vec![] };
+        let message = ScoreMessage {
+            sightings: vec![SightingId::new("q".parse().unwrap(), "17")],
+            ..ScoreMessage::default()
+        };
         assert_eq!(serde_json::to_string(&message).unwrap(), r#"{"sightings":["q/17"]}"#);
     }
 }

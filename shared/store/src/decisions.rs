@@ -296,35 +296,40 @@ impl Store {
         Ok(assets)
     }
 
-    /// Some of the assets with a vulnerability that uses this CVE, after a place; with the place where the list goes on.
+    /// Some of the vulnerabilities that use this CVE, each with its asset, after a place; with the place where the list
+    /// goes on.
     pub async fn cve_users_page(
         &self,
         cve: &CveId,
         after: Option<&str>,
         limit: i32,
-    ) -> Result<(Vec<AssetId>, Option<String>), StoreError> {
+    ) -> Result<(Vec<(AssetId, VulnId)>, Option<String>), StoreError> {
         let begin = after.and_then(|after| after.split_once('/'));
         let first = begin.and_then(|(shard, _)| shard.parse().ok()).unwrap_or(0);
-        let mut assets = Vec::new();
+        let mut users = Vec::new();
         for shard in first..keys::CVE_SHARDS {
             let pk = keys::cve_users_partition(cve, shard);
             let mut range = Range::all(&pk);
             range.after = begin.filter(|_| shard == first).map(|(_, key)| key);
-            range.limit = Some(limit - i32::try_from(assets.len()).unwrap_or(limit));
+            range.limit = Some(limit - i32::try_from(users.len()).unwrap_or(limit));
             let (items, next) = self.query_page(&range, None).await?;
-            for item in &items {
-                let asset: Option<AssetId> = sort_key(item).split('#').nth(1).and_then(|id| id.parse().ok());
-                match asset {
-                    Some(asset) if assets.last() != Some(&asset) => assets.push(asset),
-                    _ => {}
-                }
-            }
+            users.extend(items.iter().filter_map(|item| keys::cve_user(sort_key(item))));
             let place = items.last().map(|item| format!("{shard}/{}", sort_key(item)));
-            if next.is_some() || assets.len() >= usize::try_from(limit).unwrap_or_default() {
-                return Ok((assets, place));
+            if next.is_some() || users.len() >= usize::try_from(limit).unwrap_or_default() {
+                return Ok((users, place));
             }
         }
-        Ok((assets, None))
+        Ok((users, None))
+    }
+
+    /// These vulnerabilities, in no order; what does not exist or has gone elsewhere is left out.
+    pub async fn vulnerabilities_by_id(
+        &self,
+        ids: &[(AssetId, VulnId)],
+    ) -> Result<Vec<Vulnerability>, StoreError> {
+        let wanted: Vec<_> = ids.iter().map(|(asset, id)| keys::vulnerability(asset, id)).collect();
+        let items = self.batch_get(&wanted, false).await?;
+        items.iter().filter(|item| !item.contains_key("alias")).map(read_vulnerability).collect()
     }
 
     /// Where there is something to do on `day` at or before `now`.

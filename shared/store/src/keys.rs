@@ -267,6 +267,12 @@ pub fn cve_use(cve: &CveId, asset: &AssetId, vulnerability: &VulnId) -> Key {
     )
 }
 
+/// The asset and the vulnerability of such a use, from its sort key.
+pub fn cve_user(sk: &str) -> Option<(AssetId, VulnId)> {
+    let (asset, vulnerability) = sk.strip_prefix("A#")?.split_once('#')?;
+    Some((asset.parse().ok()?, vulnerability.parse().ok()?))
+}
+
 /// A version of a document, or the pointer to the current one (`version` = `CURRENT`).
 pub fn document(kind: &str, version: &str) -> Key {
     Key::new(format!("P#{kind}"), version)

@@ -155,7 +155,9 @@ impl Engine {
     async fn send_to_score(&self, sightings: &[domain::SightingId]) -> Result<(), SyncError> {
         let messages = sightings
             .chunks(SIGHTINGS_PER_MESSAGE)
-            .map(|part| Outgoing::now(&queue::ScoreMessage { sightings: part.to_vec(), assets: vec![] }))
+            .map(|part| {
+                Outgoing::now(&queue::ScoreMessage { sightings: part.to_vec(), ..Default::default() })
+            })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(self.queue.send_all(QueueName::Score, messages).await?)
     }

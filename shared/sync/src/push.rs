@@ -82,7 +82,8 @@ impl PushIntake {
             }
         }
         if !unscored.is_empty() {
-            let message = ScoreMessage { sightings: unscored.into_iter().collect(), assets: vec![] };
+            let message =
+                ScoreMessage { sightings: unscored.into_iter().collect(), ..ScoreMessage::default() };
             self.queue.send(QueueName::Score, Outgoing::now(&message)?).await?;
         }
         self.metrics

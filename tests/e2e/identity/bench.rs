@@ -89,7 +89,7 @@ impl Bench {
     }
 
     pub fn message(&self, connector: &str, native: &str) -> ScoreMessage {
-        ScoreMessage { sightings: vec![sighting(connector, native)], assets: Vec::new() }
+        ScoreMessage { sightings: vec![sighting(connector, native)], ..ScoreMessage::default() }
     }
 
     /// A scanner says something of a host, and everything follows.

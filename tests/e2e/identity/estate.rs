@@ -56,7 +56,7 @@ async fn the_labelled_estate_does_as_well_on_the_table_as_in_memory() {
         state.sighting.scan = Some(Host { last_scanned_at: Some(line.observed_at), ..line.host.clone() });
         store.put_sighting(&id, &state, true).await.unwrap();
         let before = used();
-        score.work(ScoreMessage { sightings: vec![id.clone()], assets: Vec::new() }).await.unwrap();
+        score.work(ScoreMessage { sightings: vec![id.clone()], ..ScoreMessage::default() }).await.unwrap();
         let after = used();
         let sum = if seen.insert(id.clone()) { &mut first } else { &mut again };
         sum.0 += after.read_units - before.read_units;

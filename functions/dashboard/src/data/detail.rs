@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::finding::Cvss;
-use domain::score::{Explained, explain};
+use domain::intel::Feed;
+use domain::score::{Explained, WhatIf, explain, what_if};
 use domain::sla::{self, Crossing, Event, Source, State, Step};
 use domain::vulnerability::{Closing, Decision, Effect, Exposure, FindingRef};
 use domain::{
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::assets::joins;
+use super::origins::{Known, Origin};
 use super::rows::points_of;
 use super::{JoinRow, VulnerabilityRow, row};
 use crate::Dashboard;
@@ -82,7 +84,9 @@ pub struct AssetBrief {
 #[derive(Debug, Clone, Serialize)]
 pub struct ScoreDetail {
     /// The eight parts; their points add up to the score.
-    pub parts: Vec<Explained>,
+    pub parts: Vec<PartDetail>,
+    /// What would change the score, and to what.
+    pub what_if: Vec<WhatIf>,
     /// Version of the policies under which it was decided.
     pub policy_version: u64,
     /// The current version.
@@ -96,6 +100,16 @@ pub struct ScoreDetail {
     /// Version of the EPSS model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epss_model: Option<String>,
+}
+
+/// A part of the score.
+#[derive(Debug, Clone, Serialize)]
+pub struct PartDetail {
+    /// The part.
+    #[serde(flatten)]
+    pub explained: Explained,
+    /// Who says what it was computed from.
+    pub origins: Vec<Origin>,
 }
 
 /// Why a vulnerability has its deadline.
@@ -204,15 +218,25 @@ impl Dashboard {
         let id: VulnId = id.parse().map_err(|_| Problem::NotFound)?;
         let v = self.store.vulnerability(&asset, &id).await?.ok_or(Problem::NotFound)?.value;
         let on = self.store.resolved_asset(&v.asset).await?.ok_or(Problem::NotFound)?.value;
-        let (statements, rules, intel) =
-            tokio::try_join!(self.statements(&v), self.rules_of(&v), self.intel_of(&v))?;
+        let epss = async { Ok::<_, Problem>(self.store.feed_head(Feed::Epss).await?.0) };
+        let (statements, rules, intel, epss) =
+            tokio::try_join!(self.statements(&v), self.rules_of(&v), self.intel_of(&v), epss)?;
+        let scoring = self.scoring(&Known {
+            vulnerability: &v,
+            on: &on,
+            statements: &statements,
+            rules: &rules,
+            intel: &intel,
+            impact: &self.config.impact,
+            epss_as_of: epss.as_of,
+        });
         let now = self.now();
         let policies = &self.config.policies;
         let name = on.host.display_name().to_owned();
         Ok(VulnerabilityDetail {
             at: now,
             row: row(&v, &name, &on.owner, policies, now),
-            scoring: self.scoring(&v),
+            scoring,
             deadline: self.deadline(&v, now),
             on: AssetBrief {
                 sightings: joins(&on),
@@ -239,15 +263,17 @@ impl Dashboard {
     }
 
     /// The parts as they were given. Under another version of the policies the words are the same, the points may not be.
-    fn scoring(&self, v: &Vulnerability) -> ScoreDetail {
-        let config = &self.config.policies.score;
-        let mut parts = explain(&v.factors, config);
+    fn scoring(&self, known: &Known<'_>) -> ScoreDetail {
+        let (v, config) = (known.vulnerability, &self.config.policies.score);
+        let parts = explain(&v.factors, config);
         let current: u16 = parts.iter().map(|part| part.points).sum();
-        for part in &mut parts {
-            part.points = points_of(v, part.factor);
-        }
+        let part = |part: Explained| PartDetail {
+            origins: if part.applicable { known.origins(part.factor) } else { Vec::new() },
+            explained: Explained { points: points_of(v, part.factor), ..part },
+        };
         ScoreDetail {
-            parts,
+            parts: parts.into_iter().map(part).collect(),
+            what_if: what_if(&v.factors, config),
             policy_version: v.policy_version,
             current_version: self.version,
             current_score: (current != v.score.value).then_some(current),

@@ -88,7 +88,7 @@ pub(crate) fn page(data: &AssetDetail, view: &View<'_>) -> Markup {
                     dt { "Owner" } dd { a href=(parts::with_query("/assets", [("owner", asset.owner.as_str())])) { (asset.owner) } }
                     @if let Some(service) = &asset.service { dt { "Service" } dd { (service) } }
                     dt { "Criticality" } dd { @match asset.criticality { Some(level) => { (level) " of 5" }, None => "unknown" } }
-                    dt { "Reachable" } dd { @match asset.exposure { Some(exposure) => (exposure_word(exposure)), None => "unknown" } }
+                    dt { "Reachable" } dd { @match asset.exposure { Some(exposure) => (words::exposure(exposure)), None => "unknown" } }
                     @if let Some(at) = data.asset.last_scanned_at { dt { "Last scan" } dd { (parts::full_time(at, data.at)) } }
                     @if let Some(at) = asset.gone_at { dt { "Gone since" } dd { (parts::full_time(at, data.at)) } }
                     (host(&data.host))
@@ -117,16 +117,6 @@ pub(crate) fn page(data: &AssetDetail, view: &View<'_>) -> Markup {
         }
     };
     Frame { tab: Tab::Assets, title: &asset.name, refresh: None, view }.around(&content)
-}
-
-pub(super) fn exposure_word(exposure: domain::vulnerability::Exposure) -> &'static str {
-    use domain::vulnerability::Exposure;
-    match exposure {
-        Exposure::Internet => "from the internet",
-        Exposure::Partner => "from partners",
-        Exposure::Internal => "from inside",
-        Exposure::Isolated => "from nowhere",
-    }
 }
 
 fn host(host: &Host) -> Markup {

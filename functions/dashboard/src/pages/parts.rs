@@ -94,6 +94,18 @@ pub(super) fn reasons(reasons: &[Reason]) -> Markup {
     }
 }
 
+/// Its tickets, each after a separator.
+pub(super) fn tickets(row: &VulnerabilityRow) -> Markup {
+    html! {
+        @for ticket in row.ticket.iter().chain(&row.other_tickets) {
+            " · ticket "
+            @if ticket.url.starts_with("https://") || ticket.url.starts_with("http://") {
+                a href=(ticket.url) rel="noreferrer" { (ticket.key) }
+            } @else { (ticket.key) }
+        }
+    }
+}
+
 /// The address of a vulnerability's page.
 pub(super) fn address(row: &VulnerabilityRow) -> String {
     format!("/vulnerabilities/{}/{}", row.asset, row.id)

@@ -219,6 +219,8 @@ impl Setting {
             asset.counted.insert(v.id.clone(), counted);
             self.store.put_vulnerability(&asset, &v, None, 250).await.unwrap();
             self.store.write_statements(&sighting, &[statement(kind)]).await.unwrap();
+            let uses: Vec<_> = v.cves.iter().map(|cve| (cve.clone(), v.id.clone())).collect();
+            self.store.write_cve_uses(&id, &uses, &[]).await.unwrap();
             ids.push(v.id);
         }
         self.store.commit_asset(&asset, None, &delta).await.unwrap();

@@ -30,6 +30,30 @@ async fn a_start_becomes_one_message_for_each_feed() {
 }
 
 #[tokio::test]
+async fn once_a_week_every_asset_settles() {
+    let world = World::new().await;
+    let asset = world.asset("one", &[LOG4J]).await;
+    let start = || world.intel.work(IntelMessage::start(Trigger::Scheduled));
+    let settles = |sent: &[(String, serde_json::Value)]| sent.iter().any(|(_, body)| body["settle"] == true);
+    start().await.unwrap();
+    assert!(!settles(&world.sent()), "the week begins with the first start");
+    world.store.put_note("settled", "2026-11-15T12:00:01Z").await.unwrap();
+    start().await.unwrap();
+    assert!(!settles(&world.sent()));
+    world.store.put_note("settled", "2026-11-15T12:00:00Z").await.unwrap();
+    start().await.unwrap();
+    assert!(world.sent().contains(&("sync-intel".to_owned(), json!({ "settle": true }))));
+
+    world.break_queue(true);
+    assert!(world.intel.work(IntelMessage::settle()).await.is_err());
+    world.break_queue(false);
+    world.intel.work(IntelMessage::settle()).await.unwrap();
+    assert_eq!(world.sent(), [("score".to_owned(), json!({ "assets": [asset], "settle": true }))]);
+    world.intel.work(IntelMessage::settle()).await.unwrap();
+    assert!(world.sent().is_empty(), "done for this week");
+}
+
+#[tokio::test]
 async fn the_first_import_tells_every_asset_and_an_unchanged_feed_costs_nothing() {
     let world = World::new().await;
     let (with, without) = (world.asset("with", &[LOG4J]).await, world.asset("without", &[]).await);

@@ -13,7 +13,7 @@ use crate::scanners::Row;
 use crate::stack::TABLE;
 use crate::{export, terminal};
 
-fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
+pub fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
     if path.as_os_str() == "-" {
         return Ok(Box::new(std::io::stdin()));
     }

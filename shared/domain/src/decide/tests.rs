@@ -64,6 +64,8 @@ struct World {
     rules: BTreeMap<(Scanner, RuleId), Rule>,
     intel: BTreeMap<CveId, Intel>,
     first_sync: bool,
+    /// Whether this is the weekly pass.
+    weekly: bool,
     now: Timestamp,
     aliases: BTreeMap<VulnId, VulnId>,
     counters: BTreeMap<CounterKey, i64>,
@@ -140,6 +142,7 @@ impl World {
             rules: BTreeMap::new(),
             intel: BTreeMap::new(),
             first_sync: false,
+            weekly: false,
             now: day(0),
             aliases: BTreeMap::new(),
             counters: BTreeMap::new(),
@@ -296,6 +299,7 @@ impl World {
             config: &self.config,
             policy_version: 1,
             first_sync: self.first_sync,
+            settle: self.weekly,
             now: self.now,
         })
     }

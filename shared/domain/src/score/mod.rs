@@ -20,17 +20,20 @@
 //! for it halves what a fixed effort covers. Unknown inputs are assumed inside their range and marked, never
 //! renormalised, so that learning the worst never lowers the score and learning the best never raises it.
 
+pub mod backtest;
 mod combine;
 mod config;
 mod explain;
 mod factors;
 #[cfg(test)]
 mod tests;
+mod what_if;
 
 pub use combine::{Highest, Origins};
 pub use config::{Band, Bands, ScoreConfig, ScoreConfigError, Weights};
 pub use explain::{Explained, Factor, explain};
 pub use factors::{Criticality, Cvss, Exposure, FactorError, Factors, Input, Share};
+pub use what_if::{WhatIf, what_if};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;

@@ -417,6 +417,7 @@ fn an_unchanged_vulnerability_is_not_written_for_a_new_policy_version() {
         config: &world.config,
         policy_version: 2,
         first_sync: false,
+        settle: false,
         now: world.now,
     };
     assert_eq!(decide(&facts).changed, []);

@@ -23,6 +23,21 @@ fn a_score_in_another_band_is_rewritten_for_a_point() {
 }
 
 #[test]
+fn a_small_move_waits_for_the_weekly_pass() {
+    let mut world = World::with_log4shell();
+    world.epss(LOG4SHELL, 0.5, 0.9);
+    world.settle();
+    let before = world.only().score.clone();
+    world.epss(LOG4SHELL, 0.53, 0.9);
+    world.settle();
+    assert_eq!(world.only().score, before);
+    world.weekly = true;
+    world.settle();
+    let after = world.only().score.value;
+    assert!(after > before.value && after < before.value + score::REWRITE_POINTS, "{} {after}", before.value);
+}
+
+#[test]
 fn the_leading_cve_is_the_one_that_scores_highest() {
     let mut world = World::new();
     world.define(Scanner::Tenable, "r", &[LOG4SHELL, OTHER_CVE]);
@@ -78,6 +93,7 @@ fn a_feed_that_was_not_read_leaves_unknown_what_it_would_tell() {
         config: &world.config,
         policy_version: 1,
         first_sync: false,
+        settle: false,
         now: world.now,
     };
     assert_eq!(decide(&unread).changed[0].factors.kev, None);
@@ -143,7 +159,10 @@ fn the_cve_record_fills_what_the_scanner_does_not_tell() {
         (factors.automatable, factors.total_impact, factors.poc),
         (Some(true), Some(true), Some(true))
     );
-    assert_eq!((factors.threat.map(Share::per_mille), factors.threat_confirmed), (Some(0), Some(false)));
+    assert_eq!(
+        (factors.threat.map(score::Share::per_mille), factors.threat_confirmed),
+        (Some(0), Some(false))
+    );
 
     // Exploited by CISA's word, it is so without being listed.
     world.intel.entry(cve(LOG4SHELL)).or_default().record = Some(told(Exploitation::Active, 98));
