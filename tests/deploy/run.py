@@ -12,10 +12,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import yaml
@@ -210,28 +212,69 @@ def pushes(emulator: Emulator, table: str) -> int:
     return sum(page["Count"] for page in pages)
 
 
+class CloudFormation:
+    """Where a custom resource answers: the presigned address that CloudFormation names in its request."""
+
+    def __init__(self):
+        answered = self.answers = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_PUT(self):
+                answered.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.address = f"http://127.0.0.1:{self.server.server_port}/answer?signature=one"
+
+
+def invoke(emulator: Emulator, function: str, sample: Path):
+    """Sends an event to a function with `cargo lambda invoke`. Returns what it answers."""
+    environment = {**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION}
+    command = [Path(sys.executable).parent / "cargo-lambda", "lambda", "invoke", "--remote", "--region", REGION]
+    command += ["--endpoint-url", emulator.endpoint, "--output-format", "json", "--data-file", sample, f"vulnrelay-{function}"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, f"{sample.name}: {done.stderr[-2000:]}"
+    return json.loads(done.stdout or "null")
+
+
 def invoke_samples(emulator: Emulator) -> int:
-    """Sends every sample of events/ to its function with `cargo lambda invoke`. Returns how many there were."""
+    """Sends every sample of events/ to its function. Returns how many there were."""
     folders = sorted(path.name for path in (ROOT / "functions").iterdir())
     deployed = {f["FunctionName"] for f in emulator.client("lambda").list_functions()["Functions"]}
-    environment = {**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION}
     sent = 0
     for sample in sorted((ROOT / "events").glob("*.json")):
         function = max((name for name in folders if sample.stem.startswith(name)), key=len)
-        # CloudFormation has called it already, and its answer goes to an address that only CloudFormation knows.
+        # What it brings takes the place of the configuration: it has a step of its own.
         if function == "configure" or f"vulnrelay-{function}" not in deployed:
             continue
-        command = [Path(sys.executable).parent / "cargo-lambda", "lambda", "invoke", "--remote", "--region", REGION]
-        command += ["--endpoint-url", emulator.endpoint, "--output-format", "json", "--data-file", sample, f"vulnrelay-{function}"]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-        assert done.returncode == 0, f"{sample.name}: {done.stderr[-2000:]}"
-        answer = json.loads(done.stdout or "null")
+        answer = invoke(emulator, function, sample)
         if isinstance(answer, dict):
             assert not answer.get("batchItemFailures"), f"{sample.name}: {answer}"
             # The sample of a push was signed long ago, and that of a page knows no token.
             assert answer.get("statusCode", 401) == 401 and "errorMessage" not in answer, f"{sample.name}: {answer}"
         sent += 1
     return sent
+
+
+def invoke_configure(emulator: Emulator, work: Path):
+    """Sends the sample of the configuration as CloudFormation would, whole and spoiled, and reads what is answered there."""
+    cloudformation = CloudFormation()
+    sample = json.loads((ROOT / "events/configure.json").read_text())
+    sample["ResponseURL"] = cloudformation.address
+    event = work / "configure.json"
+    spoiled = {**sample["ResourceProperties"], "Document": "connectors:\n  - name: qualys-prod\n    type: abacus\n"}
+    for properties in (sample["ResourceProperties"], spoiled):
+        event.write_text(json.dumps({**sample, "ResourceProperties": properties}))
+        invoke(emulator, "configure", event)
+    stored, refused = cloudformation.answers
+    assert stored["Status"] == "SUCCESS" and stored["RequestId"] == sample["RequestId"], stored
+    assert refused["Status"] == "FAILED" and "abacus" in refused["Reason"] and "connectors.yaml" in refused["Reason"], refused
 
 
 def check_permissions(recorder: Recorder, emulator: Emulator, assembly: Assembly) -> int:
@@ -329,6 +372,9 @@ def main():
         accesses = check_permissions(recorder, emulator, assembly)
         lines = check_logs(emulator, [*secrets, api.token])
 
+        step("the sample of the configuration, by cargo lambda invoke")
+        invoke_configure(emulator, work)
+
         step("deploy a changed configuration")
         changed = config.replace("messages_per_hour: 30", "messages_per_hour: 31")
         assert changed != config
@@ -337,7 +383,7 @@ def main():
         again.deploy(emulator, FUNCTIONS)
         versions = emulator.client("dynamodb").query(
             TableName=table, KeyConditionExpression="pk = :p", ExpressionAttributeValues={":p": {"S": "P#config"}})["Items"]
-        assert [item["sk"]["S"] for item in versions] == ["0000000001", "0000000002", "CURRENT"], versions
+        assert [item["sk"]["S"] for item in versions] == ["0000000001", "0000000002", "0000000003", "CURRENT"], versions
         kept = emulator.client("secretsmanager").get_secret_value(SecretId="vulnrelay/dashboard")["SecretString"]
         assert kept == made, "a deployment changed a secret"
         api.read("/api/overview")
