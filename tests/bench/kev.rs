@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use domain::vulnerability::Statement;
-use domain::{Finding, FindingKey, FindingState, Host, Rule, RuleId, Scanner, Severity, SightingId};
+use domain::{Host, Rule, RuleId, Scanner, Severity, SightingId};
 use jiff::Timestamp;
 use queue::{IntelMessage, QueueName, ScoreMessage};
 use serde_json::{Value, json};
@@ -74,30 +74,6 @@ fn rule() -> Rule {
     }
 }
 
-fn finding(at: Timestamp) -> Finding {
-    Finding {
-        key: FindingKey::new("1|0"),
-        rule: RuleId::new("1"),
-        severity: Severity::High,
-        kind: domain::FindingKind::Vulnerability,
-        source_severity: "3".into(),
-        state: FindingState::Open,
-        source_state: "Active".into(),
-        cvss: None,
-        epss: None,
-        vendor_risk: None,
-        exploit_available: None,
-        first_found: Some(at),
-        last_found: Some(at),
-        fixed_at: None,
-        reopened_at: None,
-        port: None,
-        protocol: None,
-        service: None,
-        evidence: None,
-    }
-}
-
 async fn see(stack: &Stack, number: usize, at: Timestamp) -> SightingId {
     let id = SightingId::new("scans".parse().unwrap(), format!("host-{number}"));
     let mut state = stack.observer().sighting_state(&id, true).await.unwrap();
@@ -107,11 +83,8 @@ async fn see(stack: &Stack, number: usize, at: Timestamp) -> SightingId {
         last_scanned_at: Some(at),
         ..Host::default()
     });
-    stack
-        .observer()
-        .write_statements(&id, &[Statement { finding: finding(at), closing: None }])
-        .await
-        .unwrap();
+    let finding = tests::open_finding("1|0", "1", Severity::High, at);
+    stack.observer().write_statements(&id, &[Statement { finding, closing: None }]).await.unwrap();
     stack.observer().put_sighting(&id, &state, true).await.unwrap();
     id
 }

@@ -1,9 +1,13 @@
-//! What the tests of the whole (`tests/e2e/main.rs`) and the benchmarks share: programs in Python that they run.
+//! What the tests of the whole (`tests/e2e/main.rs`) and the benchmarks share: programs in Python that they run, and a
+//! finding of which a scanner says little.
 
 #![allow(clippy::unwrap_used)] // helpers of tests panic like tests
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use domain::{Finding, FindingKey, FindingKind, FindingState, RuleId, Severity};
+use jiff::Timestamp;
 
 /// The output of a program that has to succeed.
 ///
@@ -42,4 +46,29 @@ pub fn python(tests: &Path) -> PathBuf {
         std::fs::write(&stamp, wanted).unwrap();
     }
     python
+}
+
+/// An open finding of which no more is known.
+pub fn open_finding(key: &str, rule: &str, severity: Severity, at: Timestamp) -> Finding {
+    Finding {
+        key: FindingKey::new(key),
+        rule: RuleId::new(rule),
+        severity,
+        kind: FindingKind::Vulnerability,
+        source_severity: severity.to_string(),
+        state: FindingState::Open,
+        source_state: "Active".into(),
+        cvss: None,
+        epss: None,
+        vendor_risk: None,
+        exploit_available: None,
+        first_found: Some(at),
+        last_found: Some(at),
+        fixed_at: None,
+        reopened_at: None,
+        port: None,
+        protocol: None,
+        service: None,
+        evidence: None,
+    }
 }

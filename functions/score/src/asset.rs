@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::decide::{Decided, Facts, Feeds, Said, decide};
-use domain::identity::{self, Identifier};
+use domain::identity::{self, Identifier, Observation};
 use domain::vulnerability::{Effect, Intent};
 use domain::{
     Asset, AssetId, ConnectorName, CveId, FindingKey, Intel, RuleId, Scanner, SightingId, VulnId,
@@ -31,8 +31,8 @@ struct Read {
     said: BTreeMap<SightingId, Said>,
     /// The `seq` of the sightings that await this decision.
     seqs: BTreeMap<SightingId, u64>,
-    /// Everything that identifies it now.
-    observed: BTreeSet<Identifier>,
+    /// What each sighting identifies it by now.
+    observed: BTreeMap<SightingId, Observation>,
     /// Sightings that show something else than when they were joined.
     different: Vec<SightingId>,
 }
@@ -71,6 +71,9 @@ impl Score {
             // First what is its own has to come from there.
             return Ok([from].into());
         }
+        if !asset.doubted.is_empty() && asset.absorbing.is_empty() && asset.releasing.is_empty() {
+            return self.reconsider(&read.state.asset, &read.observed).await;
+        }
         if asset.is_settled() && !read.different.is_empty() {
             let mut touched = BTreeSet::from([id.clone()]);
             for sighting in &read.different {
@@ -83,8 +86,14 @@ impl Score {
             then.clone_from(&asset.releasing);
             then.insert(id.clone());
             self.release(&mut asset).await?;
-            asset.identifiers.retain(|identifier| read.observed.contains(identifier));
-            asset.seen.retain(|identifier, _| read.observed.contains(identifier));
+            let shown: BTreeSet<&Identifier> = read
+                .observed
+                .iter()
+                .filter(|(sighting, _)| asset.sightings.contains_key(*sighting))
+                .flat_map(|(_, observation)| &observation.identifiers)
+                .collect();
+            asset.identifiers.retain(|identifier| shown.contains(identifier));
+            asset.seen.retain(|identifier, _| shown.contains(identifier));
             // What was handed over is no longer here.
             let Some(state) = self.store.asset_state(id, true).await? else { return Ok(then) };
             read.state.vulnerabilities = state.vulnerabilities;
@@ -135,7 +144,7 @@ impl Score {
 
     async fn read(&self, id: &AssetId) -> Result<Option<Read>, ScoreError> {
         let Some(state) = self.store.asset_state(id, true).await? else { return Ok(None) };
-        let (said, seqs, observed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (said, seqs, observed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut read = Read { state, said, seqs, observed, different: Vec::new() };
         for (sighting, join) in &read.state.asset.value.sightings {
             let Some(connector) = self.config.connector(&sighting.connector) else { continue };
@@ -145,7 +154,7 @@ impl Score {
                 if observation.digest(&self.config.identity) != join.observed {
                     read.different.push(sighting.clone());
                 }
-                read.observed.extend(observation.identifiers);
+                read.observed.insert(sighting.clone(), observation);
                 if stated.scored < stated.seq {
                     read.seqs.insert(sighting.clone(), stated.seq);
                 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::decide::SWEEP_AFTER;
 use domain::identity::{
-    self, Arrival, Assignment, Happened, Identifier, IdentityChange, Known, Observation, Span,
+    self, Arrival, Assignment, Happened, Identifier, IdentityChange, Known, Observation, Reconsidered, Span,
 };
 use domain::vulnerability::Join;
 use domain::{Asset, AssetId, SightingId};
@@ -23,6 +23,8 @@ const SIGHTINGS: usize = 50;
 const REFUSALS: usize = 3;
 /// Identifiers that are kept of each.
 const IDENTIFIERS: usize = 6;
+/// Merges of one asset that can be asked about again: they are undone in one transaction.
+const MERGES: usize = 16;
 
 /// Why a sighting leaves: what it shows contradicts its asset.
 const SHOWS_ANOTHER: &str = "it shows another machine now";
@@ -37,22 +39,52 @@ struct Neighbours {
     known: Vec<Known>,
     /// What became of ids that lead elsewhere.
     now: BTreeMap<AssetId, AssetId>,
-    /// What the other sightings of the home show.
-    others: BTreeSet<Identifier>,
+    /// What each of their other sightings shows.
+    shown: BTreeMap<SightingId, BTreeSet<Identifier>>,
 }
 
 impl Neighbours {
+    /// What the sightings of an asset show but this one.
+    fn shown_beside(&self, asset: &AssetId, sighting: &SightingId) -> BTreeSet<&Identifier> {
+        let others = self.assets[asset].value.sightings.keys().filter(|other| *other != sighting);
+        others.filter_map(|other| self.shown.get(other)).flatten().collect()
+    }
+
+    /// Whether what held a sighting in its asset is shared by several machines: what joined it, or, where it founded the
+    /// asset, all that the others have in common with it.
+    fn is_groundless(
+        &self,
+        (asset, sighting): (&AssetId, &SightingId),
+        shows: &BTreeSet<Identifier>,
+        shared: &BTreeSet<Identifier>,
+    ) -> bool {
+        let asset = &self.assets[asset].value;
+        let Some(join) = asset.sightings.get(sighting).filter(|_| asset.sightings.len() > 1) else {
+            return false;
+        };
+        let founded = join.agreeing.is_empty() && join.pinned_by.is_none();
+        join.is_groundless(shared)
+            || founded && shows.iter().any(|id| shared.contains(id)) && {
+                let others = self.shown_beside(&asset.id, sighting);
+                !shows.iter().any(|id| !shared.contains(id) && others.contains(id))
+            }
+    }
+
     /// Leaves the home no more of what the sighting shows than what its other sightings show too.
     fn take_back(
         &mut self,
         home: &AssetId,
+        sighting: &SightingId,
         observation: &Observation,
         leads: &mut BTreeMap<Identifier, Lead>,
     ) {
+        let others = self.shown_beside(home, sighting);
+        let own: Vec<&Identifier> =
+            observation.identifiers.iter().filter(|id| !others.contains(id)).collect();
         let asset = self.assets.get_mut(home).map(|asset| &mut asset.value);
         let known = self.known.iter_mut().find(|known| known.asset == *home);
         let (Some(asset), Some(known)) = (asset, known) else { return };
-        for id in observation.identifiers.difference(&self.others) {
+        for id in own {
             asset.identifiers.remove(id);
             asset.seen.remove(id);
             known.identifiers.remove(id);
@@ -86,11 +118,14 @@ impl Score {
         let mut join =
             home.as_ref().and_then(|home| near.assets[home].value.sightings.get(sighting)).cloned();
         let shared = shared_of(&leads);
-        // It was joined before it was known that the value is shared: as if it came now.
-        let groundless = join.as_ref().is_some_and(|join| join.is_groundless(&shared))
-            && home.as_ref().is_some_and(|home| near.assets[home].value.sightings.len() > 1);
+        // It was joined before it was known that the value is shared: as if it came now. Who founded the asset stays there
+        // whatever it shows, unless that is what made it be looked at.
+        let groundless = join.as_ref().is_some_and(|join| join.observed == 0 || !join.agreeing.is_empty())
+            && home
+                .as_ref()
+                .is_some_and(|home| near.is_groundless((home, sighting), &observation.identifiers, &shared));
         if let Some(home) = home.as_ref().filter(|_| groundless) {
-            near.take_back(home, &observation, &mut leads);
+            near.take_back(home, sighting, &observation, &mut leads);
             join = None;
         }
         let assignment = identity::assign(&Arrival {
@@ -124,6 +159,47 @@ impl Score {
         self.unite_all(&target, sighting, &observation, &assignment, touched).await
     }
 
+    /// Parts an asset again from those with which it became one by values that several machines share. Returns the assets
+    /// to decide on.
+    pub(crate) async fn reconsider(
+        &self,
+        asset: &Versioned<Asset>,
+        observed: &BTreeMap<SightingId, Observation>,
+    ) -> Result<BTreeSet<AssetId>, ScoreError> {
+        let (mut gone, mut revs) = (BTreeMap::new(), BTreeMap::new());
+        for id in asset.value.absorbed.keys() {
+            if let Some(found) = self.store.asset(id).await? {
+                revs.insert(id.clone(), found.rev);
+                gone.insert(id.clone(), found.value);
+            }
+        }
+        let now = self.clock.now();
+        let Reconsidered { from, own } = identity::reconsider(&asset.value, &gone, observed);
+        let mut change = Regroup::default();
+        let mut touched = BTreeSet::from([from.id.clone()]);
+        for (mut parted, grounds) in own {
+            tracing::info!(from = %from.id, asset = %parted.id, "assets parted: {NOT_JOINED}");
+            let happened = IdentityChange {
+                at: now,
+                what: Happened::Parted,
+                other: parted.id.clone(),
+                sightings: parted.sightings.keys().take(SIGHTINGS).cloned().collect(),
+                reason: NOT_JOINED.to_owned(),
+                identifiers: grounds.into_iter().take(IDENTIFIERS).collect(),
+                by: None,
+            };
+            change.history.extend(happened.on_both(from.id.clone()));
+            change.counters.add_union(&from, &parted, -1);
+            touched.insert(parted.id.clone());
+            // Nobody else may come to it.
+            parted.look_at = Some(now + SWEEP_AFTER);
+            change.assets.push(Versioned { rev: revs[&parted.id], value: parted });
+        }
+        change.assets.insert(0, Versioned { rev: asset.rev, value: from });
+        self.store.regroup(&change).await?;
+        Ok(touched)
+    }
+
     /// What people have said of identifiers comes before what was learned.
     fn heed_configuration(&self, leads: &mut BTreeMap<Identifier, Lead>) {
         let said = &self.config.identity;
@@ -150,7 +226,7 @@ impl Score {
             assets: BTreeMap::new(),
             known: Vec::new(),
             now: BTreeMap::new(),
-            others: BTreeSet::new(),
+            shown: BTreeMap::new(),
         };
         for id in wanted {
             let Some(asset) = self.store.resolved_asset(id).await? else { continue };
@@ -168,9 +244,7 @@ impl Score {
         };
         let ids: Vec<_> = near.assets.values().flat_map(|asset| others(&asset.value)).collect();
         let seen = self.store.sightings(&ids).await?;
-        let home = home.and_then(|home| near.now.get(home));
         for asset in near.assets.values() {
-            let is_home = Some(&asset.value.id) == home;
             let mut known = Known::from(&asset.value);
             for other in others(&asset.value) {
                 let connector = self.config.connector(&other.connector);
@@ -182,9 +256,7 @@ impl Score {
                 let told = identity::observe(&host, &connector.scope, connector.scanner);
                 known.os = known.os.or(told.os);
                 known.last_seen = known.last_seen.max(told.observed_at);
-                if is_home {
-                    near.others.extend(told.identifiers.iter().cloned());
-                }
+                near.shown.insert(other.clone(), told.identifiers.clone());
                 let Some(at) = told.observed_at else { continue };
                 for id in told.identifiers {
                     known.seen.entry(id).and_modify(|span| *span = span.with(Span::at(at)));
@@ -235,6 +307,10 @@ impl Score {
                 continue;
             }
             let mut united = identity::unite(&one.value, &other.value, None);
+            united.kept.absorbed.insert(united.gone.id.clone(), merge.identifiers.clone());
+            while united.kept.absorbed.len() > MERGES {
+                united.kept.absorbed.pop_last();
+            }
             if left == 0
                 && let Some(join) = united.kept.sightings.get_mut(sighting)
             {
@@ -298,16 +374,27 @@ impl Change {
                 }
             }
         }
+        let shared = shared_of(&self.leads);
+        let ids: Vec<AssetId> = self.near.assets.keys().cloned().collect();
+        for id in &ids {
+            let rests = |grounds: &Vec<Identifier>| grounds.iter().any(|id| shared.contains(id));
+            if self.near.assets[id].value.absorbed.values().any(rests)
+                && let Some(asset) = self.asset(id)
+            {
+                asset.doubt(&shared);
+            }
+        }
         if assignment.lessons.is_empty() {
             return;
         }
-        let shared = shared_of(&self.leads);
-        let ids: Vec<AssetId> = self.near.assets.keys().cloned().collect();
         for id in ids {
-            let joined = self.near.assets[&id].value.sightings.iter();
-            let again: Vec<SightingId> = joined
-                .filter(|(other, join)| *other != sighting && join.is_groundless(&shared))
-                .map(|(other, _)| other.clone())
+            let others = self.near.assets[&id].value.sightings.keys().filter(|other| *other != sighting);
+            let again: Vec<SightingId> = others
+                .filter(|other| {
+                    let shows = self.near.shown.get(*other);
+                    shows.is_some_and(|shows| self.near.is_groundless((&id, other), shows, &shared))
+                })
+                .cloned()
                 .collect();
             for other in again {
                 if let Some(join) = self.asset(&id).and_then(|asset| asset.sightings.get_mut(&other)) {

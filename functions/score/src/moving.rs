@@ -80,6 +80,7 @@ impl Score {
     pub(crate) async fn release(&self, from: &mut Asset) -> Result<(), ScoreError> {
         for id in std::mem::take(&mut from.releasing) {
             let Some(mut to) = self.store.resolved_asset(&id).await? else { continue };
+            self.store.relink(to.value.sightings.keys(), &from.id, &to.value.id).await?;
             let gone = self.hand_over(from, &to.value).await?;
             let mut counters = CounterDelta::default();
             for id in gone {
@@ -125,7 +126,10 @@ impl Score {
         // What had become one is again what it was, on both sides.
         for (id, kept) in there.iter().filter(|(id, _)| !gone.contains(*id)) {
             let (Some(before), Some((asset, _))) = (&kept.value, &kept.gone_to) else { continue };
-            if *asset != from.id {
+            // It may have gone there by way of another asset, which became part of that one later.
+            if *asset != from.id
+                && self.store.resolved_asset(asset).await?.is_none_or(|now| now.value.id != from.id)
+            {
                 continue;
             }
             let now = here.get(id);

@@ -32,6 +32,7 @@ mod assign;
 mod carry;
 mod change;
 mod compare;
+mod doubt;
 mod identifier;
 mod index;
 mod line;
@@ -52,6 +53,7 @@ pub use assign::{Arrival, Assignment, HOLDERS, Lesson, Merge, Supersession, assi
 pub use carry::{MOST_HELD, Parted, United, part, split, take, unite};
 pub use change::{Happened, IdentityChange};
 use compare::{Comparison, Relation};
+pub use doubt::{Reconsidered, reconsider};
 pub use identifier::{Identifier, IdentifierKind};
 pub use index::{Index, Placement};
 pub use line::{LineError, SightingLine};

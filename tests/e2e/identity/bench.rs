@@ -7,9 +7,7 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use aws_lambda_events::http::{HeaderValue, Method};
 use dashboard::{Dashboard, Door, TokenDoor};
 use domain::vulnerability::Statement;
-use domain::{
-    Asset, AssetId, Finding, FindingKey, FindingState, Host, Rule, RuleId, Scanner, Severity, SightingId,
-};
+use domain::{Asset, AssetId, Host, Rule, RuleId, Scanner, Severity, SightingId};
 use jiff::SignedDuration;
 use queue::ScoreMessage;
 use serde_json::Value;
@@ -95,9 +93,14 @@ impl Bench {
     /// A scanner says something of a host, and everything follows.
     pub async fn see(&self, connector: &str, native: &str, host: &Host, cves: &[&str]) {
         self.write(connector, native, host, cves).await;
+        self.send(connector, native);
+        self.site.drain().await;
+    }
+
+    /// Tells that a sighting has changed.
+    pub fn send(&self, connector: &str, native: &str) {
         let message = serde_json::to_string(&self.message(connector, native)).unwrap();
         self.site.stack.send("score", &message).unwrap();
-        self.site.drain().await;
     }
 
     pub async fn asset_of(&self, connector: &str, native: &str) -> AssetId {
@@ -215,26 +218,6 @@ fn rule(scanner: Scanner, cve: &str) -> Rule {
 }
 
 fn statement(cve: &str, at: jiff::Timestamp) -> Statement {
-    let finding = Finding {
-        key: FindingKey::new(cve),
-        rule: RuleId::new(cve),
-        severity: Severity::Critical,
-        kind: domain::FindingKind::Vulnerability,
-        source_severity: "5".into(),
-        state: FindingState::Open,
-        source_state: "Active".into(),
-        cvss: None,
-        epss: None,
-        vendor_risk: None,
-        exploit_available: None,
-        first_found: Some(at),
-        last_found: Some(at),
-        fixed_at: None,
-        reopened_at: None,
-        port: None,
-        protocol: None,
-        service: None,
-        evidence: None,
-    };
+    let finding = tests::open_finding(cve, cve, Severity::Critical, at);
     Statement { finding, closing: None }
 }

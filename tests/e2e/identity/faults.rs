@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use domain::Host;
 use serde_json::json;
 
 use super::bench::{Bench, LOG4SHELL, OTHER, QUALYS, TENABLE, agent, both, hardware};
@@ -25,15 +26,20 @@ enum Story {
     UndoneMerge,
     /// What led one to the other turns out to be shared.
     Learned,
+    /// What two became one by turns out to be shared.
+    LearnedMerge,
 }
 
 async fn flow(plan: Arc<Plan>, story: Story) -> Ended {
     let bench = Bench::with(Some(plan.clone())).await;
     // Each time what was not sent is sent before the next thing happens.
-    if story == Story::Learned {
+    if matches!(story, Story::Learned | Story::LearnedMerge) {
+        let before = if story == Story::LearnedMerge { agent() } else { copy(1) };
+        let first = Host { agent_ids: before.agent_ids.clone(), ..copy(1) };
         for (connector, native, host, cves) in [
-            (TENABLE, "1", copy(1), &[LOG4SHELL][..]),
-            (QUALYS, "9", hardware(), &[OTHER]),
+            (TENABLE, "1", before, &[LOG4SHELL][..]),
+            (QUALYS, "9", hardware(), &[LOG4SHELL, OTHER]),
+            (TENABLE, "1", first, &[LOG4SHELL]),
             (TENABLE, "2", copy(2), &[]),
         ] {
             bench.see(connector, native, &host, cves).await;
@@ -102,4 +108,9 @@ fn a_function_that_dies_after_any_step_of_an_undone_merge_leaves_what_a_repeat_c
 #[test]
 fn a_function_that_dies_after_any_step_of_what_follows_from_a_lesson_leaves_what_a_repeat_completes() {
     strike(Fault::KillAfter, Story::Learned);
+}
+
+#[test]
+fn a_function_that_dies_after_any_step_of_a_merge_in_doubt_leaves_what_a_repeat_completes() {
+    strike(Fault::KillAfter, Story::LearnedMerge);
 }

@@ -5,7 +5,7 @@ mod bench;
 mod estate;
 mod faults;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::identity::Happened;
 use domain::{AssetId, Host, Status, VulnId, Vulnerability};
@@ -191,6 +191,108 @@ async fn what_a_value_joined_before_it_was_learned_to_be_shared_leaves_with_all_
     bench.see(TENABLE, "1", &copy(1), &[LOG4SHELL]).await;
     assert_eq!(bench.asset_of(QUALYS, "9").await, own);
     assert_eq!(essences(&bench.site.vulnerabilities().await), essences(&before));
+}
+
+/// Who is one machine with whom.
+async fn groups(bench: &Bench, sightings: &[(&str, &str)]) -> BTreeSet<Vec<String>> {
+    let mut by_asset: BTreeMap<AssetId, Vec<String>> = BTreeMap::new();
+    for (connector, native) in sightings {
+        by_asset
+            .entry(bench.asset_of(connector, native).await)
+            .or_default()
+            .push(format!("{connector}/{native}"));
+    }
+    by_asset.into_values().collect()
+}
+
+#[tokio::test]
+async fn a_merge_by_a_value_that_proves_to_be_shared_is_undone_with_all_it_had() {
+    let bench = Bench::new().await;
+    bench.see(TENABLE, "1", &agent(), &[LOG4SHELL]).await;
+    bench.later().await;
+    bench.see(QUALYS, "7", &hardware(), &[LOG4SHELL, OTHER]).await;
+    let (kept, gone) = (bench.asset_of(TENABLE, "1").await, bench.asset_of(QUALYS, "7").await);
+    let before = bench.site.vulnerabilities().await;
+    assert_eq!((before.len(), bench.tickets()), (3, 3));
+    let first = Host { agent_ids: agent().agent_ids, ..copy(1) };
+    bench.see(TENABLE, "1", &first, &[LOG4SHELL]).await;
+    assert_eq!(bench.asset_of(QUALYS, "7").await, kept);
+
+    bench.later().await;
+    bench.see(TENABLE, "2", &copy(2), &[]).await;
+    assert_eq!(
+        (bench.asset_of(TENABLE, "1").await, bench.asset_of(QUALYS, "7").await),
+        (kept.clone(), gone.clone())
+    );
+    assert_eq!(essences(&bench.site.vulnerabilities().await), essences(&before), "ids, tickets, deadlines");
+    let history = bench.store().identity_history(&kept, 10).await.unwrap();
+    let parted = history.iter().find(|change| change.what == Happened::Parted).unwrap();
+    assert_eq!((&parted.other, parted.by.as_ref()), (&gone, None));
+    assert_eq!(parted.reason, "what joined it is shared by several machines");
+    bench.counts_are_right().await;
+    assert!(bench.assets().await.iter().all(|asset| asset.is_settled() && asset.look_at.is_none()));
+    // It stays so, and what proves to be one by something else is one again.
+    bench.see(TENABLE, "1", &first, &[LOG4SHELL]).await;
+    bench.see(QUALYS, "7", &hardware(), &[LOG4SHELL, OTHER]).await;
+    assert_eq!(bench.asset_of(QUALYS, "7").await, gone);
+    bench.see(QUALYS, "7", &copy(1), &[LOG4SHELL, OTHER]).await;
+    assert_eq!(bench.asset_of(QUALYS, "7").await, kept);
+}
+
+#[tokio::test]
+async fn the_order_of_arrival_does_not_change_who_is_one_machine_in_the_end() {
+    let sightings = [(TENABLE, "1"), (TENABLE, "2"), (QUALYS, "7"), (QUALYS, "8")];
+    let early = [Some(agent()), None, None, Some(Host { fqdns: copy(2).fqdns, ..Host::default() })];
+    let last = [Host { agent_ids: agent().agent_ids, ..copy(1) }, copy(2), hardware(), copy(2)];
+    let orders = (0..256).map(|n| [n / 64, n / 16 % 4, n / 4 % 4, n % 4]);
+    let orders = orders.filter(|order| BTreeSet::from(*order).len() == order.len());
+    let mut outcomes = BTreeSet::new();
+    for order in orders {
+        for partial in [false, true] {
+            let bench = Bench::new().await;
+            for n in order.into_iter().filter(|_| partial) {
+                if let Some(host) = &early[n] {
+                    bench.see(sightings[n].0, sightings[n].1, host, &[LOG4SHELL]).await;
+                }
+            }
+            // Twice: whatever there is to learn of it is known then.
+            for n in order.into_iter().chain(order) {
+                bench.see(sightings[n].0, sightings[n].1, &last[n], &[LOG4SHELL]).await;
+            }
+            bench.counts_are_right().await;
+            outcomes.insert(groups(&bench, &sightings).await);
+        }
+    }
+    assert_eq!(outcomes.len(), 1, "{outcomes:#?}");
+}
+
+#[tokio::test]
+async fn a_merge_of_many_sightings_is_undone_like_one_of_few() {
+    let bench = Bench::new().await;
+    bench.see(TENABLE, "1", &agent(), &[LOG4SHELL]).await;
+    bench.later().await;
+    let natives: Vec<String> = (0..130).map(|n| n.to_string()).collect();
+    for native in &natives {
+        bench.write(QUALYS, native, &hardware(), &[OTHER]).await;
+        bench.send(QUALYS, native);
+    }
+    bench.site.drain().await;
+    let gone = bench.asset_of(QUALYS, "0").await;
+    let before = bench.site.vulnerabilities().await;
+    bench.see(TENABLE, "1", &both(), &[LOG4SHELL]).await;
+    let kept = bench.asset_of(TENABLE, "1").await;
+    assert_eq!(bench.asset_of(QUALYS, "129").await, kept);
+    assert_eq!(bench.act(&format!("/api/assets/{gone}/undo-merge"), json!({})).await, 202);
+    for native in &natives {
+        assert_eq!(bench.asset_of(QUALYS, native).await, gone);
+    }
+    assert_eq!(essences(&bench.site.vulnerabilities().await), essences(&before));
+    bench.counts_are_right().await;
+    let half: Vec<String> = natives.iter().take(65).map(|native| format!("{QUALYS}/{native}")).collect();
+    assert_eq!(bench.act(&format!("/api/assets/{gone}/split"), json!({ "sightings": half })).await, 202);
+    let split = bench.asset_of(QUALYS, "0").await;
+    assert!(split != gone && bench.asset_of(QUALYS, "129").await == gone);
+    bench.counts_are_right().await;
 }
 
 #[tokio::test]

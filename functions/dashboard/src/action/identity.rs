@@ -3,19 +3,18 @@
 
 use std::collections::BTreeSet;
 
+use domain::decide::SWEEP_AFTER;
 use domain::identity::{self, Happened, Identifier, IdentityChange, Parted};
 use domain::{Asset, AssetId, SightingId};
 use queue::{QueueName, ScoreMessage};
 use serde::Deserialize;
-use store::{AuditAction, AuditLine, Regroup, Relink, Store, StoreError, Versioned};
+use store::{AuditAction, AuditLine, Regroup, Store, StoreError, Versioned};
 
 use super::MAX_REASON;
 use crate::Dashboard;
 use crate::door::Caller;
 use crate::problem::Problem;
 
-/// Most sightings of one split: they move in one transaction.
-const MAX_SIGHTINGS: usize = 40;
 /// Sightings that are named in the history.
 const NAMED: usize = 50;
 /// What is told when somebody else was quicker.
@@ -147,9 +146,6 @@ impl Dashboard {
         if sightings.is_empty() || sightings.len() == has.len() {
             return Err(Problem::Invalid("name some of the sightings, and leave at least one".into()));
         }
-        if sightings.len() > MAX_SIGHTINGS {
-            return Err(Problem::Invalid(format!("at most {MAX_SIGHTINGS} sightings at once")));
-        }
         let named: Vec<String> = sightings.iter().map(ToString::to_string).collect();
         let now = self.now();
         let id = AssetId::derive(&format!("split|{}|{}|{now}", from.value.id, named.join("|")));
@@ -224,22 +220,11 @@ impl Dashboard {
         caller: &Caller,
     ) -> Result<String, Problem> {
         let (from, own) = (parted.from.id.clone(), parted.own.id.clone());
-        let moved: Vec<SightingId> = parted.own.sightings.keys().cloned().collect();
-        if moved.len() > MAX_SIGHTINGS {
-            return Err(Problem::Conflict(format!("{} sightings are too many for one change", moved.len())));
-        }
         let happened = IdentityChange {
-            sightings: moved.iter().take(NAMED).cloned().collect(),
+            sightings: parted.own.sightings.keys().take(NAMED).cloned().collect(),
             ..self.happened(Happened::Parted, &own, reason, caller)
         };
         change.history = happened.on_both(from.clone()).into();
-        for sighting in moved {
-            // A merge under way may not have led it there yet.
-            let link = self.store.link(&sighting).await?.map(|link| link.asset);
-            if link.as_ref() != Some(&own) {
-                change.links.push(Relink { sighting, from: link, to: own.clone() });
-            }
-        }
         change.assets = vec![
             Versioned { rev: from_rev, value: parted.from },
             Versioned { rev: own_rev, value: parted.own },
@@ -249,7 +234,11 @@ impl Dashboard {
     }
 
     /// Carries a change out and has both assets decided on.
-    async fn regroup(&self, change: Regroup, assets: [AssetId; 2]) -> Result<(), Problem> {
+    async fn regroup(&self, mut change: Regroup, assets: [AssetId; 2]) -> Result<(), Problem> {
+        for asset in change.assets.iter_mut().filter(|asset| asset.value.merged_into.is_none()) {
+            // Should the message be lost.
+            asset.value.look_at = Some(self.now() + SWEEP_AFTER);
+        }
         self.store.regroup(&change).await.map_err(quicker)?;
         tracing::info!(one = %assets[0], other = %assets[1], "a person changed who is one machine");
         let message = ScoreMessage { assets: assets.into(), ..ScoreMessage::default() };

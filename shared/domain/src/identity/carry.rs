@@ -80,9 +80,14 @@ pub fn unite(one: &Asset, other: &Asset, by: Option<&str>) -> United {
     }
     if let Some(by) = by {
         kept.sightings.values_mut().for_each(|join| join.pinned_by = Some(by.to_owned()));
+        // It rests on the person's word now.
+        kept.absorbed.clear();
         // Who unites what was parted before has thought better of it.
         kept.apart.remove(&gone.id);
         gone.apart.remove(&kept.id);
+    }
+    if by.is_none() {
+        kept.absorbed.extend(gone.absorbed.clone());
     }
     kept.identifiers.extend(gone.identifiers.iter().cloned());
     for (id, span) in &gone.seen {
@@ -104,35 +109,57 @@ pub fn unite(one: &Asset, other: &Asset, by: Option<&str>) -> United {
 /// Undoes a merge: the asset that was gone is itself again, with those of its sightings that are still where it went.
 /// The two are never united again by themselves.
 pub fn part(from: &Asset, gone: &Asset, by: &str) -> Parted {
-    let sightings: BTreeSet<SightingId> =
-        gone.sightings.keys().filter(|sighting| from.sightings.contains_key(sighting)).cloned().collect();
+    part_with(from, gone, &still_there(from, gone), Some(by))
+}
+
+/// Which sightings of an asset that became part of another one are still there.
+pub(super) fn still_there(from: &Asset, gone: &Asset) -> BTreeSet<SightingId> {
+    gone.sightings.keys().filter(|sighting| from.sightings.contains_key(sighting)).cloned().collect()
+}
+
+/// The same with these sightings, and where a person says so for good.
+pub(super) fn part_with(
+    from: &Asset,
+    gone: &Asset,
+    sightings: &BTreeSet<SightingId>,
+    by: Option<&str>,
+) -> Parted {
     let counted = gone.counted.keys().cloned().collect::<BTreeSet<_>>();
     let mut own = gone.clone();
     own.merged_into = None;
     own.sightings.clear();
     own.counted.clear();
-    let mut parted = hand_over(from, own, &sightings, by);
+    let mut parted = hand_over(from, own, sightings, by);
+    let (from, own) = (&mut parted.from, &mut parted.own);
+    from.absorbed.retain(|id, _| *id != own.id && !own.absorbed.contains_key(id));
+    from.doubted.remove(&own.id);
+    let (theirs, mine) =
+        std::mem::take(&mut from.doubted).into_iter().partition(|id| own.absorbed.contains_key(id));
+    (own.doubted, from.doubted) = (theirs, mine);
     for id in counted {
-        parted.own.counted.extend(parted.from.counted.remove_entry(&id));
+        own.counted.extend(from.counted.remove_entry(&id));
     }
     parted
 }
 
 /// Takes sightings out of an asset and gives them one of their own.
 pub fn split(from: &Asset, id: AssetId, sightings: &BTreeSet<SightingId>, by: &str) -> Parted {
-    hand_over(from, Asset::new(id), sightings, by)
+    hand_over(from, Asset::new(id), sightings, Some(by))
 }
 
-fn hand_over(from: &Asset, mut own: Asset, sightings: &BTreeSet<SightingId>, by: &str) -> Parted {
+/// `by`: the person who says so, which no scanner changes again.
+fn hand_over(from: &Asset, mut own: Asset, sightings: &BTreeSet<SightingId>, by: Option<&str>) -> Parted {
     let mut from = from.clone();
     for sighting in sightings {
         let Some(join) = from.sightings.remove(sighting) else { continue };
         // Looked at anew, so that the asset learns what identifies it.
-        let join = Join { observed: 0, pinned_by: Some(by.to_owned()), ..join };
-        own.sightings.insert(sighting.clone(), join);
+        let pinned_by = by.map(str::to_owned).or(join.pinned_by);
+        own.sightings.insert(sighting.clone(), Join { observed: 0, pinned_by, ..join });
     }
-    from.apart.insert(own.id.clone());
-    own.apart.insert(from.id.clone());
+    if by.is_some() {
+        from.apart.insert(own.id.clone());
+        own.apart.insert(from.id.clone());
+    }
     from.releasing.insert(own.id.clone());
     own.awaits = Some(from.id.clone());
     Parted { from, own }

@@ -71,6 +71,11 @@ impl IdentifierKind {
             Self::Ip => "ip",
         }
     }
+
+    /// Whether a rule joins by values of this kind, maybe with others: `bios-uuid`, `hostname+ip`.
+    pub fn is_asked_for_by(self, rule: &str) -> bool {
+        rule.split('+').any(|word| word.replace('-', "_").trim_end_matches("_id") == self.as_str())
+    }
 }
 
 impl fmt::Display for IdentifierKind {
