@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::decide::{Decided, Facts, Feeds, Said, decide};
+use domain::decide::{Decided, Facts, Feeds, SWEEP_AFTER, Said, decide};
 use domain::identity::{self, Identifier, Observation};
 use domain::vulnerability::{Effect, Intent};
 use domain::{
@@ -131,6 +131,10 @@ impl Score {
             settle,
             now,
         });
+        if !then.is_empty() {
+            // Should nobody come to what is left.
+            decided.asset.look_at = Some(now + SWEEP_AFTER);
+        }
         self.take_over(&read.state, &arriving, &mut decided).await?;
         self.use_cves(&read.state, &own, &decided, &intel).await?;
         self.write(&read.state, &decided, now).await?;
