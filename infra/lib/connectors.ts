@@ -9,8 +9,12 @@ export interface Config {
   readonly webhooks: readonly WebhookSource[];
   /** Seconds between two pulls of the feeds. */
   readonly feedsInterval: number;
-  /** The feeds that are wanted: those whose address is not empty. */
+  /** Seconds between two looks at who can reach assets. */
+  readonly exposureInterval: number;
+  /** The feeds that are wanted: those whose address is not empty, and the sources that are named. */
   readonly feeds: readonly string[];
+  /** The secret of the feeds, if one of them has a key. */
+  readonly feedsSecret: readonly Named[];
   /** The file as it is: the functions read this. */
   readonly document: { readonly name: string; readonly text: string };
 }
@@ -46,14 +50,17 @@ interface Written {
   readonly trackers?: readonly { name: string }[];
   readonly webhooks?: readonly { name: string; connector?: string }[];
   readonly feeds?: { readonly [name: string]: unknown; interval?: string };
+  readonly exposure?: { interval?: string };
 }
 
 /** The public feeds, by the name of their address. */
-const FEEDS = ['kev', 'epss', 'exploitdb', 'metasploit', 'nuclei', 'vulnrichment'];
+const FEEDS = ['kev', 'epss', 'exploitdb', 'metasploit', 'nuclei', 'vulnrichment', 'nvd'];
+/** Sources of threat intelligence: wanted by who names them. */
+const THREAT = ['vulncheck', 'misp', 'mandiant', 'recordedfuture'];
 /** Fields that hold a secret and so may only name it. */
 const SECRET_FIELDS = new Set([
   'password', 'secret_key', 'access_key', 'key', 'token', 'api_key', 'api_token', 'client_secret', 'webhook_url', 'routing_key',
-  'secrets', 'secret', 'private_key',
+  'secrets', 'secret', 'private_key', 'nvd_key',
 ]);
 const SECRET_NAME = /^\$\{[^}]+\}$/;
 /** The schedule service counts whole minutes. */
@@ -79,6 +86,7 @@ export function configOf(document: YamlDocument): Config {
         ? []
         : [{ path: ['webhooks', i, 'connector'], text: `there is no connector ${source.connector}: name one of connectors` }]),
     ...interval(written.feeds?.interval, ['feeds', 'interval']),
+    ...interval(written.exposure?.interval, ['exposure', 'interval']),
     ...clearSecrets(written, []),
   ]);
   return {
@@ -88,7 +96,12 @@ export function configOf(document: YamlDocument): Config {
     trackers: (written.trackers ?? []).map(named),
     webhooks: (written.webhooks ?? []).map((one) => ({ ...named(one), connector: one.connector ?? '' })),
     feedsInterval: seconds(written.feeds?.interval) ?? 6 * HOUR,
-    feeds: FEEDS.filter((feed) => written.feeds?.[feed] !== ''),
+    exposureInterval: seconds(written.exposure?.interval) ?? HOUR,
+    feeds: [
+      ...FEEDS.filter((feed) => written.feeds?.[feed] !== ''),
+      ...THREAT.filter((feed) => (written.feeds?.[feed] ?? null) !== null),
+    ],
+    feedsSecret: [named({ ...written.feeds, name: FEEDS_SECRET })].filter(({ secret }) => secret),
     document: { name: document.file, text: document.text },
   };
 }
@@ -114,6 +127,9 @@ function duplicates(written: Written): Problem[] {
         if (name === DASHBOARD_SECRET) {
           problems.push({ path: [list, i, 'name'], text: `${name} is the name of the dashboard's own secret: choose another` });
         }
+        if (name === FEEDS_SECRET) {
+          problems.push({ path: [list, i, 'name'], text: `${name} is the name of the secret of the feeds: choose another` });
+        }
       });
     }
   };
@@ -124,6 +140,9 @@ function duplicates(written: Written): Problem[] {
 
 /** The secret that the dashboard itself has. */
 export const DASHBOARD_SECRET = 'dashboard';
+
+/** The secret that holds the keys of feeds. */
+const FEEDS_SECRET = 'feeds';
 
 /** Secrets that are written in clear would end up in the template. They are not repeated in the message. */
 function clearSecrets(value: unknown, path: Path): Problem[] {

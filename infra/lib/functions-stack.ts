@@ -62,6 +62,7 @@ export class FunctionsStack extends Stack {
       }
     }
     schedules.message('sync-intel', config.feedsInterval, { start: 'scheduled' }, this.#queue('sync-intel'));
+    schedules.message('sync-exposure', config.exposureInterval, { start: 'scheduled' }, this.#queue('sync-exposure'));
     for (const row of SCANNERS.filter(({ type }) => types.has(type))) {
       row.events?.forEach(({ source, detailType }, i) => this.#events(`Events-${row.type}-${i}`, source, detailType, `sync-${row.type}`));
     }

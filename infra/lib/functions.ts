@@ -20,6 +20,7 @@ export const ITEMS = {
   configuration: 'P#config',
   notes: 'P#note',
   feeds: 'P#feed#*',
+  firewalls: 'P#firewall#*',
   counters: 'T#*',
   deliveries: 'D#*',
   budgets: 'B#*',
@@ -42,7 +43,7 @@ export interface TableAccess {
 }
 
 /** Whose secrets a function reads. */
-export type SecretOwner = 'connectors' | 'channels' | 'trackers' | 'webhooks' | 'dashboard';
+export type SecretOwner = 'connectors' | 'channels' | 'trackers' | 'webhooks' | 'feedsSecret' | 'dashboard';
 
 /** How a function is reached. */
 export type Trigger =
@@ -106,9 +107,23 @@ export const FUNCTIONS: readonly FunctionRow[] = [
     memory: 1024,
     timeout: LONG,
     sends: ['sync-intel', 'score'],
+    secrets: 'feedsSecret',
     table: {
       read: ['configuration', 'feeds', 'notes', 'cves', 'counters'],
       write: ['feeds', 'notes', 'cves'],
+      indexes: ['by-owner'],
+    },
+  },
+  {
+    name: 'sync-exposure',
+    does: 'Looks up who can reach assets',
+    trigger: { by: 'queue', batch: 1, concurrency: 2 },
+    memory: 512,
+    timeout: LONG,
+    sends: ['sync-exposure', 'score'],
+    table: {
+      read: ['configuration', 'firewalls', 'assets', 'counters'],
+      write: ['assets'],
       indexes: ['by-owner'],
     },
   },
@@ -177,12 +192,12 @@ export const FUNCTIONS: readonly FunctionRow[] = [
     memory: 512,
     // An HTTP API waits no longer than 30 s.
     timeout: 29,
-    sends: ['sync', 'score'],
+    sends: ['sync', 'sync-exposure', 'score'],
     secrets: 'dashboard',
     table: {
       read: 'all',
       // Who is one machine is changed with its links, what leads to it and its counters in one transaction.
-      write: ['assets', 'histories', 'identifiers', 'sightings', 'counters', 'runs', 'notes', 'tokens', 'audit'],
+      write: ['assets', 'histories', 'identifiers', 'sightings', 'counters', 'runs', 'notes', 'firewalls', 'tokens', 'audit'],
       delete: ['histories'],
       indexes: ['by-owner', 'top-scores', 'timers'],
     },

@@ -187,6 +187,6 @@ export class StatefulStack extends Stack {
 
 /** Everything that has a secret, once each. */
 export function secretOwners(config: Config): string[] {
-  const { connectors, channels, trackers, webhooks } = config;
-  return [...new Set(owners([connectors, channels, trackers, webhooks].flat()))];
+  const { connectors, channels, trackers, webhooks, feedsSecret } = config;
+  return [...new Set(owners([connectors, channels, trackers, webhooks, feedsSecret].flat()))];
 }

@@ -139,9 +139,10 @@ describe('every queue', () => {
 });
 
 describe('every schedule', () => {
-  it('is one per connector, and one each for feeds and timers', () => {
+  it('is one per connector, and one each for feeds, exposure and timers', () => {
     expect(schedules.map(({ Properties }) => [Properties['Name'], Properties['ScheduleExpression']]).sort()).toEqual([
       ['sla', 'rate(5 minutes)'],
+      ['sync-exposure', 'rate(1 hour)'],
       ['sync-intel', 'rate(6 hours)'],
       ['sync-qualys-prod', 'rate(4 hours)'],
       ['sync-tenable-prod', 'rate(1 hour)'],
@@ -201,6 +202,7 @@ describe('least privilege', () => {
     ['notify', ['A#*', 'U#*', 'D#*', 'B#*']],
     ['ticket', ['A#*', 'D#*', 'B#*']],
     ['sla', ['P#note']],
+    ['sync-exposure', ['A#*']],
     ['configure', ['P#config']],
     ['sync-qualys', ['S#*', 'R#*', 'U#*']],
   ])('%s writes only its own items', (name, keys) => {
@@ -227,6 +229,7 @@ describe('least privilege', () => {
     ['score', []],
     ['sla', []],
     ['sync-intel', []],
+    ['sync-exposure', []],
     ['configure', []],
   ])('%s reads only its own secrets', (name, secrets) => {
     const read = statementsOf(functions, name)
@@ -292,6 +295,15 @@ describe('secrets', () => {
       expect(Properties['KmsKeyId']).toBeDefined();
       expect(Properties['SecretString'] ?? '{}').toBe('{}');
     }
+  });
+
+  it('of feeds are one, read by who pulls them, where a feed has a key', () => {
+    const feeds = 'feeds:\n  nvd_key: "${NVD}"\n  vulncheck: { auth: { method: api_key, key: "${VULNCHECK}" } }\n';
+    const keyed = synthesise(`${WHOLE}${feeds}`);
+    expect(resources(keyed.stateful, 'AWS::SecretsManager::Secret').map(({ Properties }) => Properties['Name'])).toContain('vulnrelay/feeds');
+    const read = statementsOf(keyed.functions, 'sync-intel').filter(({ Action }) => list(Action).includes('secretsmanager:GetSecretValue'));
+    expect(JSON.stringify(read)).toContain('vulnrelay/feeds-??????');
+    expect(() => synthesise(`${WHOLE}feeds: { nvd_key: in-clear }\n`)).toThrow(/written in clear/);
   });
 
   it('are not changed by a later deployment', () => {

@@ -41,6 +41,7 @@ feeds:
   metasploit: ''
   nuclei: ''
   vulnrichment: ''
+  nvd: ''
   allow_private_address: true
 impact:
   - { match: {}, criticality: 3, exposure: internet }

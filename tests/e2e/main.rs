@@ -31,6 +31,7 @@ mod coverage;
 mod depth;
 mod doubt;
 mod events;
+mod exposure;
 mod faults;
 mod identity;
 mod insightvm;

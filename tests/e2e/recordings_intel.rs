@@ -7,8 +7,9 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use domain::intel::{CvssSource, Exploitation, Kev, Record};
+use domain::threat::Level;
 use serde_json::{Value, json};
-use store::{EpssPart, ExploitdbPart, MetasploitPart, NucleiPart};
+use store::{EpssPart, ExploitdbPart, MandiantPart, MetasploitPart, NucleiPart, RecordedFuturePart};
 use sync_intel::{Parsed, Source};
 
 /// A real file, or a line that says why the test checks nothing.
@@ -130,4 +131,70 @@ fn real_cve_records_tell_their_assessment() {
     );
     assert_eq!(told("CVE-2024-26765"), (Some(Exploitation::None), no, no, None));
     assert_eq!(told("CVE-2023-34362").0, Some(Exploitation::Active));
+}
+
+/// The bodies of recorded exchanges: each stands in its file as one double-quoted text.
+fn bodies(name: &str) -> Option<Vec<String>> {
+    let folder = PathBuf::from(std::env::var_os("RECORDINGS")?).join("threat-intel").join(name);
+    let text =
+        std::fs::read_to_string(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let file: Value = serde_saphyr::from_str(&text).unwrap();
+    let exchanges = file["interactions"].as_array().unwrap().iter();
+    Some(exchanges.map(|one| one["response"]["body"]["string"].as_str().unwrap().to_owned()).collect())
+}
+
+#[test]
+fn recorded_pages_of_mandiant_are_read() {
+    for (name, counts) in [
+        ("test_get_vulnerability_list_single_page_no_parameters", &[1][..]),
+        ("test_get_vulnerability_list_single_page_with_parameters", &[1]),
+        ("test_get_vulnerability_list_multiple_pages_no_parameters", &[1, 1, 0]),
+        ("test_get_vulnerability_list_multiple_pages_with_parameters", &[1, 1, 0]),
+    ] {
+        let Some(bodies) = bodies(&format!("mandiant/{name}.yaml")) else {
+            println!("skipped: RECORDINGS is not set, no page of Mandiant is read");
+            return;
+        };
+        let pages: Vec<_> = bodies.iter().map(|body| MandiantPart::parse(body.as_bytes()).unwrap()).collect();
+        let records: Vec<usize> = pages.iter().map(|page| page.records).collect();
+        assert_eq!(records, counts, "{name}");
+        for page in pages {
+            assert_eq!((page.count(), page.dirty, page.unreadable), (page.records, 0, 0), "{name}");
+            // Of all that was recorded, no exploitation is known.
+            assert!(page.rows.values().flat_map(BTreeMap::values).all(|MandiantPart(all)| all.is_empty()));
+        }
+    }
+}
+
+#[test]
+fn recorded_evidence_of_recorded_future_is_read() {
+    let Some(recordings) = std::env::var_os("RECORDINGS") else {
+        println!("skipped: RECORDINGS is not set, no evidence of Recorded Future is read");
+        return;
+    };
+    let folder = PathBuf::from(recordings).join("threat-intel/recorded-future");
+    let found = std::fs::read(folder.join("lookup_vulnerability_found.json.resp")).unwrap();
+    let found: Value = serde_json::from_slice(&found).unwrap();
+    let mut evidence = found["data"]["risk"]["evidenceDetails"].clone();
+    let list = |evidence: &Value| {
+        // The list has the evidence of a look-up as one of its columns.
+        let details = json!({ "EvidenceDetails": evidence }).to_string().replace('"', "\"\"");
+        let row = format!("Name,Risk,RiskString,EvidenceDetails\nCVE-2009-0001,65,1/21,\"{details}\"\n");
+        RecordedFuturePart::parse(row.as_bytes())
+    };
+    // Its score is 65 of 99, from NVD's severity alone.
+    assert_eq!(found["data"]["risk"]["score"], 65);
+    assert!(list(&evidence).unwrap_err().to_string().contains("no CVE among 1 records"));
+    // The same evidence under a rule that is about attackers.
+    evidence[0]["rule"] = json!("Exploited in the Wild by Malware");
+    evidence[0]["criticality"] = json!(4);
+    let read = list(&evidence).unwrap();
+    let RecordedFuturePart(all) = get(&read, "CVE-2009-0001");
+    assert_eq!(
+        (all[0].level, all[0].seen_at.unwrap().to_string().as_str()),
+        (Level::Active, "2018-10-30T16:25:00Z")
+    );
+
+    let dummy = std::fs::read(folder.join("vulnerability_risk_list.json.resp")).unwrap();
+    assert!(RecordedFuturePart::parse(&dummy[..]).is_err(), "a list in another format");
 }

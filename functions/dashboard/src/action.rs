@@ -1,5 +1,6 @@
 //! What a person can change from here.
 
+mod exposure;
 mod identity;
 mod inventory;
 
@@ -109,6 +110,10 @@ impl Dashboard {
             }
             Route::ImportInventory => {
                 let imported = self.import_inventory(request.body()?, caller).await?;
+                return Ok(answer::json(200, &imported));
+            }
+            Route::ImportFirewall => {
+                let imported = self.import_firewall(request.body()?, caller).await?;
                 return Ok(answer::json(200, &imported));
             }
             _ => return Err(Problem::NotFound),

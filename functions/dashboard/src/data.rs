@@ -31,7 +31,7 @@ pub use detail::{
 };
 pub use identity::{IdentityList, Named, ReviewRow, SharedRow};
 pub use impact::{Impact, Touched, TouchedAsset, TouchedVulnerability, impact};
-pub use inventory::{InventoryImport, RefusedRow};
+pub use inventory::{FirewallImport, InventoryImport, RefusedRow};
 pub use origins::Origin;
 pub use overview::{Day, Exploited, FeedRow, Overview, TimeToFix};
 pub use rows::{Reason, VulnerabilityRow};

@@ -238,7 +238,8 @@ impl Dashboard {
             | Route::SplitAsset
             | Route::KeepApart
             | Route::JudgeIdentifier
-            | Route::ImportInventory => Err(Problem::NotFound),
+            | Route::ImportInventory
+            | Route::ImportFirewall => Err(Problem::NotFound),
         }
     }
 

@@ -31,6 +31,7 @@ pub enum Route {
     KeepApart,
     JudgeIdentifier,
     ImportInventory,
+    ImportFirewall,
     OpenApi,
     Style,
     Icon,
@@ -88,7 +89,7 @@ const ANALYST: Access = Access::AtLeast(Role::Analyst);
 const ADMIN: Access = Access::AtLeast(Role::Admin);
 
 /// Every route, each with who may call it.
-pub const ROUTES: [Entry; 43] = [
+pub const ROUTES: [Entry; 44] = [
     get("/", Route::Overview, VIEWER),
     get("/vulnerabilities", Route::Vulnerabilities, VIEWER),
     get("/vulnerabilities/{asset}/{vulnerability}", Route::Vulnerability, VIEWER),
@@ -127,6 +128,7 @@ pub const ROUTES: [Entry; 43] = [
     post("/api/assets/{asset}/apart", Route::KeepApart, ANALYST),
     post("/api/identity/identifiers", Route::JudgeIdentifier, ANALYST),
     post("/api/inventory", Route::ImportInventory, ANALYST),
+    post("/api/exposure/firewall", Route::ImportFirewall, ANALYST),
     post("/api/connectors/{connector}/sync", Route::Sync, ANALYST),
     post("/api/connectors/{connector}/check", Route::Check, ANALYST),
     post("/api/runs/{connector}/{run}/approve", Route::Approve, ADMIN),

@@ -149,6 +149,7 @@ pub(crate) fn audit(action: AuditAction) -> &'static str {
         AuditAction::KeptApart => "keeps two assets apart",
         AuditAction::JudgedIdentifier => "judged an identifier",
         AuditAction::ImportedInventory => "imported an inventory",
+        AuditAction::ImportedFirewall => "imported firewall rules",
     }
 }
 
@@ -196,6 +197,23 @@ pub(crate) fn happened(what: Happened) -> &'static str {
         Happened::Came => "a sighting came from",
         Happened::Superseded => "its place was taken by",
         Happened::Supersedes => "took the place of",
+    }
+}
+
+/// A feed, as its makers call it.
+pub fn feed(name: &str) -> &str {
+    match name {
+        "kev" => "CISA KEV",
+        "epss" => "EPSS",
+        "exploitdb" => "Exploit-DB",
+        "metasploit" => "Metasploit",
+        "vulnrichment" => "CISA Vulnrichment",
+        "nvd" => "NVD",
+        "vulncheck" => "VulnCheck KEV",
+        "misp" => "MISP",
+        "mandiant" => "Mandiant",
+        "recordedfuture" => "Recorded Future",
+        other => other,
     }
 }
 

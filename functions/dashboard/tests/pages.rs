@@ -106,6 +106,13 @@ async fn one_vulnerability_is_explained() {
         texts.map(|o| format!("{}: {}", o["by"].as_str().unwrap(), o["says"].as_str().unwrap())).collect()
     };
     assert_eq!(origins("exploit")[0], "CISA KEV: CVE-2021-44228, due 2021-12-24, used by ransomware");
+    assert_eq!(
+        origins("threat"),
+        ["MISP of CVE-2021-44228: exploited: event 7: a campaign (57c4445b)"],
+        "Mandiant is not wanted"
+    );
+    let threat = parts.iter().find(|part| part["factor"] == "threat").unwrap();
+    assert_eq!(threat["origins"][0]["tlp"], "TLP:AMBER");
     assert_eq!(origins("epss"), ["FIRST EPSS: CVE-2021-44228: 94.00 %, model v2025"]);
     let what_if = data["scoring"]["what_if"].as_array().unwrap();
     let unlisted = what_if.iter().find(|w| w["change"] == "CISA takes it off the list").unwrap();

@@ -18,7 +18,7 @@ pub const EPSS_MOVE: u16 = 25;
 /// A feed that has fewer than this share of its last CVEs is not believed, in per cent.
 const SHRUNK_PERCENT: usize = 80;
 /// Version of the parsers: another one reads a feed again although it did not change.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 /// Blocks compared at a time.
 const CHUNK: usize = 100;
 /// Writes under way at a time.
@@ -38,7 +38,10 @@ impl SyncIntel {
         let (known, rev) = self.store.feed_head(feed).await?;
         let current = known.source == address && known.format == FORMAT && !force;
         let etag = known.etag.as_deref().filter(|_| current);
-        let answer = fetch(feed.as_str(), address, etag, feeds.allow_private_address, now).await?;
+        let answer = match feed {
+            Feed::RecordedFuture => self.ask_risk_list(etag).await?,
+            _ => fetch(feed.as_str(), address, etag, feeds.allow_private_address, now).await?,
+        };
         let Some(body) = answer else {
             return self.write_note(feed, &known, None).await;
         };
@@ -53,6 +56,8 @@ impl SyncIntel {
             model: if parsed.model.is_empty() { known.model.clone() } else { parsed.model.clone() },
             as_of: parsed.as_of.or(modified).or(Some(now)),
             complete: true,
+            whole_at: None,
+            window: None,
         };
         judge(&parsed, &head, &known, force).map_err(|problem| *problem)?;
         if parsed.dirty + parsed.unreadable > 0 {
@@ -95,29 +100,86 @@ impl SyncIntel {
             }
         }
         if everyone {
-            // Before anybody is told: what this feed does not list is known to be unlisted from now on.
-            self.store
-                .change_note(FEEDS_NOTE, |old| {
-                    let feeds: Feeds =
-                        old.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-                    serde_json::to_string(&feeds.with(feed)).unwrap_or_default()
-                })
-                .await?;
-        }
-        let changes: usize = marked.values().map(|(_, places)| places.len()).sum();
-        if everyone || changes > MANY {
+            self.note_read(feed).await?;
             self.tell_everyone(false).await?;
-        } else {
-            self.tell_users(&marked).await?;
         }
-        let cleared: Vec<_> =
-            marked.iter().map(|(block, (rev, _))| self.store.clear_pending(feed, block, *rev)).collect();
-        stream::iter(cleared).buffer_unordered(PARALLEL).try_collect::<()>().await?;
+        self.tell_marked(feed, &marked).await?;
         self.write_note(feed, &run.head, Some(dirty)).await?;
         if run.claimed || run.head != run.known {
             self.store.put_feed_head(feed, &run.head, run.rev).await?;
         }
         Ok(())
+    }
+
+    /// Notes that a feed has been read. To be done before anybody is told: what it does not list is known to be unlisted
+    /// from now on.
+    pub(crate) async fn note_read(&self, feed: Feed) -> Result<(), IntelError> {
+        let with = |old: Option<&str>| {
+            let feeds: Feeds = old.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            serde_json::to_string(&feeds.with(feed)).unwrap_or_default()
+        };
+        Ok(self.store.change_note(FEEDS_NOTE, with).await?)
+    }
+
+    /// Tells the users of what is marked, or everyone where that is less, and takes the marks off.
+    pub(crate) async fn tell_marked(&self, feed: Feed, marked: &Marked) -> Result<(), IntelError> {
+        let changes: usize = marked.values().map(|(_, places)| places.len()).sum();
+        if changes > MANY {
+            self.tell_everyone(false).await?;
+        } else {
+            self.tell_users(marked).await?;
+        }
+        let cleared: Vec<_> =
+            marked.iter().map(|(block, (rev, _))| self.store.clear_pending(feed, block, *rev)).collect();
+        stream::iter(cleared).buffer_unordered(PARALLEL).try_collect::<()>().await?;
+        Ok(())
+    }
+
+    /// Writes what a page says of the CVEs on it. With `mark`, what changes is marked until its users are told.
+    pub(crate) async fn merge_page<P: Source>(
+        &self,
+        mut parsed: Parsed<P>,
+        mark: bool,
+    ) -> Result<Marked, IntelError> {
+        let before = self.store.feed_blocks(P::FEED).await?;
+        // A block of which nothing is known and nothing is said is not begun.
+        parsed
+            .rows
+            .retain(|block, rows| before.contains(block) || rows.values().any(|row| !row.says_nothing()));
+        let blocks: Vec<CveBlock> = parsed.rows.keys().copied().collect();
+        let new = blocks.iter().filter(|block| !before.contains(block)).copied().collect();
+        self.store.add_feed_blocks(P::FEED, &new).await?;
+        let mut marked = Marked::new();
+        for chunk in blocks.chunks(CHUNK) {
+            let mut pages = self.store.intel_pages::<P>(chunk).await?;
+            let mut changed = Vec::new();
+            for block in chunk {
+                let mut page = pages.remove(block).unwrap_or_default();
+                let rows = parsed.rows.remove(block).unwrap_or_default();
+                let before = page.clone();
+                for (place, new) in rows {
+                    let (new, _) = P::settle(new, page.rows.get(&place));
+                    let new = Some(new).filter(|row| !row.says_nothing());
+                    if page.rows.get(&place) == new.as_ref() {
+                        continue;
+                    }
+                    match new {
+                        Some(row) => page.rows.insert(place, row),
+                        None => page.rows.remove(&place),
+                    };
+                    if mark {
+                        page.pending.insert(place);
+                    }
+                }
+                if page != before {
+                    changed.push((*block, page));
+                } else if !page.pending.is_empty() {
+                    marked.insert(*block, (page.rev, page.pending));
+                }
+            }
+            marked.extend(self.write(changed).await?);
+        }
+        Ok(marked)
     }
 
     /// Takes the entity tag away before the first write. Fails when another run has claimed the feed since this one
@@ -142,7 +204,12 @@ impl SyncIntel {
     }
 
     /// Says how the feed stands: well. `dirty` is kept where this run did not count it.
-    async fn write_note(&self, feed: Feed, head: &FeedHead, dirty: Option<usize>) -> Result<(), IntelError> {
+    pub(crate) async fn write_note(
+        &self,
+        feed: Feed,
+        head: &FeedHead,
+        dirty: Option<usize>,
+    ) -> Result<(), IntelError> {
         let name = FeedNote::name(feed);
         self.store
             .change_note(&name, |old| {

@@ -51,11 +51,7 @@ pub async fn fetch(
         let response = request.send().await?;
         match response.status() {
             StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(None),
-            StatusCode::OK => {
-                let etag = response.header("etag").map(str::to_owned);
-                let modified = response.header("last-modified").and_then(http_date);
-                return Ok(Some(Body { etag, modified, response }));
-            }
+            StatusCode::OK => return Ok(Some(Body::of(response))),
             status if status.is_redirection() => {
                 let location = response.header("location").unwrap_or_default();
                 let next = url
@@ -77,6 +73,13 @@ fn http_date(text: &str) -> Option<Timestamp> {
 }
 
 impl Body {
+    /// The body of a good answer.
+    pub(crate) fn of(response: HttpResponse) -> Self {
+        let etag = response.header("etag").map(str::to_owned);
+        let modified = response.header("last-modified").and_then(http_date);
+        Self { etag, modified, response }
+    }
+
     /// Reads the body through `parse`, which runs on a thread of its own. A body that ends early is an error, whatever
     /// the parser made of its beginning.
     pub async fn parse<T: Send + 'static>(

@@ -23,28 +23,36 @@
 //! write settle.
 
 pub mod apply;
+mod ask;
 pub mod fetch;
+mod pages;
 pub mod parse;
 mod tell;
 
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use domain::intel::{Feed, Kev, Record};
+use domain::intel::{Feed, Kev, Nvd, Record};
 use domain::policy::Config;
 use jiff::{SignedDuration, Timestamp};
-use platform::{Clock, Dimension, Metric, Metrics, Services};
+use platform::{Clock, Dimension, Metric, Metrics, SecretError, Secrets, Services};
 use queue::{IntelMessage, Outgoing, Queue, QueueError, QueueName};
 use serde::{Deserialize, Serialize};
-use store::{EpssPart, ExploitdbPart, MetasploitPart, NucleiPart, Store, StoreError};
+use store::{
+    EpssPart, ExploitdbPart, MandiantPart, MetasploitPart, MispPart, NucleiPart, RecordedFuturePart, Store,
+    StoreError, VulncheckPart,
+};
 use sync::SyncError;
 
-pub use parse::{Malformed, Parsed, Source};
+pub use pages::{Paged, Paging};
+pub use parse::{Follow, Malformed, Parsed, Source};
 
 /// Name of the note of when small moves of scores were last written.
 pub const SETTLED: &str = "settled";
 /// How long after the feeds, so that what they say today is in it, also where one of them is tried again.
 const AFTER_FEEDS: SignedDuration = SignedDuration::from_mins(15);
+/// Within this time a message that failed does not come back.
+const SOON: SignedDuration = SignedDuration::from_mins(30);
 /// How often that is done.
 const SETTLE_EVERY: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -54,6 +62,9 @@ pub enum IntelError {
     /// It could not be fetched.
     #[error(transparent)]
     Fetch(#[from] SyncError),
+    /// What it asks for as proof of who asks cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// It is not what the feed promises.
     #[error("{feed} is not a {feed} feed: {cause}")]
     Malformed {
@@ -96,18 +107,27 @@ pub enum IntelError {
 }
 
 impl IntelError {
+    fn malformed(feed: Feed, problem: impl std::fmt::Display) -> Self {
+        Self::Malformed { feed, cause: Malformed::new(problem) }
+    }
+
     /// Whether the feed is to blame, not our own table or queue.
     fn is_of_the_feed(&self) -> bool {
         match self {
             Self::Fetch(error) => !matches!(error, SyncError::Store(_) | SyncError::Queue(_)),
-            Self::Malformed { .. } | Self::Shrunk { .. } | Self::Older { .. } => true,
+            Self::Secret(_) | Self::Malformed { .. } | Self::Shrunk { .. } | Self::Older { .. } => true,
             Self::Nothing | Self::Store(_) | Self::Queue(_) => false,
         }
     }
 
-    /// Whether asking again within minutes may help. A shrunken feed stays shrunken until a person looks.
-    fn may_heal(&self) -> bool {
-        !matches!(self, Self::Shrunk { .. } | Self::Older { .. })
+    /// Whether asking again within minutes may help. A shrunken feed stays shrunken until a person looks, and who asks to
+    /// wait for longer is asked again by the next start.
+    fn may_heal(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Shrunk { .. } | Self::Older { .. } => false,
+            Self::Fetch(SyncError::Throttled { until, .. }) => until.duration_since(now) <= SOON,
+            _ => true,
+        }
     }
 }
 
@@ -157,14 +177,15 @@ pub struct SyncIntel {
     queue: Queue,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    secrets: Secrets,
     config: Arc<Config>,
 }
 
 impl SyncIntel {
     /// With what it works with.
     pub fn new(services: &Services) -> Self {
-        let Services { store, queue, clock, metrics, config, .. } = services.clone();
-        Self { store, queue, clock, metrics, config }
+        let Services { store, queue, clock, metrics, secrets, config, .. } = services.clone();
+        Self { store, queue, clock, metrics, secrets, config }
     }
 
     /// Works a batch of [`IntelMessage`]s.
@@ -183,7 +204,7 @@ impl SyncIntel {
             }
         }
         match message {
-            IntelMessage { feed: Some(feed), force, .. } => self.pull(feed, force).await,
+            IntelMessage { feed: Some(feed), force, page, .. } => self.pull(feed, page, force).await,
             IntelMessage { settle: true, .. } => self.settle().await,
             IntelMessage { start: Some(_), .. } => Ok(()),
             IntelMessage { .. } => Err(IntelError::Nothing),
@@ -210,8 +231,12 @@ impl SyncIntel {
         Ok(self.store.put_note(SETTLED, &self.clock.now().to_string()).await?)
     }
 
-    /// Takes one feed in. What is wrong with it is said in its note and in one error line with the age of what is kept.
-    async fn pull(&self, feed: Feed, force: bool) -> Result<(), IntelError> {
+    /// Takes one feed in, if it is wanted. What is wrong with it is said in its note and in one error line with the age of what is kept.
+    async fn pull(&self, feed: Feed, page: Option<usize>, force: bool) -> Result<(), IntelError> {
+        if self.config.feeds.address(feed).is_empty() {
+            tracing::info!(%feed, "the feed is not wanted any more");
+            return Ok(());
+        }
         let taken = match feed {
             Feed::Kev => self.take_in::<Kev>(force).await,
             Feed::Epss => self.take_in::<EpssPart>(force).await,
@@ -219,6 +244,11 @@ impl SyncIntel {
             Feed::Metasploit => self.take_in::<MetasploitPart>(force).await,
             Feed::Nuclei => self.take_in::<NucleiPart>(force).await,
             Feed::Vulnrichment => self.take_in::<Record>(force).await,
+            Feed::Nvd => self.take_page::<Nvd>(page, force).await,
+            Feed::Vulncheck => self.take_page::<VulncheckPart>(page, force).await,
+            Feed::Misp => self.take_page::<MispPart>(page, force).await,
+            Feed::Mandiant => self.take_page::<MandiantPart>(page, force).await,
+            Feed::RecordedFuture => self.take_in::<RecordedFuturePart>(force).await,
         };
         if taken.as_ref().is_err_and(|error| !error.is_of_the_feed()) {
             return taken;
@@ -235,6 +265,6 @@ impl SyncIntel {
         let problem =
             |old: Option<&str>| FeedNote { problem: Some(error.to_string()), ..FeedNote::read(old) }.write();
         self.store.change_note(&FeedNote::name(feed), problem).await?;
-        if error.may_heal() { Err(error) } else { Ok(()) }
+        if error.may_heal(self.clock.now()) { Err(error) } else { Ok(()) }
     }
 }

@@ -3,8 +3,13 @@
 mod epss;
 mod exploitdb;
 mod kev;
+mod mandiant;
 mod metasploit;
+mod misp;
 mod nuclei;
+mod nvd;
+mod recordedfuture;
+mod vulncheck;
 mod vulnrichment;
 
 use std::collections::BTreeMap;
@@ -14,6 +19,8 @@ use domain::CveId;
 use jiff::Timestamp;
 use store::{CveBlock, FeedPart};
 
+/// How a packed body begins.
+pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Blocks that a feed may touch; EPSS, the largest, has 2,000. A feed of ids strewn at random is no feed.
 const MAX_BLOCKS: usize = 20_000;
 
@@ -29,6 +36,18 @@ impl Malformed {
     }
 }
 
+/// How a page says whether another one follows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Follow {
+    /// There are so many records in all.
+    Upto(usize),
+    /// Another one follows as long as they are full.
+    #[default]
+    WhileFull,
+    /// The next one has this name, or there is none.
+    Cursor(Option<String>),
+}
+
 /// A feed that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed<P> {
@@ -40,6 +59,8 @@ pub struct Parsed<P> {
     pub model: String,
     /// Records in it, readable or not.
     pub records: usize,
+    /// What follows, where the feed comes in pages.
+    pub follow: Follow,
     /// Malformed CVE ids that were passed over.
     pub dirty: usize,
     /// Records that could not be read: what is missing may stand in one of them.
@@ -48,7 +69,15 @@ pub struct Parsed<P> {
 
 impl<P> Default for Parsed<P> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new(), as_of: None, model: String::new(), records: 0, dirty: 0, unreadable: 0 }
+        Self {
+            rows: BTreeMap::new(),
+            as_of: None,
+            model: String::new(),
+            records: 0,
+            follow: Follow::default(),
+            dirty: 0,
+            unreadable: 0,
+        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! Telling `score` which assets are concerned.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
-use domain::decide::UNOWNED;
 use domain::{AssetId, CveId};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use queue::{Outgoing, QueueName, ScoreMessage};
@@ -56,11 +55,8 @@ impl SyncIntel {
 
     /// Tells every asset; with `settle`, small moves of scores are written too.
     pub(crate) async fn tell_everyone(&self, settle: bool) -> Result<(), IntelError> {
-        let mut owners: BTreeSet<String> = self.store.open_counts().await?.into_keys().collect();
-        owners.insert(UNOWNED.to_owned());
-        owners.extend(self.config.ownership.iter().map(|rule| rule.owner.clone()));
         let mut gathered = Gathered { settle, ..Gathered::default() };
-        for owner in owners {
+        for owner in self.store.owners(&self.config).await? {
             let mut after = None;
             loop {
                 let page = self.store.assets(&owner, after.as_deref(), PAGE).await?;

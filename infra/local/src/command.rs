@@ -6,6 +6,7 @@ mod correlate;
 mod cost;
 mod drill;
 mod explain;
+mod exposure;
 mod files;
 mod identity;
 mod inventory;
@@ -49,8 +50,11 @@ enum Command {
     Check(CheckArgs),
     /// Take over files with a scanner's answers, for a connector with `via: files`
     Import(ImportArgs),
-    /// Take over what people know of machines: owner, criticality, services, environment
+    /// Take over what people know of machines: owner, criticality, services, environment, exposure
     Inventory(InventoryArgs),
+    /// Who can reach machines
+    #[command(subcommand)]
+    Exposure(ExposureCommand),
     /// Serve every simulated outside system, and print the configuration to use with them
     Simulate(SimulateArgs),
     /// Turn files of a scanner's answers into normalised assets, findings and rules
@@ -141,7 +145,26 @@ struct InventoryArgs {
     #[command(flatten)]
     state: StateArgs,
     /// CSV with a line of names, a JSON array, or a JSON object a line. Columns: fqdn, hostname, ip, mac, serial,
-    /// bios_uuid, cloud, agent_id, scope; owner, criticality, services, environment
+    /// bios_uuid, cloud, agent_id, scope; owner, criticality, services, environment,
+    /// exposure
+    file: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum ExposureCommand {
+    /// Take over firewall rules, in the place of those that are there, and look every asset up in them
+    Import(ExposureImportArgs),
+}
+
+#[derive(Args)]
+struct ExposureImportArgs {
+    #[command(flatten)]
+    state: StateArgs,
+    /// The network scope whose addresses the rules name
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    scope: String,
+    /// CSV with a line of names, a JSON array, or a JSON object a line. Columns: source (internet, partner, internal, any,
+    /// a network), destination, protocol, ports, action (allow, deny), order, name. The first rule that matches wins
     file: PathBuf,
 }
 
@@ -345,6 +368,7 @@ pub async fn main() -> ExitCode {
         Command::Check(args) => sync::check(args).await,
         Command::Import(args) => sync::import(args).await,
         Command::Inventory(args) => inventory::import(args).await,
+        Command::Exposure(ExposureCommand::Import(args)) => exposure::import(args).await,
         Command::Simulate(args) => simulate::simulate(args).await,
         Command::Normalize(args) => files::normalize(&args),
         Command::Correlate(args) => correlate::print(&args),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use domain::policy::Config;
+use domain::policy::{Config, Feeds};
 
 use crate::aws::SecretSource;
 
@@ -105,6 +105,7 @@ fn named_by_owner(config: &Config) -> BTreeMap<String, BTreeSet<String>> {
             rest = tail;
         }
     };
+    config.feeds.texts().into_iter().for_each(|text| add(Feeds::SECRET, text));
     for connector in &config.connectors {
         connector.auth.texts().into_iter().for_each(|text| add(connector.name.as_str(), text));
     }
@@ -144,6 +145,8 @@ fn simulated(name: &str) -> Option<String> {
         "NESSUS_PASSWORD" => simulators::nessus::PASSWORD,
         "JIRA_EMAIL" => simulators::jira::EMAIL,
         "JIRA_TOKEN" => simulators::jira::TOKEN,
+        "THREAT_USER" => simulators::feeds::threat::USER,
+        "THREAT_KEY" => simulators::feeds::threat::KEY,
         "WEBHOOK_SECRET" => "simulated-webhook-secret",
         _ => return None,
     };

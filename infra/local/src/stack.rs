@@ -92,6 +92,7 @@ pub struct Stack {
 struct Functions {
     scanners: Vec<scanners::Started>,
     intel: sync_intel::SyncIntel,
+    exposure: sync_exposure::SyncExposure,
     score: score::Score,
     sla: sla::Sla,
     notify: notify::Notify,
@@ -124,6 +125,7 @@ impl Stack {
                 .map(|row| row.start(&services, &config.engine, &config.http))
                 .collect(),
             intel: sync_intel::SyncIntel::new(&services),
+            exposure: sync_exposure::SyncExposure::new(&services),
             score: score::Score::new(&services),
             sla: sla::Sla::new(&services),
             notify: notify::Notify::new(&services),
@@ -193,6 +195,7 @@ impl Stack {
             .collect();
         sources.extend([
             single(source("sync-intel", 2, handler!(functions, intel))),
+            single(source("sync-exposure", 2, handler!(functions, exposure))),
             source("score", 2, handler!(functions, score)),
             source("notify", 1, handler!(functions, notify)),
             source("ticket", 1, handler!(functions, ticket)),
@@ -228,6 +231,12 @@ impl Stack {
             "sync-intel",
             INTEL_START.to_owned(),
         ));
+        entries.push(every(
+            "sync-exposure".into(),
+            config.exposure.interval.0,
+            "sync-exposure",
+            EXPOSURE_START.to_owned(),
+        ));
         entries.push(every("sla".into(), 300, SLA_QUEUE, "{}".to_owned()));
         Ok(Scheduler::new(self.aws.queues().clone(), entries)?)
     }
@@ -252,6 +261,8 @@ impl Stack {
 
 /// Starts all feeds.
 pub const INTEL_START: &str = r#"{"start":"scheduled"}"#;
+/// Looks at the network.
+pub const EXPOSURE_START: &str = r#"{"start":"scheduled"}"#;
 
 /// What starts a connector. `request` names the wish: the same one twice starts one run.
 pub fn start_message(connector: &domain::ConnectorName, trigger: Trigger, request: &str) -> String {

@@ -13,12 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::exposure;
 use crate::finding::{FindingKind, Rule};
 use crate::host::{Host, Tag};
 use crate::ids::{CveId, RuleId, SightingId, VulnId};
 use crate::intel::{Feed, Intel};
 use crate::merge::{Group, Mergeable, merge};
-use crate::policy::{Config, impact, owner};
+use crate::policy::{Config, criticality, owner};
 use crate::scanner::Scanner;
 use crate::score::{self, Criticality, Factors, Score, rewrite_needed};
 use crate::sla::{self, Event, What};
@@ -75,21 +76,49 @@ pub struct Feeds {
     pub nuclei: bool,
     /// CVE records.
     pub vulnrichment: bool,
+    /// NVD.
+    pub nvd: bool,
+    /// VulnCheck.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub vulncheck: bool,
+    /// MISP.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub misp: bool,
+    /// Mandiant.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mandiant: bool,
+    /// Recorded Future.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub recordedfuture: bool,
 }
 
 impl Feeds {
     /// The same, and this feed too.
     #[must_use]
     pub fn with(mut self, feed: Feed) -> Self {
-        match feed {
-            Feed::Kev => self.kev = true,
-            Feed::Epss => self.epss = true,
-            Feed::Exploitdb => self.exploitdb = true,
-            Feed::Metasploit => self.metasploit = true,
-            Feed::Nuclei => self.nuclei = true,
-            Feed::Vulnrichment => self.vulnrichment = true,
-        }
+        *self.of(feed) = true;
         self
+    }
+
+    /// Whether this feed is among them.
+    pub fn has(mut self, feed: Feed) -> bool {
+        *self.of(feed)
+    }
+
+    fn of(&mut self, feed: Feed) -> &mut bool {
+        match feed {
+            Feed::Kev => &mut self.kev,
+            Feed::Epss => &mut self.epss,
+            Feed::Exploitdb => &mut self.exploitdb,
+            Feed::Metasploit => &mut self.metasploit,
+            Feed::Nuclei => &mut self.nuclei,
+            Feed::Vulnrichment => &mut self.vulnrichment,
+            Feed::Nvd => &mut self.nvd,
+            Feed::Vulncheck => &mut self.vulncheck,
+            Feed::Misp => &mut self.misp,
+            Feed::Mandiant => &mut self.mandiant,
+            Feed::RecordedFuture => &mut self.recordedfuture,
+        }
     }
 }
 
@@ -232,9 +261,9 @@ fn describe(facts: &Facts<'_>) -> Asset {
     asset.owner = inventory.owner.unwrap_or_else(by_rule);
     asset.service =
         inventory.services.into_iter().next().or_else(|| rule.and_then(|rule| rule.service.clone()));
-    let (criticality, exposure) = impact(&facts.config.impact, &asset.host);
+    let criticality = criticality(&facts.config.impact, &asset.host);
     asset.criticality = inventory.criticality.or(criticality);
-    asset.exposure = exposure;
+    asset.exposure = exposure::told(&asset, facts.config).first().map(exposure::Told::exposure);
     asset
 }
 
@@ -476,7 +505,7 @@ fn factors(
         .iter()
         .map(|cve| {
             let known = facts.intel.get(cve).unwrap_or(&nothing);
-            let by_feeds = known.factors(&facts.feeds);
+            let by_feeds = known.factors(&facts.feeds, &facts.config.feeds, facts.now);
             let factors = Factors {
                 // The scanner looked at this very host; the record knows of none.
                 cvss: cvss(Some(cve)).or(by_feeds.cvss),

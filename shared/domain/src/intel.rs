@@ -1,14 +1,19 @@
 //! What the world knows of one CVE.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::Feeds;
 use crate::finding::Cvss;
+use crate::policy;
 use crate::score::{self, Factors, Share};
+use crate::threat::{self, Evidence, Threat};
 
-/// A public feed of facts about CVEs. Each part of [`Intel`] belongs to one of them.
+/// A feed of facts about CVEs. Each part of [`Intel`] belongs to one of them. The last four are sources of threat
+/// intelligence, which want to know who asks: only who has an account there names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Feed {
@@ -24,12 +29,36 @@ pub enum Feed {
     Nuclei,
     /// CVE records with CISA's assessments.
     Vulnrichment,
+    /// NIST's national vulnerability database.
+    Nvd,
+    /// VulnCheck's list of known exploited vulnerabilities.
+    Vulncheck,
+    /// A MISP instance.
+    Misp,
+    /// Mandiant.
+    Mandiant,
+    /// Recorded Future.
+    RecordedFuture,
 }
 
 impl Feed {
     /// Every feed.
-    pub const ALL: [Self; 6] =
-        [Self::Kev, Self::Epss, Self::Exploitdb, Self::Metasploit, Self::Nuclei, Self::Vulnrichment];
+    pub const ALL: [Self; 11] = [
+        Self::Kev,
+        Self::Epss,
+        Self::Exploitdb,
+        Self::Metasploit,
+        Self::Nuclei,
+        Self::Vulnrichment,
+        Self::Nvd,
+        Self::Vulncheck,
+        Self::Misp,
+        Self::Mandiant,
+        Self::RecordedFuture,
+    ];
+
+    /// The sources of threat intelligence.
+    pub const THREAT: [Self; 4] = [Self::Vulncheck, Self::Misp, Self::Mandiant, Self::RecordedFuture];
 
     /// The word used in messages, keys and configuration.
     pub fn as_str(self) -> &'static str {
@@ -40,6 +69,11 @@ impl Feed {
             Self::Metasploit => "metasploit",
             Self::Nuclei => "nuclei",
             Self::Vulnrichment => "vulnrichment",
+            Self::Nvd => "nvd",
+            Self::Vulncheck => "vulncheck",
+            Self::Misp => "misp",
+            Self::Mandiant => "mandiant",
+            Self::RecordedFuture => "recordedfuture",
         }
     }
 }
@@ -149,6 +183,15 @@ pub struct Record {
     pub cvss: Option<(CvssSource, Cvss)>,
 }
 
+/// What NVD says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Nvd {
+    /// NVD's own score, without its vector; not those that it repeats from others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvss: Option<Cvss>,
+}
+
 /// All feeds' facts on one CVE. Each part is owned by one feed and absent until that feed named the CVE.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -164,6 +207,12 @@ pub struct Intel {
     /// The CVE record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<Record>,
+    /// NVD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nvd: Option<Nvd>,
+    /// What sources of threat intelligence assert.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub threat: BTreeMap<Feed, Vec<Evidence>>,
     /// When any part last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<Timestamp>,
@@ -174,17 +223,25 @@ impl Intel {
     pub const METASPLOIT_GOOD: u16 = 400;
 
     /// What a score is computed from, as far as feeds know it. What none of the feeds that were `read` has is known to be
-    /// absent; of the others it is unknown.
-    pub fn factors(&self, read: &Feeds) -> Factors {
+    /// absent; of the others it is unknown. What a source of threat intelligence asserts counts as far as it is `wanted`
+    /// and trusted, and as it is left `now`.
+    pub fn factors(&self, read: &Feeds, wanted: &policy::Feeds, now: Timestamp) -> Factors {
         let listed = |read: bool, listed: bool| (read || listed).then_some(listed);
         let (kev, epss, exploits) = (self.kev.as_ref(), self.epss.as_ref(), &self.exploits);
         let edb = !exploits.exploitdb.is_empty();
         let record = self.record.as_ref();
         let exploitation = record.and_then(|record| record.exploitation);
         let active = exploitation.map(|exploitation| exploitation == Exploitation::Active);
-        let told = record.and_then(|record| record.cvss.as_ref());
+        let threat = self.threat(wanted, now);
+        let asked = Feed::THREAT.into_iter().any(|feed| wanted.trust(feed).is_some() && read.has(feed));
+        let threat_known = active.is_some() || asked || threat != Threat::default();
+        let per_mille = if active == Some(true) { 1_000 } else { threat.factor };
+        let share = Share::from_billionths(u32::from(per_mille) * 1_000_000);
+        // NVD's own score, then that of the authority that assigned the CVE, then CISA's.
+        let told = self.nvd.as_ref().and_then(|nvd| nvd.cvss.as_ref());
+        let told = told.or_else(|| record.and_then(|record| record.cvss.as_ref()).map(|(_, cvss)| cvss));
         Factors {
-            cvss: told.and_then(|(_, cvss)| score::Cvss::from_tenths(cvss.score.0)),
+            cvss: told.and_then(|cvss| score::Cvss::from_tenths(cvss.score.0)),
             automatable: record.and_then(|record| record.automatable),
             total_impact: record.and_then(|record| record.total_impact),
             kev: listed(read.kev, kev.is_some()),
@@ -195,12 +252,18 @@ impl Intel {
             exploitdb_verified: edb.then_some(exploits.exploitdb_verified),
             nuclei: listed(read.nuclei, !exploits.nuclei.is_empty()),
             poc: exploitation.map(|exploitation| exploitation != Exploitation::None),
-            threat: active.and_then(|active| Share::new(if active { 1.0 } else { 0.0 })),
-            threat_confirmed: active,
+            threat: share.filter(|_| threat_known),
+            threat_confirmed: threat_known.then_some(active == Some(true) || threat.confirmed),
             epss: epss.and_then(|epss| Share::new(epss.score)),
             percentile: epss.and_then(|epss| Share::new(epss.percentile)),
             has_cve: Some(true),
             ..Factors::default()
         }
+    }
+
+    /// What the wanted sources of threat intelligence together say.
+    fn threat(&self, wanted: &policy::Feeds, now: Timestamp) -> Threat {
+        let asserted = self.threat.iter();
+        threat::weigh(asserted.filter_map(|(feed, all)| Some((wanted.trust(*feed)?, all.as_slice()))), now)
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::identity::{Identifier, IdentifierKind, SightingLine};
+use crate::score::Exposure;
 
 /// What is known of one machine. It comes before rules and before what scanners say.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct Inventory {
     /// Production, staging: a tag `env` for the rules of the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// Who can reach it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
 }
 
 /// One machine of an imported list.
@@ -49,14 +53,14 @@ pub enum RowError {
     )]
     Nameless,
     /// Nothing is said of it.
-    #[error("nothing is said of it: give one of owner, criticality, services, environment")]
+    #[error("nothing is said of it: give one of owner, criticality, services, environment, exposure")]
     Empty,
     /// A field has the wrong form.
     #[error("{0}")]
     Field(String),
 }
 
-const COLUMNS: &str = "fqdn, hostname, ip, mac, serial, bios_uuid, cloud, agent_id, scope, owner, criticality, services, environment";
+const COLUMNS: &str = "fqdn, hostname, ip, mac, serial, bios_uuid, cloud, agent_id, scope, owner, criticality, services, environment, exposure";
 
 /// Columns by which a machine is recognised, and what a sighting calls them.
 const IDENTIFYING: [(&str, &str); 8] = [
@@ -93,6 +97,15 @@ impl InventoryRow {
                 "scope" => _ = sighting.insert("scope".into(), Value::from(first.as_str())),
                 "owner" => known.owner = Some(first.clone()),
                 "services" => known.services = values,
+                "exposure" => {
+                    let wrong = || {
+                        let problem =
+                            format!("exposure: {first:?} is not internet, partner, internal or isolated");
+                        RowError::Field(problem)
+                    };
+                    let exposure = serde_json::from_value(Value::from(first.to_lowercase()));
+                    known.exposure = Some(exposure.map_err(|_| wrong())?);
+                }
                 "environment" => known.environment = Some(first.clone()),
                 "criticality" => {
                     let level = first.parse().ok().filter(|level| (1..=5).contains(level));
@@ -121,7 +134,8 @@ impl InventoryRow {
     }
 }
 
-fn values(value: &Value) -> Result<Vec<String>, RowError> {
+/// The values of a cell, or of a field: a list, or separated by `;`.
+pub(crate) fn values(value: &Value) -> Result<Vec<String>, RowError> {
     let text = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
@@ -145,7 +159,7 @@ mod tests {
     fn a_row_says_of_which_machine_it_speaks_and_what() {
         let row = json!({
             "fqdn": "WEB01.corp.example.com.", "ip": "10.0.0.5;10.0.0.6", "mac": "", "scope": "paris",
-            "owner": "payments", "criticality": "4", "services": "checkout; refunds", "environment": "prod"
+            "owner": "payments", "criticality": "4", "services": "checkout; refunds", "environment": "prod", "exposure": "Internet"
         });
         let row = InventoryRow::read(&row).unwrap();
         let ids: Vec<String> = row.identifiers.iter().map(ToString::to_string).collect();
@@ -158,6 +172,7 @@ mod tests {
                 criticality: Some(4),
                 services: vec!["checkout".into(), "refunds".into()],
                 environment: Some("prod".into()),
+                exposure: Some(Exposure::Internet),
             }
         );
         let list = InventoryRow::read(&json!({ "serial": "5CG1234ABC", "criticality": 2 })).unwrap();
@@ -175,6 +190,9 @@ mod tests {
             let row = json!({ "fqdn": "a.example.com", "criticality": level });
             assert_eq!(wrong(row), format!("criticality: {level:?} is not 1 to 5"));
         }
+        assert!(
+            wrong(json!({ "ip": "10.0.0.5", "exposure": "open" })).starts_with("exposure: \"open\" is not")
+        );
         assert!(wrong(json!({ "fqdn": {}, "owner": "x" })).contains("neither a text"));
     }
 }

@@ -11,6 +11,8 @@
 //! | [`identity`] | which sightings are one machine |
 //! | [`merge`] | which findings are one vulnerability |
 //! | [`intel`] | what does the world know of a CVE |
+//! | [`threat`] | who asserts that it is exploited |
+//! | [`exposure`] | who can reach an asset |
 //! | [`score`] | how much does it matter |
 //! | [`sla`] | until when |
 //! | [`policy`] | what does this company want |
@@ -23,6 +25,7 @@
 pub mod check;
 pub mod coverage;
 pub mod decide;
+pub mod exposure;
 pub mod finding;
 pub mod host;
 pub mod identity;
@@ -37,6 +40,7 @@ pub mod scanner;
 pub mod schema;
 pub mod score;
 pub mod sla;
+pub mod threat;
 pub mod vulnerability;
 
 pub use check::{Check, CheckLine, Outcome};

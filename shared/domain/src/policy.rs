@@ -4,11 +4,13 @@
 //! error with its place, because a misspelt policy that is silently ignored is worse than none. Secrets appear in
 //! it only as `${NAME}`; the values live in Secrets Manager.
 
+mod exposure;
 mod network;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use exposure::ExposureSources;
 pub use network::Network;
 pub use tls::{Pin, Tls};
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub ownership: Vec<OwnerRule>,
     /// How critical assets are and who can reach them, first match wins for each of the two.
     pub impact: Vec<ImpactRule>,
+    /// From what it is told who can reach an asset of which no rule says it.
+    pub exposure: ExposureSources,
     /// What is promoted, chased, announced and ticketed.
     pub policies: Policies,
     /// Where messages go.
@@ -330,6 +334,23 @@ pub struct Feeds {
     pub nuclei: String,
     /// CVE records with CISA's assessments, a gzipped archive of JSON files.
     pub vulnrichment: String,
+    /// NVD's API of CVEs, version 2.0: pages of JSON.
+    pub nvd: String,
+    /// NVD's key, as `${NAME}` of the secret `feeds`: with it six times as many requests are allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nvd_key: Option<String>,
+    /// VulnCheck's list of known exploited vulnerabilities, for who has an account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vulncheck: Option<ThreatSource>,
+    /// A MISP instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub misp: Option<ThreatSource>,
+    /// Mandiant's intelligence on vulnerabilities, for who has a contract.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mandiant: Option<ThreatSource>,
+    /// Recorded Future's risk list of vulnerabilities, for who has a contract.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recordedfuture: Option<ThreatSource>,
     /// Time between two pulls of the feeds.
     pub interval: Seconds,
     /// Private and link-local addresses are refused unless this is set, as for a mirror of one's own.
@@ -337,9 +358,83 @@ pub struct Feeds {
 }
 
 impl Feeds {
+    /// The name of the secret that holds what feeds want to know of who asks. Nothing else may have this name.
+    pub const SECRET: &str = "feeds";
+
     /// The feeds that are wanted: those that have an address.
     pub fn wanted(&self) -> impl Iterator<Item = Feed> {
         Feed::ALL.into_iter().filter(|feed| !self.address(*feed).is_empty())
+    }
+
+    /// Its fields that must not stand in the configuration: each is a `${NAME}`.
+    pub fn secrets(&self) -> Vec<(String, &str)> {
+        let sources = Feed::THREAT.into_iter().filter_map(|feed| Some((feed, self.source(feed)?)));
+        let secrets = sources.flat_map(|(feed, source)| {
+            let secrets = source.auth.secrets().into_iter();
+            secrets.map(move |(name, secret)| (format!("{feed}.auth.{name}"), secret))
+        });
+        self.nvd_key.as_deref().map(|key| ("nvd_key".to_owned(), key)).into_iter().chain(secrets).collect()
+    }
+
+    /// All of its texts that may name secrets.
+    pub fn texts(&self) -> Vec<&str> {
+        let sources = Feed::THREAT.into_iter().filter_map(|feed| self.source(feed));
+        self.nvd_key.as_deref().into_iter().chain(sources.flat_map(|source| source.auth.texts())).collect()
+    }
+
+    /// How a source of threat intelligence is reached; `None` where it is not wanted, and for other feeds.
+    pub fn source(&self, feed: Feed) -> Option<&ThreatSource> {
+        match feed {
+            Feed::Vulncheck => self.vulncheck.as_ref(),
+            Feed::Misp => self.misp.as_ref(),
+            Feed::Mandiant => self.mandiant.as_ref(),
+            Feed::RecordedFuture => self.recordedfuture.as_ref(),
+            Feed::Kev
+            | Feed::Epss
+            | Feed::Exploitdb
+            | Feed::Metasploit
+            | Feed::Nuclei
+            | Feed::Vulnrichment
+            | Feed::Nvd => None,
+        }
+    }
+
+    /// How far a source of threat intelligence is trusted, in per cent; `None` where it is not wanted. Anybody may write
+    /// into most MISP instances, the others have analysts.
+    pub fn trust(&self, feed: Feed) -> Option<u8> {
+        let source = self.source(feed)?;
+        Some(source.trust_percent.unwrap_or(match feed {
+            Feed::Misp => 70,
+            Feed::RecordedFuture => 90,
+            _ => 100,
+        }))
+    }
+
+    /// What the types of the sources of threat intelligence cannot say.
+    fn check_sources(&self) -> Result<(), InvalidConfig> {
+        for (feed, source) in Feed::THREAT.into_iter().filter_map(|feed| Some((feed, self.source(feed)?))) {
+            let invalid = |field: &str, problem: String| {
+                Err(InvalidConfig { field: format!("feeds.{feed}.{field}"), problem })
+            };
+            if self.address(feed).is_empty() {
+                return invalid("base_url", "every instance has its own address: name yours".into());
+            }
+            check_url(self.address(feed), format!("feeds.{feed}.base_url"))?;
+            let method = if feed == Feed::Mandiant { AuthMethod::Basic } else { AuthMethod::ApiKey };
+            if source.auth.method() != method {
+                return invalid(
+                    "auth.method",
+                    format!("{feed} knows who asks by {0}: use {0}", method.as_str()),
+                );
+            }
+            if source.trust_percent.is_some_and(|trust| trust > 100) {
+                return invalid("trust_percent", "use 0 to 100".into());
+            }
+            if let Err((field, problem)) = source.tls.check(self.address(feed)) {
+                return invalid(field, problem);
+            }
+        }
+        Ok(())
     }
 
     /// Where a feed is; empty where it is not wanted.
@@ -351,6 +446,10 @@ impl Feeds {
             Feed::Metasploit => &self.metasploit,
             Feed::Nuclei => &self.nuclei,
             Feed::Vulnrichment => &self.vulnrichment,
+            Feed::Nvd => &self.nvd,
+            Feed::Vulncheck | Feed::Misp | Feed::Mandiant | Feed::RecordedFuture => {
+                self.source(feed).map_or("", |source| source.address(feed))
+            }
         }
     }
 }
@@ -366,8 +465,51 @@ impl Default for Feeds {
                     .into(),
             nuclei: "https://raw.githubusercontent.com/projectdiscovery/nuclei-templates/main/cves.json".into(),
             vulnrichment: "https://codeload.github.com/cisagov/vulnrichment/tar.gz/refs/heads/develop".into(),
+            nvd: "https://services.nvd.nist.gov/rest/json/cves/2.0".into(),
+            nvd_key: None,
+            vulncheck: None,
+            misp: None,
+            mandiant: None,
+            recordedfuture: None,
             interval: Seconds(6 * 3_600),
             allow_private_address: false,
+        }
+    }
+}
+
+/// A source of threat intelligence, which wants to know who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ThreatSource {
+    /// Where its API is. Needed for MISP; the others have an address that is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub base_url: String,
+    /// How to log in: a key, or for Mandiant a key and its secret as user name and password. Each secret is a `${NAME}`
+    /// of the secret `feeds`.
+    pub auth: Auth,
+    /// How far it is trusted, in per cent: what it asserts counts so much. Below 50 it confirms no exploitation. Known
+    /// for each source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 100)))]
+    pub trust_percent: Option<u8>,
+    /// Private and link-local addresses are refused unless this is set, as for an instance of one's own.
+    #[serde(default)]
+    pub allow_private_address: bool,
+    /// Whom to trust where the public certificate authorities do not know the server.
+    #[serde(default, skip_serializing_if = "Tls::is_public")]
+    pub tls: Tls,
+}
+
+impl ThreatSource {
+    /// Where its API is.
+    fn address(&self, feed: Feed) -> &str {
+        match feed {
+            _ if !self.base_url.is_empty() => &self.base_url,
+            Feed::Vulncheck => "https://api.vulncheck.com",
+            Feed::Mandiant => "https://api.intelligence.mandiant.com",
+            Feed::RecordedFuture => "https://api.recordedfuture.com",
+            _ => "",
         }
     }
 }
@@ -814,6 +956,17 @@ pub struct InvalidConfig {
 }
 
 impl Config {
+    /// What is wrong with a network scope that no connector has.
+    pub fn check_scope(&self, scope: &str) -> Result<(), String> {
+        if self.connectors.iter().any(|connector| connector.scope == scope) {
+            return Ok(());
+        }
+        let scopes: BTreeSet<&str> =
+            self.connectors.iter().map(|connector| connector.scope.as_str()).collect();
+        let scopes: Vec<&str> = scopes.into_iter().collect();
+        Err(format!("{scope:?} is the network scope of no connector: use {}", scopes.join(", ")))
+    }
+
     /// Checks what the types cannot: names that must differ or exist, ranges, and that no secret is written in clear.
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         let invalid =
@@ -830,9 +983,16 @@ impl Config {
             if let Some(first) = names.insert(name, field.clone()) {
                 return invalid(field, &format!("{name} is already the name of {first}: choose another"));
             }
+            if name.as_str() == Feeds::SECRET {
+                return invalid(field, "feeds is the name of the secret of the feeds: choose another");
+            }
         }
-        for feed in self.feeds.wanted() {
+        for feed in self.feeds.wanted().filter(|feed| self.feeds.source(*feed).is_none()) {
             check_url(self.feeds.address(feed), format!("feeds.{feed}"))?;
+        }
+        self.feeds.check_sources()?;
+        for (field, secret) in self.feeds.secrets() {
+            check_secret(secret, format!("feeds.{field}"))?;
         }
         for (i, connector) in self.connectors.iter().enumerate() {
             let field = |name: &str| format!("connectors[{i}].{name}");
@@ -1046,13 +1206,17 @@ pub fn secret_name(text: &str) -> Option<&str> {
 }
 
 fn check_auth(auth: &Auth, field: &str) -> Result<(), InvalidConfig> {
-    match auth.secrets().into_iter().find(|(_, secret)| secret_name(secret).is_none()) {
-        None => Ok(()),
-        Some((name, _)) => Err(InvalidConfig {
-            field: format!("{field}.{name}"),
-            problem: "a secret is written in clear: write ${NAME} and store the value".into(),
-        }),
+    auth.secrets().into_iter().try_for_each(|(name, secret)| check_secret(secret, format!("{field}.{name}")))
+}
+
+fn check_secret(secret: &str, field: String) -> Result<(), InvalidConfig> {
+    if secret_name(secret).is_some() {
+        return Ok(());
     }
+    Err(InvalidConfig {
+        field,
+        problem: "a secret is written in clear: write ${NAME} and store the value".into(),
+    })
 }
 
 fn check_url(url: &str, field: String) -> Result<(), InvalidConfig> {
@@ -1071,13 +1235,16 @@ pub fn owner<'a>(rules: &'a [OwnerRule], host: &Host) -> Option<&'a OwnerRule> {
     rules.iter().find(|rule| rule.matching.matches(host))
 }
 
-/// Criticality and exposure from the first rule that says each; the scanner's criticality where no rule does.
-pub fn impact(rules: &[ImpactRule], host: &Host) -> (Option<u8>, Option<Exposure>) {
-    let matching = || rules.iter().filter(|rule| rule.matching.matches(host));
-    (
-        matching().find_map(|rule| rule.criticality).or(host.criticality),
-        matching().find_map(|rule| rule.exposure),
-    )
+/// Criticality from the first rule that says it; the scanner's where no rule does.
+pub fn criticality(rules: &[ImpactRule], host: &Host) -> Option<u8> {
+    let mut matching = rules.iter().filter(|rule| rule.matching.matches(host));
+    matching.find_map(|rule| rule.criticality).or(host.criticality)
+}
+
+/// The first rule that says how exposed the host is, counted from 1, with what it says.
+pub fn exposure_rule(rules: &[ImpactRule], host: &Host) -> Option<(usize, Exposure)> {
+    let mut matching = (1..).zip(rules).filter(|(_, rule)| rule.matching.matches(host));
+    matching.find_map(|(number, rule)| Some((number, rule.exposure?)))
 }
 
 #[cfg(test)]

@@ -5,5 +5,7 @@ mod message;
 mod send;
 
 pub use batch::{Message, Outcome, handle_batch};
-pub use message::{EffectMessage, EffectTarget, IntelMessage, ScoreMessage, SyncMessage, Trigger};
+pub use message::{
+    AssetWalk, EffectMessage, EffectTarget, ExposureMessage, IntelMessage, ScoreMessage, SyncMessage, Trigger,
+};
 pub use send::{MAX_DELAY, Outgoing, Queue, QueueError, QueueName};

@@ -73,7 +73,7 @@ impl SyncMessage {
 }
 
 /// To `sync-intel`: pull one feed, or all of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct IntelMessage {
     /// Pulls every feed, each by a message of its own, so that each fails alone.
@@ -88,22 +88,61 @@ pub struct IntelMessage {
     /// The weekly pass: every asset is decided on, and small moves of scores are written too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settle: bool,
+    /// Of a feed that comes in pages: how many have been read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<usize>,
 }
 
 impl IntelMessage {
     /// Pulls every feed.
     pub fn start(trigger: Trigger) -> Self {
-        Self { start: Some(trigger), feed: None, force: false, settle: false }
+        Self { start: Some(trigger), ..Self::default() }
     }
 
     /// Pulls one feed.
     pub fn feed(feed: Feed) -> Self {
-        Self { start: None, feed: Some(feed), force: false, settle: false }
+        Self { feed: Some(feed), ..Self::default() }
     }
 
     /// Has every score settle.
     pub fn settle() -> Self {
-        Self { start: None, feed: None, force: false, settle: true }
+        Self { settle: true, ..Self::default() }
+    }
+}
+
+/// To `sync-exposure`: look assets up in the firewall rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct ExposureMessage {
+    /// Does all of it, each part by a message of its own, so that each fails alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Trigger>,
+    /// The assets to look up in the firewall rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firewall: Option<AssetWalk>,
+}
+
+/// Assets, one after the other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssetWalk {
+    /// Those of one owner; without it, all of them, each owner by a message of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Those after this place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl ExposureMessage {
+    /// Does all of it.
+    pub fn start(trigger: Trigger) -> Self {
+        Self { start: Some(trigger), ..Self::default() }
+    }
+
+    /// Looks assets up in the firewall rules.
+    pub fn firewall(walk: AssetWalk) -> Self {
+        Self { firewall: Some(walk), ..Self::default() }
     }
 }
 
@@ -185,6 +224,12 @@ impl Message for IntelMessage {
     }
 }
 
+impl Message for ExposureMessage {
+    fn span(&self) -> Span {
+        info_span!("exposure", owner = self.firewall.as_ref().and_then(|walk| walk.owner.as_deref()))
+    }
+}
+
 impl Message for ScoreMessage {
     fn span(&self) -> Span {
         // Up to 25 of each, as `sync` and `sla` send them.
@@ -236,6 +281,14 @@ mod tests {
         let one: IntelMessage = serde_json::from_str(r#"{"feed":"exploitdb"}"#).unwrap();
         assert_eq!(one, IntelMessage::feed(Feed::Exploitdb));
         assert_eq!(serde_json::to_string(&one).unwrap(), r#"{"feed":"exploitdb"}"#);
+    }
+
+    #[test]
+    fn exposure_is_read_all_or_in_parts() {
+        let read = |text: &str| serde_json::from_str::<ExposureMessage>(text).unwrap();
+        assert_eq!(read(r#"{"start":"scheduled"}"#), ExposureMessage::start(Trigger::Scheduled));
+        let all = ExposureMessage::firewall(AssetWalk::default());
+        assert_eq!(serde_json::to_string(&all).unwrap(), r#"{"firewall":{}}"#);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub enum QueueName {
     Sync(Scanner),
     /// Feeds to pull.
     Intel,
+    /// Assets to look up in firewall rules.
+    Exposure,
     /// Sightings and assets to decide on.
     Score,
     /// Messages to send.
@@ -36,7 +38,7 @@ impl QueueName {
     /// Every queue.
     pub fn all() -> Vec<Self> {
         let mut all: Vec<_> = Scanner::all().map(Self::Sync).collect();
-        all.extend([Self::Intel, Self::Score, Self::Notify, Self::Ticket]);
+        all.extend([Self::Intel, Self::Exposure, Self::Score, Self::Notify, Self::Ticket]);
         all
     }
 
@@ -45,6 +47,7 @@ impl QueueName {
         match self {
             Self::Sync(scanner) => scanner.kind().queue,
             Self::Intel => "sync-intel",
+            Self::Exposure => "sync-exposure",
             Self::Score => "score",
             Self::Notify => "notify",
             Self::Ticket => "ticket",

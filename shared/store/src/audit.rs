@@ -40,6 +40,8 @@ pub enum AuditAction {
     JudgedIdentifier,
     /// Imported what is known of machines.
     ImportedInventory,
+    /// Imported firewall rules.
+    ImportedFirewall,
 }
 
 /// One line of the audit.

@@ -19,7 +19,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::intel::{Feed, Kev, Record};
+use domain::intel::{Feed, Kev, Nvd, Record};
 use domain::{CveId, Intel};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,10 @@ use crate::error::StoreError;
 use crate::keys;
 use crate::table::{Condition, Store};
 
-pub use part::{EpssPart, ExploitdbPart, FeedPart, MetasploitPart, NucleiPart};
+pub use part::{
+    EpssPart, ExploitdbPart, FeedPart, MandiantPart, MetasploitPart, MispPart, NucleiPart,
+    RecordedFuturePart, VulncheckPart,
+};
 
 /// CVE numbers in a block: a place in it fits a byte, and a full block with all feeds stays below 4 KB, one read unit.
 const BLOCK: u64 = 256;
@@ -114,6 +117,37 @@ pub struct FeedHead {
     pub as_of: Option<Timestamp>,
     /// It has been taken in completely at least once.
     pub complete: bool,
+    /// When everything was last read, where the feed comes in pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole_at: Option<Timestamp>,
+    /// The pages that are being read, where the feed comes in pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+}
+
+/// A span of time whose changes are read page by page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// From when on; `None`: everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Until when.
+    pub until: Timestamp,
+    /// Until when there is more to read, in further spans.
+    pub goal: Timestamp,
+    /// Everything is read, not what changed.
+    pub whole: bool,
+    /// Records of this span that have been read.
+    pub next: usize,
+    /// Records of all spans that have been read.
+    pub read: usize,
+    /// Pages that they came in.
+    pub page: usize,
+    /// The feed's own name for the place where the next page begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// When the last of them were read, or until when the feed asks to wait.
+    pub at: Timestamp,
 }
 
 /// Names of the attributes of one feed.
@@ -183,6 +217,11 @@ impl Store {
                 tell::<MetasploitPart>(&item, wanted, &mut found)?;
                 tell::<NucleiPart>(&item, wanted, &mut found)?;
                 tell::<Record>(&item, wanted, &mut found)?;
+                tell::<Nvd>(&item, wanted, &mut found)?;
+                tell::<VulncheckPart>(&item, wanted, &mut found)?;
+                tell::<MispPart>(&item, wanted, &mut found)?;
+                tell::<MandiantPart>(&item, wanted, &mut found)?;
+                tell::<RecordedFuturePart>(&item, wanted, &mut found)?;
             }
         }
         Ok(found)
@@ -195,7 +234,12 @@ impl Store {
         self.write_part::<ExploitdbPart>(intel).await?;
         self.write_part::<MetasploitPart>(intel).await?;
         self.write_part::<NucleiPart>(intel).await?;
-        self.write_part::<Record>(intel).await
+        self.write_part::<Record>(intel).await?;
+        self.write_part::<Nvd>(intel).await?;
+        self.write_part::<VulncheckPart>(intel).await?;
+        self.write_part::<MispPart>(intel).await?;
+        self.write_part::<MandiantPart>(intel).await?;
+        self.write_part::<RecordedFuturePart>(intel).await
     }
 
     async fn write_part<P: FeedPart>(&self, intel: &BTreeMap<CveId, Intel>) -> Result<(), StoreError> {

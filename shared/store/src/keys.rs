@@ -278,6 +278,11 @@ pub fn document(kind: &str, version: &str) -> Key {
     Key::new(format!("P#{kind}"), version)
 }
 
+/// Kind of the document that holds the firewall rules of a network scope.
+pub fn firewall_document(scope: &str) -> String {
+    format!("firewall#{scope}")
+}
+
 /// How a feed was last taken in.
 pub fn feed_head(feed: Feed) -> Key {
     Key::new(format!("P#feed#{feed}"), "HEAD")

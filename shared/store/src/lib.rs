@@ -14,6 +14,7 @@ mod deliveries;
 mod documents;
 mod error;
 mod export;
+mod exposure;
 mod identity;
 mod intel;
 pub mod keys;
@@ -38,7 +39,8 @@ pub use error::StoreError;
 pub use export::{ExportItem, ExportPage};
 pub use identity::{Lead, Regroup, Relink, Review, Shared, Taken};
 pub use intel::{
-    CveBlock, EpssPart, ExploitdbPart, FeedHead, FeedPart, IntelPage, MetasploitPart, NucleiPart,
+    CveBlock, EpssPart, ExploitdbPart, FeedHead, FeedPart, IntelPage, MandiantPart, MetasploitPart, MispPart,
+    NucleiPart, RecordedFuturePart, VulncheckPart, Window,
 };
 pub use lists::{Listed, Page, VulnerabilityFilter};
 pub use manifest::{Entry, EntryState, Manifest};

@@ -1,8 +1,10 @@
 //! Lists: bounded pages out of sparse indexes, so that no list slows down as the table grows.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::decide::UNOWNED;
+use domain::policy::Config;
 use domain::{Asset, AssetId, Severity, Status, VulnId, Vulnerability};
 
 use crate::codec::{Item, text};
@@ -173,6 +175,14 @@ impl Store {
             }
         }
         Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    /// Everyone who may own an asset: who has open vulnerabilities, whom a rule names, and nobody.
+    pub async fn owners(&self, config: &Config) -> Result<BTreeSet<String>, StoreError> {
+        let mut owners: BTreeSet<String> = self.open_counts().await?.into_keys().collect();
+        owners.insert(UNOWNED.to_owned());
+        owners.extend(config.ownership.iter().map(|rule| rule.owner.clone()));
+        Ok(owners)
     }
 
     /// The assets of an owner, after `after`.

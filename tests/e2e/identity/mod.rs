@@ -1,7 +1,7 @@
 //! Who is one machine, on the table: machines that turn out to be one, their undoing, values that are shared, machines
 //! that are replaced. What scanners say is written as they would; all that follows is the system's.
 
-mod bench;
+pub mod bench;
 mod estate;
 mod faults;
 

@@ -8,8 +8,11 @@
 //! | `/metasploit.json` | Metasploit's `modules_metadata_base.json` | `metasploit` |
 //! | `/nuclei.json` | nuclei's `cves.json` | `nuclei` |
 //! | `/vulnrichment.tar.gz` | the archive of CISA's repository `vulnrichment` | `vulnrichment` |
+//! | `/nvd` | NVD's `/rest/json/cves/2.0`, page by page; nothing changes after day 0 | `nvd` |
 //!
-//! Every answer carries an `ETag`; a request with that tag in `If-None-Match` is answered 304. The key of a fault is
+//! Sources of threat intelligence lie beside them: [`threat`].
+//!
+//! Every file carries an `ETag`; a request with that tag in `If-None-Match` is answered 304. The key of a fault is
 //! the simulated day. The world moves with that day: some EPSS scores change daily, [`LISTED`] enters the catalogue of
 //! exploited vulnerabilities on day [`LISTED_ON_DAY`], and the row of [`FLIPPED`] turns to known ransomware use on day
 //! [`FLIPPED_ON_DAY`].
@@ -20,12 +23,12 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use flate2::{Compression, GzBuilder};
-use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -44,6 +47,11 @@ pub const FLIPPED_ON_DAY: u32 = 4;
 pub const MODEL_VERSION: &str = "v2026.06.15";
 
 const LISTED_AS: [&str; 3] = ["OpenBSD", "OpenSSH", "OpenBSD OpenSSH Unquoted Search Path Vulnerability"];
+
+/// CVEs on a page of NVD at most.
+const NVD_PAGE: usize = 2_000;
+/// The longest span of changes that NVD tells.
+const NVD_SPAN: SignedDuration = SignedDuration::from_hours(120 * 24);
 
 /// Malformed codes that the real feed holds, with the exploit they stand at.
 pub const DIRTY_CODES: &[(u32, &str)] = &[
@@ -64,6 +72,8 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/metasploit.json", get(metasploit))
         .route("/nuclei.json", get(nuclei))
         .route("/vulnrichment.tar.gz", get(vulnrichment))
+        .route("/nvd", get(nvd))
+        .merge(threat::router())
         .with_state(world)
 }
 
@@ -101,6 +111,63 @@ async fn vulnrichment(State(world): State<Arc<World>>, headers: HeaderMap) -> Re
         gzip(&archive(&world, world.clock.day(), records))
     })
     .await
+}
+
+/// What may be asked of NVD.
+#[derive(Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+struct Asked {
+    results_per_page: Option<usize>,
+    start_index: usize,
+    last_mod_start_date: Option<Timestamp>,
+    last_mod_end_date: Option<Timestamp>,
+}
+
+async fn nvd(State(world): State<Arc<World>>, Query(asked): Query<Asked>) -> Response {
+    let day = world.clock.day().to_string();
+    apply_with(&world, "feeds", "nvd", &day, |mode| {
+        let per_page = asked.results_per_page.unwrap_or(NVD_PAGE);
+        let span = (asked.last_mod_start_date, asked.last_mod_end_date);
+        let is_wrong = match span {
+            (Some(from), Some(to)) => from > to || to.duration_since(from) > NVD_SPAN,
+            (None, None) => false,
+            // One is told with the other or not at all.
+            _ => true,
+        };
+        if per_page == 0 || per_page > NVD_PAGE || is_wrong {
+            // NVD says what is wrong in a header.
+            return (StatusCode::NOT_FOUND, [("message", "Invalid parameter")]).into_response();
+        }
+        let changed = |_: &&Entry| span.0.is_none_or(|from| from <= world.clock.at(0));
+        let all: Vec<&Entry> =
+            snapshot::entries().iter().filter(|_| mode != Mode::Empty).filter(changed).collect();
+        let page: Vec<Value> =
+            all.iter().skip(asked.start_index).take(per_page).map(|entry| scored(entry)).collect();
+        let body = pretty(&json!({
+            "resultsPerPage": page.len(), "startIndex": asked.start_index, "totalResults": all.len(),
+            "format": "NVD_CVE", "version": "2.0",
+            "timestamp": world.clock.at(world.clock.day()).strftime("%Y-%m-%dT%H:%M:%S.000").to_string(),
+            "vulnerabilities": page,
+        }));
+        (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    })
+    .await
+}
+
+/// A CVE as NVD has it. It scores what is exploited, and since 2026 little else.
+fn scored(entry: &Entry) -> Value {
+    let cvss = json!({ "version": "3.1", "baseScore": 8.1, "baseSeverity": "HIGH",
+        "vectorString": "CVSS:3.1/AV:N/AC:H/PR:N/UI:N/S:U/C:H/I:H/A:H" });
+    let own = json!({ "source": "nvd@nist.gov", "type": "Primary", "cvssData": cvss });
+    let other = json!({ "source": "cve@example.com", "type": "Secondary", "cvssData": cvss });
+    let metrics: Vec<Value> = [entry.kev.as_ref().map(|_| own), Some(other)].into_iter().flatten().collect();
+    json!({ "cve": {
+        "id": entry.cve, "sourceIdentifier": "cve@example.com", "published": "2021-12-10T10:15:09.143",
+        "lastModified": "2026-02-20T12:00:00.000",
+        "vulnStatus": if entry.kev.is_some() { "Analyzed" } else { "Deferred" },
+        "descriptions": [{ "lang": "en", "value": "A weakness." }],
+        "metrics": { "cvssMetricV31": metrics },
+    } })
 }
 
 /// Answers with what `build` makes of "with records" or not, or 304 when the caller has it.
@@ -400,6 +467,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let _ = packer.write_all(bytes);
     packer.finish().unwrap_or_default()
 }
+
+pub mod threat;
 
 #[cfg(test)]
 mod tests;

@@ -227,7 +227,7 @@ impl Dashboard {
             statements: &statements,
             rules: &rules,
             intel: &intel,
-            impact: &self.config.impact,
+            config: &self.config,
             epss_as_of: epss.as_of,
         });
         let now = self.now();

@@ -1,4 +1,4 @@
-//! What became of an imported list of machines.
+//! What became of an imported list.
 
 use domain::AssetId;
 use serde::Serialize;
@@ -10,6 +10,18 @@ pub struct InventoryImport {
     pub taken: Vec<AssetId>,
     /// Rows of machines that no scanner has seen yet: kept until one does.
     pub waiting: u64,
+    /// Rows that were not taken over.
+    pub refused: Vec<RefusedRow>,
+}
+
+/// The answer to an import of firewall rules.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct FirewallImport {
+    /// Rules of the list as it is now.
+    pub rules: usize,
+    /// The version that they are; without one, no row can be read, and the list stays as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
     /// Rows that were not taken over.
     pub refused: Vec<RefusedRow>,
 }

@@ -1,8 +1,10 @@
 //! Where the parts of a score come from: who says it, and of when.
 
-use domain::intel::Exploitation;
-use domain::policy::ImpactRule;
+use domain::exposure::{Told, told};
+use domain::intel::{Exploitation, Feed};
+use domain::policy::{Config, ImpactRule};
 use domain::score::Factor;
+use domain::threat::{Evidence, Tlp};
 use domain::{Asset, Vulnerability};
 use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
@@ -23,6 +25,9 @@ pub struct Origin {
     /// Of when, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// Who may read it, where its source says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tlp: Option<Tlp>,
 }
 
 /// What is known of a vulnerability.
@@ -32,7 +37,7 @@ pub(super) struct Known<'a> {
     pub statements: &'a [FindingDetail],
     pub rules: &'a [RuleDetail],
     pub intel: &'a [CveDetail],
-    pub impact: &'a [ImpactRule],
+    pub config: &'a Config,
     /// The date of the EPSS feed.
     pub epss_as_of: Option<Timestamp>,
 }
@@ -72,8 +77,12 @@ impl Known<'_> {
             Some(origin(&format!("{} of {}", source.as_str(), cve.cve), words(cvss), cve.known.changed_at))
         });
         let mut all: Vec<Origin> = by_finding.chain(by_rule).take(NAMED - 1).collect();
+        let by_nvd = self.intel.iter().filter_map(|cve| {
+            let cvss = cve.known.nvd.as_ref()?.cvss.as_ref().filter(is_used)?;
+            Some(origin(&format!("NVD of {}", cve.cve), words(cvss), cve.known.changed_at))
+        });
         if all.is_empty() {
-            all.extend(by_record.take(1));
+            all.extend(by_nvd.chain(by_record).take(1));
         }
         if used.is_none() {
             all.extend(self.statements.iter().take(1).map(|detail| {
@@ -135,12 +144,18 @@ impl Known<'_> {
     fn threat(&self) -> Vec<Origin> {
         let records = self.intel.iter().filter_map(|cve| Some((&cve.cve, cve.known.record.as_ref()?)));
         let active = records.filter(|(_, record)| record.exploitation == Some(Exploitation::Active));
-        active
-            .map(|(cve, record)| {
-                let at = record.assessed.and_then(midnight);
-                origin(&format!("CISA's SSVC of {cve}"), "exploited".to_owned(), at)
-            })
-            .collect()
+        let by_record = active.map(|(cve, record)| {
+            let at = record.assessed.and_then(midnight);
+            origin(&format!("CISA's SSVC of {cve}"), "exploited".to_owned(), at)
+        });
+        let wanted = |feed: Feed| self.config.feeds.trust(feed).is_some();
+        let by_sources = self.intel.iter().flat_map(|cve| {
+            let by_source = cve.known.threat.iter().filter(|(feed, _)| wanted(**feed));
+            by_source.flat_map(move |(feed, all)| all.iter().map(move |evidence| (cve, *feed, evidence)))
+        });
+        let mut all: Vec<(&CveDetail, Feed, &Evidence)> = by_sources.collect();
+        all.sort_by_key(|(_, _, evidence)| std::cmp::Reverse((evidence.level, evidence.seen_at)));
+        by_record.chain(all.into_iter().map(|(cve, feed, evidence)| asserted(cve, feed, evidence))).collect()
     }
 
     fn criticality(&self) -> Vec<Origin> {
@@ -158,13 +173,29 @@ impl Known<'_> {
     }
 
     fn exposure(&self) -> Vec<Origin> {
-        self.rule(|rule| Some(crate::words::exposure(rule.exposure?).to_owned()))
+        let told = told(self.on, self.config);
+        let origins = told.iter().enumerate().map(|(place, told)| {
+            let word = crate::words::exposure(told.exposure());
+            let overruled = if place > 0 { ", overruled" } else { "" };
+            match told {
+                Told::Inventory(_) => origin("the imported inventory", format!("{word}{overruled}"), None),
+                Told::Rule(number, _) => {
+                    origin(&format!("rule {number} of `impact`"), format!("{word}{overruled}"), None)
+                }
+                Told::Reach(reach) => origin(
+                    &reach.source.to_string(),
+                    format!("{word}{overruled}: {}", reach.path),
+                    Some(reach.seen_at),
+                ),
+            }
+        });
+        origins.collect()
     }
 
     /// The first rule of impact that says something of the asset.
     fn rule(&self, says: impl Fn(&ImpactRule) -> Option<String>) -> Vec<Origin> {
         let mut rules =
-            self.impact.iter().enumerate().filter(|(_, rule)| rule.matching.matches(&self.on.host));
+            self.config.impact.iter().enumerate().filter(|(_, rule)| rule.matching.matches(&self.on.host));
         let told = rules.find_map(|(at, rule)| Some((at + 1, says(rule)?)));
         told.map(|(number, says)| origin(&format!("rule {number} of `impact`"), says, None))
             .into_iter()
@@ -173,7 +204,16 @@ impl Known<'_> {
 }
 
 fn origin(by: &str, says: String, at: Option<Timestamp>) -> Origin {
-    Origin { by: by.to_owned(), says, at }
+    Origin { by: by.to_owned(), says, at, tlp: None }
+}
+
+/// What a source of threat intelligence asserts, with its name there.
+fn asserted(cve: &CveDetail, feed: Feed, evidence: &Evidence) -> Origin {
+    let words = evidence.words();
+    let words = if words.is_empty() { String::new() } else { format!(": {words}") };
+    let says = format!("{}{words} ({})", evidence.level.as_str(), evidence.id);
+    let by = format!("{} of {}", crate::words::feed(feed.as_str()), cve.cve);
+    Origin { tlp: evidence.tlp, ..origin(&by, says, evidence.seen_at) }
 }
 
 fn midnight(day: Date) -> Option<Timestamp> {

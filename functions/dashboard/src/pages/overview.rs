@@ -194,7 +194,7 @@ fn feeds(data: &Overview, now: Timestamp) -> Markup {
             thead { tr { th scope="col" { "Feed" } th scope="col" { "As of" } th scope="col" { "CVEs" } } }
             tbody { @for feed in &data.feeds {
                 tr {
-                    th scope="row" { (feed_name(feed.name)) }
+                    th scope="row" { (words::feed(feed.name)) }
                     td {
                         @match feed.as_of {
                             Some(at) => {
@@ -209,17 +209,6 @@ fn feeds(data: &Overview, now: Timestamp) -> Markup {
                 }
             } }
         }
-    }
-}
-
-fn feed_name(name: &str) -> &str {
-    match name {
-        "kev" => "CISA KEV",
-        "epss" => "EPSS",
-        "exploitdb" => "Exploit-DB",
-        "metasploit" => "Metasploit",
-        "vulnrichment" => "CISA Vulnrichment",
-        other => other,
     }
 }
 

@@ -51,6 +51,7 @@ fn weakest(method: &str, path: &str) -> usize {
             | "/api/assets/{asset}/apart"
             | "/api/identity/identifiers"
             | "/api/inventory"
+            | "/api/exposure/firewall"
             | "/api/connectors/{connector}/sync"
             | "/api/connectors/{connector}/check",
         ) => 2,

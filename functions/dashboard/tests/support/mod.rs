@@ -12,9 +12,10 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use dashboard::{Dashboard, Door, TokenDoor};
-use domain::intel::{Epss, Kev};
+use domain::intel::{Epss, Feed, Kev};
 use domain::score::{Criticality, Cvss, Exposure, Factors, Share, score};
 use domain::sla::{Event, What};
+use domain::threat::{Evidence, Level, Tlp};
 use domain::vulnerability::{Counted, FindingRef, Join, Statement};
 use domain::{
     Asset, AssetId, ConnectorName, Finding, FindingKey, FindingState, Host, Intel, Rule, RuleId, RunId,
@@ -40,6 +41,10 @@ connectors:
     type: tenable
     base_url: https://cloud.tenable.com
     auth: { method: api_keys, access_key: "${A}", secret_key: "${S}" }
+feeds:
+  misp:
+    base_url: https://misp.example.com
+    auth: { method: api_key, key: "${MISP}" }
 "#;
 
 /// A clock that stands still until it is moved.
@@ -242,6 +247,7 @@ impl Setting {
             modified: None,
         };
         RuleBook::new(Scanner::Qualys).write(&self.store, &[rule], &[]).await.unwrap();
+        let seen = Evidence::sighted("57c4445b", Level::Active, Some(now()));
         let intel = Intel {
             kev: Some(Kev {
                 added: "2021-12-10".parse().unwrap(),
@@ -250,6 +256,11 @@ impl Setting {
                 name: "Apache Log4j2".into(),
             }),
             epss: Some(Epss { score: 0.94, percentile: 0.999, model: "v2025".into() }),
+            threat: [
+                (Feed::Misp, vec![seen.told(Some(Tlp::Amber), "event 7: a campaign")]),
+                (Feed::Mandiant, vec![Evidence::stated("vulnerability--1", Level::Active, None)]),
+            ]
+            .into(),
             ..Intel::default()
         };
         self.store.write_intel(&[("CVE-2021-44228".parse().unwrap(), intel)].into()).await.unwrap();

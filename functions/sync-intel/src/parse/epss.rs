@@ -8,10 +8,9 @@ use flate2::bufread::MultiGzDecoder;
 use jiff::Timestamp;
 use store::EpssPart;
 
-use super::{Malformed, Parsed, Source};
+use super::{GZIP, Malformed, Parsed, Source};
 use crate::apply::EPSS_MOVE;
 
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Bytes of the first line that are looked at.
 const COMMENT_LIMIT: u64 = 1_024;
 

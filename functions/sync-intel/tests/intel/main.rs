@@ -6,3 +6,4 @@
 mod parsers;
 mod runs;
 mod support;
+mod threat;

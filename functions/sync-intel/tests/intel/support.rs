@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
@@ -11,13 +11,14 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use domain::intel::Feed;
-use domain::policy::Config;
+use domain::policy::{self, Config};
 use domain::{Asset, AssetId, CveId, Intel, VulnId};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use platform::telemetry::Kept;
 use platform::{Clock, Metrics, Secrets, Services};
 use queue::{IntelMessage, Queue, QueueName};
 use serde_json::{Value, json};
+use simulators::feeds::threat;
 use store::{CounterDelta, Store};
 use sync_intel::{FeedNote, IntelError, SyncIntel};
 
@@ -53,11 +54,27 @@ pub fn kev(released: &str, rows: &[(&str, bool)]) -> Vec<u8> {
     catalogue.to_string().into_bytes()
 }
 
-struct Fixed;
+/// One page of NVD: of `total` CVEs these, each with the kind of its score.
+pub fn nvd(total: usize, rows: &[(&str, Option<&str>)]) -> Vec<u8> {
+    let entry = |(cve, kind): &(&str, Option<&str>)| {
+        let scored =
+            |kind| json!({ "source": "s", "type": kind, "cvssData": { "version": "3.1", "baseScore": 9.8 } });
+        let metrics: Vec<Value> = kind.iter().map(scored).collect();
+        json!({ "cve": { "id": cve, "metrics": { "cvssMetricV31": metrics } } })
+    };
+    let rows: Vec<Value> = rows.iter().map(entry).collect();
+    json!({ "totalResults": total, "timestamp": "2026-11-22T11:59:00.123", "vulnerabilities": rows })
+        .to_string()
+        .into_bytes()
+}
 
-impl Clock for Fixed {
+/// Seconds after [`NOW`].
+#[derive(Default)]
+struct Hands(AtomicI64);
+
+impl Clock for Hands {
     fn now(&self) -> Timestamp {
-        NOW.parse().unwrap()
+        NOW.parse::<Timestamp>().unwrap() + SignedDuration::from_secs(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -67,7 +84,9 @@ pub struct World {
     pub intel: SyncIntel,
     pub feeds: Arc<Feeds>,
     sent: Arc<Mutex<Vec<(String, Value)>>>,
+    delays: Arc<Mutex<Vec<i64>>>,
     broken: Arc<AtomicBool>,
+    hands: Arc<Hands>,
     pub metrics: Arc<Kept>,
 }
 
@@ -75,7 +94,22 @@ pub struct World {
 #[derive(Default)]
 pub struct Feeds {
     answers: Mutex<BTreeMap<String, Answer>>,
-    pub asked: Mutex<Vec<(String, bool)>>,
+    pub asked: Mutex<Vec<Asked>>,
+}
+
+/// What the server was asked.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub address: String,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Asked {
+    /// A header, empty where it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
 }
 
 #[derive(Clone)]
@@ -96,9 +130,15 @@ impl Feeds {
         self.answers.lock().unwrap().insert(path.to_owned(), Answer { status, headers, body });
     }
 
-    fn answer(&self, uri: &Uri, headers: &HeaderMap) -> Response {
+    /// What was asked last.
+    pub fn last_asked(&self) -> Asked {
+        self.asked.lock().unwrap().last().unwrap().clone()
+    }
+
+    fn answer(&self, uri: &Uri, headers: HeaderMap, body: &[u8]) -> Response {
         let known = headers.get("if-none-match").and_then(|v| v.to_str().ok()).map(str::to_owned);
-        self.asked.lock().unwrap().push((uri.path().to_owned(), known.is_some()));
+        let body = String::from_utf8_lossy(body).into_owned();
+        self.asked.lock().unwrap().push(Asked { address: uri.to_string(), headers, body });
         let Some(answer) = self.answers.lock().unwrap().get(uri.path()).cloned() else {
             return StatusCode::NOT_FOUND.into_response();
         };
@@ -137,15 +177,20 @@ async fn listen() -> (tokio::net::TcpListener, String) {
 impl World {
     /// A world whose feeds are set by the test.
     pub async fn new() -> Self {
+        Self::with(|_, _| {}).await
+    }
+
+    /// The same with changes to where feeds are.
+    pub async fn with(edit: impl FnOnce(&mut policy::Feeds, &str)) -> Self {
         let (listener, address) = listen().await;
         let feeds = Arc::new(Feeds::default());
         let served = feeds.clone();
-        let app = Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
+        let app = Router::new().fallback(move |uri: Uri, headers: HeaderMap, body: Bytes| {
             let served = served.clone();
-            async move { served.answer(&uri, &headers) }
+            async move { served.answer(&uri, headers, &body) }
         });
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self::over(|feed| format!("{address}/{feed}"), feeds).await
+        Self::over(|feed| format!("{address}/{feed}"), feeds, |feeds| edit(feeds, &address)).await
     }
 
     /// The function over the simulated feeds.
@@ -159,11 +204,33 @@ impl World {
             Feed::Metasploit => "metasploit.json",
             Feed::Nuclei => "nuclei.json",
             Feed::Vulnrichment => "vulnrichment.tar.gz",
+            Feed::Nvd => "nvd",
+            Feed::Vulncheck | Feed::Misp | Feed::Mandiant | Feed::RecordedFuture => "",
         };
-        Self::over(|feed| format!("{address}/feeds/{}", path(feed)), Arc::default()).await
+        let source = |auth| {
+            let base_url = format!("{address}/feeds");
+            let (trust_percent, tls) = (None, policy::Tls::default());
+            Some(policy::ThreatSource { base_url, auth, trust_percent, allow_private_address: true, tls })
+        };
+        let key = || policy::Auth::ApiKey { key: "${KEY}".into() };
+        let (username, password) = ("${USER}".into(), "${KEY}".into());
+        let basic = policy::Auth::Basic { username, password, token: None };
+        Self::over(
+            |feed| format!("{address}/feeds/{}", path(feed)),
+            Arc::default(),
+            |feeds| {
+                (feeds.vulncheck, feeds.misp) = (source(key()), source(key()));
+                (feeds.mandiant, feeds.recordedfuture) = (source(basic), source(key()));
+            },
+        )
+        .await
     }
 
-    async fn over(address: impl Fn(Feed) -> String, feeds: Arc<Feeds>) -> Self {
+    async fn over(
+        address: impl Fn(Feed) -> String,
+        feeds: Arc<Feeds>,
+        edit: impl FnOnce(&mut policy::Feeds),
+    ) -> Self {
         let (listener, endpoint) = listen().await;
         let database = dynoxide::Database::memory().unwrap();
         tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
@@ -174,9 +241,10 @@ impl World {
         let (listener, endpoint) = listen().await;
         let (sent, broken) =
             (Arc::<Mutex<Vec<(String, Value)>>>::default(), Arc::new(AtomicBool::new(false)));
-        let (memory, fails) = (sent.clone(), broken.clone());
+        let delays = Arc::<Mutex<Vec<i64>>>::default();
+        let (memory, fails, delayed) = (sent.clone(), broken.clone(), delays.clone());
         let app = Router::new().fallback(move |body: Bytes| {
-            let (memory, fails) = (memory.clone(), fails.clone());
+            let (memory, fails, delayed) = (memory.clone(), fails.clone(), delayed.clone());
             async move {
                 if fails.load(Ordering::SeqCst) {
                     return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -187,6 +255,8 @@ impl World {
                 let bodies = entries.iter().map(|entry| entry["MessageBody"].as_str().unwrap());
                 let messages = bodies.map(|body| (queue.clone(), serde_json::from_str(body).unwrap()));
                 memory.lock().unwrap().extend(messages);
+                let delays = entries.iter().map(|entry| entry["DelaySeconds"].as_i64().unwrap_or(0));
+                delayed.lock().unwrap().extend(delays.filter(|_| queue == "sync-intel"));
                 let ids: Vec<Value> = entries
                     .iter()
                     .map(|e| json!({ "Id": e["Id"], "MessageId": "m", "MD5OfMessageBody": "" }))
@@ -203,29 +273,40 @@ impl World {
         let queue = Queue::new(client!(aws_sdk_sqs, endpoint), addresses_of_queues);
 
         let mut config = Config::default();
-        config.feeds = domain::policy::Feeds {
+        config.feeds = policy::Feeds {
             kev: address(Feed::Kev),
             epss: address(Feed::Epss),
             exploitdb: address(Feed::Exploitdb),
             metasploit: address(Feed::Metasploit),
             nuclei: address(Feed::Nuclei),
             vulnrichment: address(Feed::Vulnrichment),
+            nvd: address(Feed::Nvd),
             allow_private_address: true,
             ..config.feeds
         };
-        let clock: Arc<dyn Clock> = Arc::new(Fixed);
+        edit(&mut config.feeds);
+        let hands = Arc::new(Hands::default());
+        let clock: Arc<dyn Clock> = hands.clone();
         let metrics = Arc::new(Kept::default());
-        let nobody = client!(aws_sdk_secretsmanager, "http://127.0.0.1:1");
+        let (listener, endpoint) = listen().await;
+        // What the secret of the feeds holds.
+        let secret = json!({ "NVD": "n-key", "USER": threat::USER, "KEY": threat::KEY }).to_string();
+        let app = Router::new().fallback(move || async move {
+            let answer = json!({ "Name": "vulnrelay/feeds", "SecretString": secret }).to_string();
+            ([("content-type", "application/x-amz-json-1.1")], answer)
+        });
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let secrets = client!(aws_sdk_secretsmanager, endpoint);
         let intel = SyncIntel::new(&Services {
             store: store.clone(),
             queue,
-            secrets: Secrets::new(nobody, "vulnrelay/", clock.clone()),
+            secrets: Secrets::new(secrets, "vulnrelay/", clock.clone()),
             metrics: Metrics::new(metrics.clone(), clock.clone()),
             clock,
             config: Arc::new(config),
             config_version: 1,
         });
-        Self { store, intel, feeds, sent, broken, metrics }
+        Self { store, intel, feeds, sent, delays, broken, hands, metrics }
     }
 
     /// Pulls a feed.
@@ -233,9 +314,37 @@ impl World {
         self.intel.work(IntelMessage::feed(feed)).await
     }
 
+    /// Reads the next page of a feed: works the last message about it.
+    pub async fn go_on(&self, feed: Feed) -> Result<(), IntelError> {
+        let mut sent = self.sent.lock().unwrap().clone();
+        let about =
+            |(queue, body): &&mut (String, Value)| queue == "sync-intel" && body["feed"] == feed.as_str();
+        let message = sent.iter_mut().rev().find(about).unwrap().1.take();
+        self.intel.work(serde_json::from_value(message).unwrap()).await
+    }
+
+    /// Pulls a feed with all of its pages.
+    pub async fn pull_all(&self, feed: Feed) -> Result<(), IntelError> {
+        self.pull(feed).await?;
+        while self.store.feed_head(feed).await?.0.window.is_some() {
+            self.go_on(feed).await?;
+        }
+        Ok(())
+    }
+
     /// The queue fails from now on, or works again.
     pub fn break_queue(&self, broken: bool) {
         self.broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// Time passes.
+    pub fn forward(&self, seconds: i64) {
+        self.hands.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// By how much messages to `sync-intel` were delayed since the last call, in seconds.
+    pub fn delays(&self) -> Vec<i64> {
+        std::mem::take(&mut *self.delays.lock().unwrap())
     }
 
     /// Messages since the last call.

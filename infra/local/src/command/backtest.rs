@@ -9,11 +9,12 @@ use std::path::Path;
 
 use domain::decide::Feeds;
 use domain::intel::{Feed, Kev, Record};
+use domain::policy;
 use domain::score::backtest::{Choice, choose};
 use domain::score::{Factors, ScoreConfig, ScoreLine, Share, score};
 use domain::{CveId, Intel};
 use jiff::civil::Date;
-use jiff::{SignedDuration, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use store::{EpssPart, ExploitdbPart, FeedPart, MetasploitPart, NucleiPart};
@@ -76,8 +77,11 @@ pub fn print(args: &BacktestArgs) -> Result<(), Failure> {
     let as_of = as_of.ok_or_else(|| {
         Failure::Input("no file tells its date: name the day with --as-of YYYY-MM-DD".to_owned())
     })?;
+    let now = midnight(as_of)?;
+    let wanted = policy::Feeds::default();
+    let factors = |intel: &Intel| intel.factors(&known.feeds, &wanted, now);
     let mut population: BTreeMap<CveId, Factors> =
-        known.intel.iter().map(|(cve, intel)| (cve.clone(), intel.factors(&known.feeds))).collect();
+        known.intel.iter().map(|(cve, intel)| (cve.clone(), factors(intel))).collect();
     if let Some(file) = &args.facts {
         facts(file, &mut population)?;
     }
@@ -159,6 +163,10 @@ impl Known {
         self.feeds = self.feeds.with(feed);
         Ok(parsed.as_of.map(|at| at.to_zoned(TimeZone::UTC).date()))
     }
+}
+
+fn midnight(day: Date) -> Result<Timestamp, Failure> {
+    day.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp()).map_err(Failure::failed)
 }
 
 /// Adds lines as `vulnrelay score` reads them; what they say goes before what feeds say.

@@ -83,7 +83,7 @@ pub async fn import(args: InventoryArgs) -> Result<(), Failure> {
 }
 
 /// The rows with their lines: a CSV file with a line of names, a JSON array, or a JSON object a line.
-fn read(path: &Path) -> Result<Rows, Failure> {
+pub(super) fn read(path: &Path) -> Result<Rows, Failure> {
     let unreadable = |error: &dyn std::fmt::Display| Failure::Input(format!("{}: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
     match text.trim_start().chars().next() {

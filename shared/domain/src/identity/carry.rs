@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{Identifier, IdentifierKind, Observation, Span};
+use crate::exposure;
 use crate::ids::{AssetId, SightingId};
 use crate::vulnerability::{Asset, Join};
 
@@ -97,6 +98,11 @@ pub fn unite(one: &Asset, other: &Asset, by: Option<&str>) -> United {
     kept.absorbing.insert(gone.id.clone());
     kept.superseded_by = None;
     kept.inventory = kept.inventory.take().or_else(|| gone.inventory.clone());
+    for reach in &gone.reach {
+        if !kept.reach.iter().any(|known| known.source.is_like(&reach.source)) {
+            exposure::replace(&mut kept.reach, &reach.source, Some(reach.clone()));
+        }
+    }
     for (id, counted) in &gone.counted {
         kept.counted.entry(id.clone()).or_insert(*counted);
     }

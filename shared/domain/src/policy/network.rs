@@ -1,11 +1,12 @@
 //! A part of a network.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 /// Addresses that begin alike: `10.1.0.0/16`, `2001:db8::/32`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
     address: IpAddr,
@@ -27,6 +28,43 @@ impl Network {
             _ => false,
         }
     }
+
+    /// The addresses that begin with the first `bits` of `address`.
+    pub(crate) fn new(address: IpAddr, bits: u8) -> Self {
+        Self { address, bits }
+    }
+
+    /// One address.
+    pub fn host(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        Self { address, bits: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
+    /// Whether its addresses are those of IPv4.
+    pub fn is_v4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+
+    /// Whether every address of the other is in it.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.bits <= other.bits && self.contains(other.address)
+    }
+
+    /// Whether the two have an address in common. Two networks never overlap in part: one is in the other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.covers(other) || other.covers(self)
+    }
+
+    /// Whether it is every address of its family.
+    pub fn is_everything(&self) -> bool {
+        self.bits == 0
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
 }
 
 impl TryFrom<String> for Network {
@@ -44,7 +82,7 @@ impl TryFrom<String> for Network {
 
 impl From<Network> for String {
     fn from(network: Network) -> Self {
-        format!("{}/{}", network.address, network.bits)
+        network.to_string()
     }
 }
 
@@ -65,6 +103,13 @@ mod tests {
         for wrong in ["10.0.0.0", "10.0.0.0/33", "ten/8", "::/129", "10.0.0.0/-1"] {
             assert!(network(wrong).unwrap_err().contains("10.1.0.0/16"), "{wrong}");
         }
+        let covers = |one: &str, other: &str| network(one).unwrap().covers(&network(other).unwrap());
+        assert!(covers("10.0.0.0/8", "10.1.0.0/16") && !covers("10.1.0.0/16", "10.0.0.0/8"));
+        assert!(covers("0.0.0.0/0", "0.0.0.0/0") && !covers("0.0.0.0/0", "::/0"));
+        let (wide, narrow) = (network("10.0.0.0/8").unwrap(), network("10.1.0.0/16").unwrap());
+        assert!(wide.overlaps(&narrow) && narrow.overlaps(&wide));
+        assert!(!narrow.overlaps(&network("10.2.0.0/16").unwrap()));
+        assert_eq!(Network::host("::ffff:10.0.0.7".parse().unwrap()).to_string(), "10.0.0.7/32");
         assert_eq!(String::from(network("10.1.0.0/16").unwrap()), "10.1.0.0/16");
     }
 }

@@ -268,6 +268,45 @@ fn feeds_and_the_policies_of_score_and_sla_are_checked_too() {
 }
 
 #[test]
+fn sources_of_threat_intelligence_are_wanted_by_who_names_them() {
+    let source = |auth: &str| -> ThreatSource {
+        let auth: Auth = serde_json::from_str(auth).unwrap();
+        serde_json::from_value(serde_json::json!({ "auth": auth })).unwrap()
+    };
+    let key = || source(r#"{"method":"api_key","key":"${KEY}"}"#);
+    let field = |change: fn(&mut Feeds, ThreatSource), source: ThreatSource| {
+        let mut config = Config::default();
+        change(&mut config.feeds, source);
+        config.validate().err().map(|error| error.field)
+    };
+    let wanted = |feeds: &Feeds| feeds.wanted().filter(|feed| Feed::THREAT.contains(feed)).count();
+    assert_eq!(wanted(&Feeds::default()), 0);
+    let mut feeds = Feeds { vulncheck: Some(key()), ..Feeds::default() };
+    assert_eq!((wanted(&feeds), feeds.address(Feed::Vulncheck)), (1, "https://api.vulncheck.com"));
+    assert_eq!((feeds.trust(Feed::Vulncheck), feeds.trust(Feed::Misp)), (Some(100), None));
+    feeds.nvd_key = Some("${NVD}".into());
+    assert_eq!(feeds.texts(), ["${NVD}", "${KEY}"]);
+
+    assert_eq!(field(|feeds, source| feeds.vulncheck = Some(source), key()), None);
+    assert_eq!(field(|feeds, source| feeds.misp = Some(source), key()).unwrap(), "feeds.misp.base_url");
+    assert_eq!(
+        field(|feeds, source| feeds.mandiant = Some(source), key()).unwrap(),
+        "feeds.mandiant.auth.method"
+    );
+    let clear = source(r#"{"method":"api_key","key":"hunter2"}"#);
+    let refused = field(|feeds, source| feeds.recordedfuture = Some(source), clear);
+    assert_eq!(refused.unwrap(), "feeds.recordedfuture.auth.key");
+    let unsure = ThreatSource { trust_percent: Some(101), ..key() };
+    assert_eq!(
+        field(|feeds, source| feeds.vulncheck = Some(source), unsure).unwrap(),
+        "feeds.vulncheck.trust_percent"
+    );
+    let mut config = Config::default();
+    config.feeds.nvd_key = Some("in clear".into());
+    assert_eq!(config.validate().unwrap_err().field, "feeds.nvd_key");
+}
+
+#[test]
 fn an_address_with_a_password_is_refused_and_not_repeated() {
     let mut config = parse(document());
     config.connectors[0].base_url = "https://u:hunter2@qualysapi.qualys.com".into();
@@ -355,9 +394,9 @@ fn an_identifier_cannot_be_shared_and_never_shared() {
 #[test]
 fn criticality_comes_from_the_scanner_where_no_rule_has_one() {
     let host = Host { criticality: Some(2), ..Host::default() };
-    assert_eq!(impact(&[], &host), (Some(2), None));
+    assert_eq!(criticality(&[], &host), Some(2));
     let rule = ImpactRule { matching: Match::default(), criticality: Some(5), exposure: None };
-    assert_eq!(impact(&[rule], &host), (Some(5), None));
+    assert_eq!(criticality(&[rule], &host), Some(5));
 }
 
 #[test]

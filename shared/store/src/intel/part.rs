@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use domain::Intel;
-use domain::intel::{Epss, Feed, Kev, Record};
+use domain::intel::{Epss, Feed, Kev, Nvd, Record};
+use domain::threat::Evidence;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,11 @@ pub trait FeedPart: Clone + PartialEq + Debug + Serialize + DeserializeOwned + S
 
     /// This feed's part of what is known of a CVE.
     fn part_of(intel: &Intel) -> Option<Self>;
+
+    /// Whether nothing is lost where it is not kept.
+    fn says_nothing(&self) -> bool {
+        false
+    }
 }
 
 /// EPSS, in hundred-thousandths: the feed has five decimals.
@@ -207,6 +213,68 @@ impl FeedPart for Record {
         intel.record.clone()
     }
 }
+
+impl FeedPart for Nvd {
+    const FEED: Feed = Feed::Nvd;
+
+    fn tell(&self, _model: &str, intel: &mut Intel) {
+        intel.nvd = Some(self.clone());
+    }
+
+    fn part_of(intel: &Intel) -> Option<Self> {
+        intel.nvd.clone()
+    }
+
+    fn says_nothing(&self) -> bool {
+        self.cvss.is_none()
+    }
+}
+
+/// The part of a source of threat intelligence: what it asserts, the gravest first.
+macro_rules! threat_part {
+    ($(#[$doc:meta])* $part:ident, $feed:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct $part(pub Vec<Evidence>);
+
+        impl FeedPart for $part {
+            const FEED: Feed = Feed::$feed;
+
+            fn tell(&self, _model: &str, intel: &mut Intel) {
+                intel.threat.insert(Self::FEED, self.0.clone());
+            }
+
+            fn part_of(intel: &Intel) -> Option<Self> {
+                intel.threat.get(&Self::FEED).cloned().map(Self)
+            }
+
+            fn says_nothing(&self) -> bool {
+                self.0.is_empty()
+            }
+        }
+    };
+}
+
+threat_part!(
+    /// What VulnCheck asserts of a CVE.
+    VulncheckPart,
+    Vulncheck
+);
+threat_part!(
+    /// What a MISP instance asserts of a CVE.
+    MispPart,
+    Misp
+);
+threat_part!(
+    /// What Mandiant asserts of a CVE.
+    MandiantPart,
+    Mandiant
+);
+threat_part!(
+    /// What Recorded Future asserts of a CVE.
+    RecordedFuturePart,
+    RecordedFuture
+);
 
 #[cfg(test)]
 mod tests {

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::finding::{Cvss, Tenths};
-use domain::intel::{CvssSource, Epss, Exploitation, Exploits, Feed, Kev, Record};
+use domain::intel::{CvssSource, Epss, Exploitation, Exploits, Feed, Kev, Nvd, Record};
+use domain::threat::{Evidence, Level};
 use domain::{CveId, Intel};
 use jiff::civil::date;
-use store::{CveBlock, EpssPart, ExploitdbPart, FeedHead, IntelPage, MetasploitPart, NucleiPart};
+use store::{
+    CveBlock, EpssPart, ExploitdbPart, FeedHead, IntelPage, MandiantPart, MetasploitPart, NucleiPart,
+};
 
 use crate::support::*;
 
@@ -49,15 +52,23 @@ async fn feeds_share_a_block_without_meeting() {
         cvss: Some((CvssSource::Cna, Cvss { version: "3.1".into(), score: Tenths(100), vector: None })),
     };
     let mut assessed = IntelPage { rows: BTreeMap::from([(place, record.clone())]), ..IntelPage::default() };
-    let (a, b, c, d, e, f) = tokio::join!(
+    let own = Cvss { version: "3.1".into(), score: Tenths(98), vector: None };
+    let own = Nvd { cvss: Some(own) };
+    let mut analysed = IntelPage { rows: BTreeMap::from([(place, own.clone())]), ..IntelPage::default() };
+    let asserted = vec![Evidence::stated("vulnerability--1", Level::Active, None)];
+    let asserts = MandiantPart(asserted.clone());
+    let mut reported = IntelPage { rows: BTreeMap::from([(place, asserts)]), ..IntelPage::default() };
+    let (a, b, c, d, e, f, g, h) = tokio::join!(
         store.put_intel_page(&block, &mut listed),
         store.put_intel_page(&block, &mut scored),
         store.put_intel_page(&block, &mut published),
         store.put_intel_page(&block, &mut packed),
         store.put_intel_page(&block, &mut scanned),
         store.put_intel_page(&block, &mut assessed),
+        store.put_intel_page(&block, &mut analysed),
+        store.put_intel_page(&block, &mut reported),
     );
-    a.and(b).and(c).and(d).and(e).and(f).unwrap();
+    a.and(b).and(c).and(d).and(e).and(f).and(g).and(h).unwrap();
     assert_eq!(listed.rev, Some(1));
     let known = store.intel(&BTreeSet::from([log4j.clone(), cve("CVE-2021-44229")])).await.unwrap();
     let expected = Intel {
@@ -71,6 +82,8 @@ async fn feeds_share_a_block_without_meeting() {
             nuclei: vec!["http/cves/2021/CVE-2021-44228.yaml".into()],
         },
         record: Some(record),
+        nvd: Some(own),
+        threat: BTreeMap::from([(Feed::Mandiant, asserted)]),
         changed_at: None,
     };
     assert_eq!(known, BTreeMap::from([(log4j, expected)]));

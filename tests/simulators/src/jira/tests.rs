@@ -385,6 +385,8 @@ async fn all_of_it_is_served_under_its_prefix() {
         ("GET /feeds/metasploit.json", "", "HTTP/1.1 200"),
         ("GET /feeds/nuclei.json", "", "HTTP/1.1 200"),
         ("GET /feeds/vulnrichment.tar.gz", "", "HTTP/1.1 200"),
+        ("GET /feeds/nvd?startIndex=0&resultsPerPage=2000", "", "HTTP/1.1 200"),
+        ("GET /feeds/nvd?resultsPerPage=2001", "", "HTTP/1.1 404"),
         ("POST /slack/services/wrong", "{}", "HTTP/1.1 404"),
         ("POST /slack/control/burst?messages=10", "", "HTTP/1.1 200"),
     ] {

@@ -171,3 +171,54 @@ fn the_cve_record_fills_what_the_scanner_does_not_tell() {
     assert_eq!((factors.kev, factors.threat_confirmed), (Some(false), Some(true)));
     assert!(score.contributions.threat > 0 && score.contributions.active_exploitation > 0);
 }
+
+#[test]
+fn threat_intelligence_counts_as_far_as_its_source_is_wanted_and_trusted() {
+    use crate::intel::Feed;
+    use crate::policy::{Auth, ThreatSource, Tls};
+    use crate::threat::{Evidence, Level};
+    let mut world = World::new();
+    world.define(Scanner::Tenable, "r", &[LOG4SHELL]);
+    world.find(TENABLE, "r", Severity::High);
+    let sighted = Evidence::sighted("57c4445b", Level::Active, Some(world.now));
+    world.intel.entry(cve(LOG4SHELL)).or_default().threat = [(Feed::Misp, vec![sighted])].into();
+    world.settle();
+    let threat = |world: &World| {
+        let factors = &world.only().factors;
+        (factors.threat.map(score::Share::per_mille), factors.threat_confirmed)
+    };
+    assert_eq!(threat(&world), (None, None), "nobody is wanted, and nothing is known");
+    let source = |trust_percent| ThreatSource {
+        base_url: "https://misp.example.com".into(),
+        auth: Auth::ApiKey { key: "${KEY}".into() },
+        trust_percent,
+        allow_private_address: false,
+        tls: Tls::default(),
+    };
+    world.config.feeds.misp = Some(source(None));
+    world.settle();
+    assert_eq!(threat(&world), (Some(700), Some(true)));
+    assert!(world.only().score.contributions.active_exploitation > 0);
+    world.config.feeds.misp = Some(source(Some(40)));
+    world.settle();
+    assert_eq!(threat(&world), (Some(400), Some(false)));
+    assert_eq!(world.only().score.contributions.active_exploitation, 0);
+}
+
+#[test]
+fn a_source_that_was_asked_and_says_nothing_is_known_to_say_nothing() {
+    use crate::intel::Feed;
+    let intel = Intel::default();
+    let mut wanted = crate::policy::Feeds::default();
+    let asked = Feeds::default().with(Feed::Vulncheck);
+    let threat = |wanted: &crate::policy::Feeds, read: &Feeds| {
+        let factors = intel.factors(read, wanted, "2026-11-22T12:00:00Z".parse().unwrap());
+        (factors.threat.map(score::Share::per_mille), factors.threat_confirmed)
+    };
+    assert_eq!(threat(&wanted, &asked), (None, None));
+    let source: crate::policy::ThreatSource =
+        serde_json::from_str(r#"{"auth":{"method":"api_key","key":"${KEY}"}}"#).unwrap();
+    wanted.vulncheck = Some(source);
+    assert_eq!(threat(&wanted, &asked), (Some(0), Some(false)));
+    assert_eq!(threat(&wanted, &Feeds::default()), (None, None));
+}

@@ -1,0 +1,13 @@
+//! Starts the function on AWS Lambda.
+
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use platform::Services;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let function = sync_exposure::SyncExposure::new(&Services::start().await?);
+    run(service_fn(async |event: LambdaEvent<aws_lambda_events::sqs::SqsEvent>| {
+        Ok::<_, Error>(function.handle(event.payload).await)
+    }))
+    .await
+}
