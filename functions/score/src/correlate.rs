@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::decide::SWEEP_AFTER;
 use domain::identity::{
-    self, Arrival, Assignment, Happened, Identifier, IdentityChange, Known, Observation, Reconsidered, Span,
+    self, Arrival, Assignment, Happened, Identifier, IdentifierKind, IdentityChange, Known, Observation,
+    Reconsidered, Span,
 };
 use domain::vulnerability::Join;
 use domain::{Asset, AssetId, SightingId};
@@ -30,6 +31,11 @@ const MERGES: usize = 16;
 const SHOWS_ANOTHER: &str = "it shows another machine now";
 /// Why a sighting leaves: what had led it there turned out to lead nowhere.
 const NOT_JOINED: &str = "what joined it is shared by several machines";
+/// Why a sighting leaves: it was there by its name and its system alone.
+const NAMESAKES: &str = "several machines bear its name";
+/// Why a sighting leaves: what came since shows that the asset is another machine.
+const STRANGER: &str =
+    "the others of its asset have another name, and nothing of the machine itself in common";
 
 /// What a sighting has to do with, as it is in the table.
 struct Neighbours {
@@ -50,24 +56,34 @@ impl Neighbours {
         others.filter_map(|other| self.shown.get(other)).flatten().collect()
     }
 
-    /// Whether what held a sighting in its asset is shared by several machines: what joined it, or, where it founded the
-    /// asset, all that the others have in common with it.
-    fn is_groundless(
+    /// Why what held a sighting in its asset holds it no longer: what joined it, or, where it founded the asset, all that
+    /// the others have in common with it, is shared by several machines; or it was a weak match, which what is known now
+    /// may speak against.
+    fn groundless(
         &self,
         (asset, sighting): (&AssetId, &SightingId),
         shows: &BTreeSet<Identifier>,
         shared: &BTreeSet<Identifier>,
-    ) -> bool {
+    ) -> Option<&'static str> {
         let asset = &self.assets[asset].value;
-        let Some(join) = asset.sightings.get(sighting).filter(|_| asset.sightings.len() > 1) else {
-            return false;
-        };
-        let founded = join.agreeing.is_empty() && join.pinned_by.is_none();
-        join.is_groundless(shared)
-            || founded && shows.iter().any(|id| shared.contains(id)) && {
-                let others = self.shown_beside(&asset.id, sighting);
-                !shows.iter().any(|id| !shared.contains(id) && others.contains(id))
-            }
+        let join = asset.sightings.get(sighting).filter(|_| asset.sightings.len() > 1)?;
+        if join.pinned_by.is_some() {
+            return None;
+        }
+        if join.is_groundless(shared) {
+            return Some(NOT_JOINED);
+        }
+        let founded = join.agreeing.is_empty();
+        let others: BTreeSet<Identifier> =
+            self.shown_beside(&asset.id, sighting).into_iter().cloned().collect();
+        let in_common = |id: &Identifier| !shared.contains(id) && others.contains(id);
+        if founded && shows.iter().any(|id| shared.contains(id)) && !shows.iter().any(in_common) {
+            return Some(NOT_JOINED);
+        }
+        if (founded || join.is_weak()) && identity::is_stranger(shows, &others) {
+            return Some(STRANGER);
+        }
+        (join.rule == identity::BY_SYSTEM).then_some(NAMESAKES)
     }
 
     /// Leaves the home no more of what the sighting shows than what its other sightings show too.
@@ -120,18 +136,19 @@ impl Score {
         let shared = shared_of(&leads);
         // It was joined before it was known that the value is shared: as if it came now. Who founded the asset stays there
         // whatever it shows, unless that is what made it be looked at.
-        let groundless = join.as_ref().is_some_and(|join| join.observed == 0 || !join.agreeing.is_empty())
-            && home
-                .as_ref()
-                .is_some_and(|home| near.is_groundless((home, sighting), &observation.identifiers, &shared));
-        if let Some(home) = home.as_ref().filter(|_| groundless) {
+        let may_leave = join.as_ref().is_some_and(|join| join.observed == 0 || !join.agreeing.is_empty());
+        let groundless = home
+            .as_ref()
+            .filter(|_| may_leave)
+            .and_then(|home| near.groundless((home, sighting), &observation.identifiers, &shared));
+        if let Some(home) = home.as_ref().filter(|_| groundless.is_some()) {
             near.take_back(home, sighting, &observation, &mut leads);
             join = None;
         }
         let assignment = identity::assign(&Arrival {
             sighting: &sighting.to_string(),
             observation: &observation,
-            home: home.as_ref().filter(|_| !groundless),
+            home: home.as_ref().filter(|_| groundless.is_none()),
             pinned: join.as_ref().is_some_and(|join| join.pinned_by.is_some()),
             known: &near.known,
             shared: &shared,
@@ -140,7 +157,7 @@ impl Score {
             Some(asset) => asset.clone(),
             None => self.found(&mut near, &assignment.ids).await?,
         };
-        if let Some(home) = home.as_ref().filter(|home| groundless && **home != target)
+        if let Some(home) = home.as_ref().filter(|home| groundless.is_some() && **home != target)
             && !near.assets[&target].value.is_settled()
         {
             // First what is under way there; the decision on the home comes back here.
@@ -149,8 +166,10 @@ impl Score {
         let mut change = Change { change: Regroup::default(), touched: [target.clone()].into(), near, leads };
         change.learn(self, sighting, &assignment);
         change.join(self, sighting, &observation, &assignment, (&target, join));
-        let why = if groundless { NOT_JOINED } else { SHOWS_ANOTHER };
-        change.move_from(self, sighting, &observation, (linked, home), (&target, why));
+        if home.as_ref() != Some(&target) {
+            change.ask_again(sighting, &observation, &target);
+        }
+        change.move_from(self, sighting, &observation, (linked, home), (&target, groundless));
         change.supersede(self, &assignment, &target);
         change.review(self, sighting, &observation, &assignment, &target);
         let touched = change.touched.clone();
@@ -392,7 +411,9 @@ impl Change {
             let again: Vec<SightingId> = others
                 .filter(|other| {
                     let shows = self.near.shown.get(*other);
-                    shows.is_some_and(|shows| self.near.is_groundless((&id, other), shows, &shared))
+                    shows.is_some_and(|shows| {
+                        self.near.groundless((&id, other), shows, &shared) == Some(NOT_JOINED)
+                    })
                 })
                 .cloned()
                 .collect();
@@ -400,6 +421,37 @@ impl Change {
                 if let Some(join) = self.asset(&id).and_then(|asset| asset.sightings.get_mut(&other)) {
                     join.observed = 0;
                 }
+            }
+        }
+    }
+
+    /// A sighting has come to an asset: weak matches are looked at again that it may speak against.
+    fn ask_again(&mut self, sighting: &SightingId, observation: &Observation, target: &AssetId) {
+        let is_name =
+            |id: &&Identifier| matches!(id.kind, IdentifierKind::Hostname | IdentifierKind::Netbios);
+        let names: BTreeSet<&Identifier> = observation.identifiers.iter().filter(is_name).collect();
+        let mut again: Vec<(AssetId, SightingId)> = Vec::new();
+        for (id, asset) in &self.near.assets {
+            for (other, join) in asset.value.sightings.iter().filter(|(other, _)| *other != sighting) {
+                let Some(shows) = self.near.shown.get(other).filter(|_| join.pinned_by.is_none()) else {
+                    continue;
+                };
+                let doubtful = if id == target {
+                    (join.agreeing.is_empty() || join.is_weak()) && {
+                        let beside = self.near.shown_beside(id, other).into_iter().cloned();
+                        identity::is_stranger(shows, &beside.chain(observation.identifiers.clone()).collect())
+                    }
+                } else {
+                    join.rule == identity::BY_SYSTEM && shows.iter().any(|id| names.contains(id))
+                };
+                if doubtful {
+                    again.push((id.clone(), other.clone()));
+                }
+            }
+        }
+        for (id, other) in again {
+            if let Some(join) = self.asset(&id).and_then(|asset| asset.sightings.get_mut(&other)) {
+                join.observed = 0;
             }
         }
     }
@@ -450,7 +502,7 @@ impl Change {
         sighting: &SightingId,
         observation: &Observation,
         (linked, home): (Option<AssetId>, Option<AssetId>),
-        (target, why): (&AssetId, &str),
+        (target, groundless): (&AssetId, Option<&str>),
     ) {
         if home.as_ref() == Some(target) {
             return;
@@ -460,7 +512,7 @@ impl Change {
         if let Some(asset) = self.asset(&home) {
             asset.sightings.remove(sighting);
         }
-        if why == NOT_JOINED {
+        if groundless.is_some() {
             // It never was that machine: what is found by it goes with it, as it is.
             if let Some(asset) = self.asset(&home) {
                 asset.releasing.insert(target.clone());
@@ -476,7 +528,7 @@ impl Change {
             what: Happened::Left,
             other: target.clone(),
             sightings: vec![sighting.clone()],
-            reason: why.to_owned(),
+            reason: groundless.unwrap_or(SHOWS_ANOTHER).to_owned(),
             identifiers: observation.identifiers.iter().take(IDENTIFIERS).cloned().collect(),
             by: None,
         };

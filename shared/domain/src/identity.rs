@@ -8,7 +8,7 @@
 //! | tier | identifier | joins |
 //! | --- | --- | --- |
 //! | 1 | cloud instance id, agent id | by itself |
-//! | 2 | BIOS UUID, serial number | unless it looks like the copy of a virtual machine |
+//! | 2 | BIOS UUID, serial number | unless it looks like the copy of a machine |
 //! | 3 | hardware addresses | if nothing above contradicts |
 //! | 4 | fully qualified name | if no hardware address contradicts either |
 //! | 5 | host name, NetBIOS name | if an address of hardware or network, or the operating system supports it |
@@ -269,6 +269,13 @@ pub fn correlate(observation: &Observation, known: &[Known]) -> Correlation {
         for candidate in compared.iter().filter(|c| tier <= 2 || !c.known.superseded) {
             let asset = &candidate.known.asset;
             match judge(candidate) {
+                // The one that is known bears it, and others may that are not.
+                Some(Ok(matched))
+                    if matched.rule == BY_SYSTEM && candidate.name_is_cut && namesakes.len() == 1 =>
+                {
+                    let objection = Objection { rule: BY_SYSTEM, reason: CUT_NAME };
+                    refused.entry(asset).or_insert_with(|| refusal(candidate, &objection));
+                }
                 // What speaks against a strong match speaks against a weaker one too.
                 Some(Ok(matched)) if !refused.contains_key(asset) => accepted.push((candidate, matched)),
                 Some(Err(objection)) => {
@@ -339,7 +346,9 @@ const OTHER_BIOS: &str = "the BIOS UUIDs differ";
 const OTHER_SERIAL: &str = "the serial numbers differ";
 const OTHER_NAME: &str = "another name, and nothing of the machine itself agrees";
 const OTHER_MAC: &str = "no hardware address in common";
-const BY_SYSTEM: &str = "hostname+os";
+/// It holds only while no other machine bears the name.
+pub const BY_SYSTEM: &str = "hostname+os";
+const CUT_NAME: &str = "a name that NetBIOS cut, and no address in common";
 const OTHER_OS: &str = "the operating systems differ";
 const OTHER_FQDN: &str = "the fully qualified names differ";
 
@@ -367,7 +376,9 @@ fn by_cloud_or_agent(c: &Comparison) -> Verdict {
 
 /// Tier 2. The copy of a virtual machine keeps UUID and serial number and gets new hardware addresses and, sooner or
 /// later, another name. A laptop changes its hardware addresses with the dock and keeps its name; installed anew, it
-/// changes its name and its agent and keeps its hardware addresses.
+/// changes its name and its agent and keeps its hardware addresses. Where no hardware address can be compared, a UUID
+/// alone does not outweigh another name: it is copied with the disk's image, the serial number of a physical machine is
+/// not.
 fn by_hardware_id(c: &Comparison) -> Verdict {
     let rule = match (c.bios, c.serial) {
         (Relation::Agree, _) => "bios-uuid",
@@ -390,11 +401,16 @@ fn by_hardware_id(c: &Comparison) -> Verdict {
         if c.mac == Relation::Differ && !c.name_agrees() {
             return refuses(rule, "no hardware address and no name in common: a copy of the machine");
         }
-        if c.is_virtual && c.mac == Relation::Unknown && c.agent != Relation::Agree && c.name_differs() {
-            return refuses(rule, "a virtual machine of another name: a copy of the machine");
-        }
         if c.agent == Relation::Differ && c.name_differs() {
             return refuses(rule, "agent and name differ: a copy of the machine");
+        }
+        if c.mac == Relation::Unknown && c.agent != Relation::Agree && c.name_differs() {
+            if c.is_virtual {
+                return refuses(rule, "a virtual machine of another name: a copy of the machine");
+            }
+            if c.serial != Relation::Agree {
+                return refuses(rule, "a UUID in common and another name");
+            }
         }
     }
     joins(rule, if rule == "serial" { 92 } else { 95 })
@@ -481,18 +497,26 @@ fn by_address(c: &Comparison) -> Verdict {
 /// when the address passes on. An address or an agent that changed does not part a machine from itself.
 pub fn contradiction(observation: &Observation, asset: &Known) -> Option<Refusal> {
     let c = Comparison::new(observation, asset);
-    let own = [c.agent, c.bios, c.serial, c.mac].contains(&Relation::Agree);
     let reason = match (c.cloud, c.bios, c.serial) {
         (Relation::Differ, _, _) => OTHER_INSTANCE,
         (Relation::Agree, _, _) => return None,
         _ if c.mac == Relation::Agree => return None,
         (_, Relation::Differ, _) => OTHER_BIOS,
         (_, Relation::Unknown, Relation::Differ) => OTHER_SERIAL,
-        _ if !own && c.name_differs() => OTHER_NAME,
-        _ if !own && c.mac == Relation::Differ => OTHER_MAC,
+        _ if c.is_of_another_name() => OTHER_NAME,
+        _ if !c.has_own_in_common() && c.mac == Relation::Differ => OTHER_MAC,
         _ => return None,
     };
     Some(refusal(&c, &Objection { rule: "stay", reason }))
+}
+
+/// Whether nothing that is a machine's own connects a sighting with the others of its asset, and their names differ: a
+/// weak match of before, which would be refused now. A sighting that founded its asset can be the one that is not like the
+/// others, too.
+pub fn is_stranger(shows: &BTreeSet<Identifier>, others: &BTreeSet<Identifier>) -> bool {
+    let observation = Observation { identifiers: shows.clone(), ..Observation::default() };
+    let others = Known { identifiers: others.clone(), ..Known::new(AssetId::derive("others")) };
+    Comparison::new(&observation, &others).is_of_another_name()
 }
 
 /// Which identifiers of the observation its asset may claim as its own, so that they lead to it: those that no other

@@ -55,6 +55,8 @@ pub(super) struct Comparison<'a> {
     pub fqdn: Relation,
     /// Host names, and what NetBIOS left of them.
     pub name: Relation,
+    /// The name in common is what NetBIOS left of a longer one; other names may begin like that.
+    pub name_is_cut: bool,
     /// An address in common, whenever that was.
     pub address: bool,
     /// An address in common that may stand for a machine: seen at about the same time, not moved by a cloud.
@@ -85,6 +87,7 @@ impl<'a> Comparison<'a> {
         let only_addresses =
             |side: &BTreeSet<Identifier>| side.iter().all(|id| id.kind == IdentifierKind::Ip);
         let mac = of(IdentifierKind::Mac);
+        let name = names(ours, theirs);
         let only_virtual = |side: &BTreeSet<Identifier>| {
             side.iter()
                 .filter(|id| id.kind == IdentifierKind::Mac && id.is_strong())
@@ -103,7 +106,8 @@ impl<'a> Comparison<'a> {
             is_virtual: ours.iter().chain(theirs).any(Identifier::is_virtual),
             weak_mac: agreeing.iter().any(|id| id.kind == IdentifierKind::Mac && !id.is_strong()),
             fqdn: of(IdentifierKind::Fqdn),
-            name: names(ours, theirs),
+            name,
+            name_is_cut: name == Relation::Agree && of(IdentifierKind::Hostname) != Relation::Agree,
             address: addresses().next().is_some(),
             address_in_window: addresses().any(|id| fixed(id) && known.had(id, seen.observed_at)),
             kept_address: only_addresses(ours)
@@ -128,6 +132,16 @@ impl<'a> Comparison<'a> {
     /// Names on both sides, none in common.
     pub fn name_differs(&self) -> bool {
         self.fqdn != Relation::Agree && (self.name == Relation::Differ || self.fqdn == Relation::Differ)
+    }
+
+    /// Something in common that is a machine's own.
+    pub fn has_own_in_common(&self) -> bool {
+        [self.cloud, self.agent, self.bios, self.serial, self.mac].contains(&Relation::Agree)
+    }
+
+    /// Another name, and nothing of the machine itself agrees.
+    pub fn is_of_another_name(&self) -> bool {
+        !self.has_own_in_common() && self.name_differs()
     }
 
     /// Number of tiers below `tier` in which both agree.

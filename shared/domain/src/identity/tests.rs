@@ -161,6 +161,24 @@ fn a_copied_virtual_machine_is_another_machine() {
 }
 
 #[test]
+fn a_uuid_alone_does_not_outweigh_another_name() {
+    let first = Host {
+        bios_uuid: Some(UUID.into()),
+        macs: texts(&["a4:bb:6d:00:00:01"]),
+        fqdns: texts(&["db01.corp.example.com"]),
+        ..Host::default()
+    };
+    let second = Host { macs: Vec::new(), fqdns: texts(&["db02.corp.example.com"]), ..first.clone() };
+    assert_refused(&after(&first, &second), "bios-uuid", "another name");
+    assert_refused(&after(&second, &first), "bios-uuid", "another name");
+    let nameless = Host { fqdns: Vec::new(), ..second.clone() };
+    assert_joined(&after(&first, &nameless), "bios-uuid");
+    // Installed anew: the case still has the number that is printed on it.
+    let with_serial = |host: &Host| Host { serial: Some("5CG1234ABC".into()), ..host.clone() };
+    assert_joined(&after(&with_serial(&first), &with_serial(&second)), "bios-uuid");
+}
+
+#[test]
 fn an_agent_in_a_golden_image_is_many_machines() {
     let host = |uuid: &str, mac: &str, name: &str| Host {
         agent_ids: texts(&["agent-of-the-image"]),
@@ -289,14 +307,15 @@ fn names_that_netbios_cuts_to_the_same_text_are_two_machines() {
 }
 
 #[test]
-fn a_name_that_netbios_cut_finds_its_machine_with_support() {
+fn a_name_that_netbios_cut_finds_its_machine_by_its_address() {
     let whole =
-        Host { hostnames: texts(&["payments-server-01"]), os: Some("Windows 10".into()), ..Host::default() };
-    let cut = Host { netbios: texts(&["PAYMENTS-SERVER"]), os: Some("Windows 11".into()), ..Host::default() };
-    assert_joined(&after(&whole, &cut), "hostname+os");
-    assert_joined(&after(&cut, &whole), "hostname+os");
-    let unsupported = Host { os: None, ..cut };
-    assert_refused(&after(&whole, &unsupported), "hostname", "nothing but the host name");
+        Host { hostnames: texts(&["payments-server-01"]), os: Some("Windows 10".into()), ..ip("10.0.0.7") };
+    let cut = Host { netbios: texts(&["PAYMENTS-SERVER"]), os: Some("Windows 11".into()), ..ip("10.0.0.7") };
+    assert_joined(&after(&whole, &cut), "hostname+ip");
+    assert_joined(&after(&cut, &whole), "hostname+ip");
+    // payments-server-02 begins like that too, and runs Windows.
+    let elsewhere = Host { ips: texts(&["10.0.0.8"]), ..cut };
+    assert_refused(&after(&whole, &elsewhere), "hostname", "NetBIOS");
 }
 
 #[test]
