@@ -3,6 +3,7 @@ import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
+import type { Account } from './connectors.ts';
 import { ITEMS, type Item, type TableAccess } from './functions.ts';
 
 const READ = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'];
@@ -40,6 +41,22 @@ export function tableKeyStatement(scope: Construct, key: IKey, writes: boolean):
     resources: [key.keyArn],
     conditions: { StringEquals: { 'kms:ViaService': `dynamodb.${Stack.of(scope).region}.amazonaws.com` } },
   });
+}
+
+/** Calls that describe a network. None of them can be restricted to a resource. */
+const DESCRIBE = [
+  'ec2:DescribeInstances', 'ec2:DescribeNetworkInterfaces', 'ec2:DescribeSecurityGroups', 'ec2:GetManagedPrefixListEntries',
+  'elasticloadbalancing:DescribeListeners', 'elasticloadbalancing:DescribeLoadBalancers',
+  'elasticloadbalancing:DescribeTargetGroups', 'elasticloadbalancing:DescribeTargetHealth',
+];
+
+/** Describing the network of these accounts: through a role, or, without one, in the function's own account. */
+export function accountStatements(accounts: readonly Account[]): PolicyStatement[] {
+  const roles = accounts.flatMap(({ role }) => role ?? []);
+  return [
+    ...(roles.length > 0 ? [new PolicyStatement({ actions: ['sts:AssumeRole'], resources: roles })] : []),
+    ...(accounts.some(({ role }) => role === undefined) ? [new PolicyStatement({ actions: DESCRIBE, resources: ['*'] })] : []),
+  ];
 }
 
 /** Reading secrets by name, with their key. */

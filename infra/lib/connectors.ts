@@ -11,12 +11,19 @@ export interface Config {
   readonly feedsInterval: number;
   /** Seconds between two looks at who can reach assets. */
   readonly exposureInterval: number;
+  /** Accounts whose network is read. */
+  readonly accounts: readonly Account[];
   /** The feeds that are wanted: those whose address is not empty, and the sources that are named. */
   readonly feeds: readonly string[];
   /** The secret of the feeds, if one of them has a key. */
   readonly feedsSecret: readonly Named[];
   /** The file as it is: the functions read this. */
   readonly document: { readonly name: string; readonly text: string };
+}
+
+/** An account of AWS; without a role, the one that is deployed to. */
+export interface Account {
+  readonly role: string | undefined;
 }
 
 /** Something with a name. */
@@ -50,7 +57,7 @@ interface Written {
   readonly trackers?: readonly { name: string }[];
   readonly webhooks?: readonly { name: string; connector?: string }[];
   readonly feeds?: { readonly [name: string]: unknown; interval?: string };
-  readonly exposure?: { interval?: string };
+  readonly exposure?: { interval?: string; accounts?: readonly { role_arn?: string | null }[] };
 }
 
 /** The public feeds, by the name of their address. */
@@ -97,6 +104,7 @@ export function configOf(document: YamlDocument): Config {
     webhooks: (written.webhooks ?? []).map((one) => ({ ...named(one), connector: one.connector ?? '' })),
     feedsInterval: seconds(written.feeds?.interval) ?? 6 * HOUR,
     exposureInterval: seconds(written.exposure?.interval) ?? HOUR,
+    accounts: (written.exposure?.accounts ?? []).map(({ role_arn }) => ({ role: role_arn ?? undefined })),
     feeds: [
       ...FEEDS.filter((feed) => written.feeds?.[feed] !== ''),
       ...THREAT.filter((feed) => (written.feeds?.[feed] ?? null) !== null),

@@ -8,7 +8,7 @@ import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
-import { secretStatements, tableKeyStatement, tableStatements } from './access.ts';
+import { accountStatements, secretStatements, tableKeyStatement, tableStatements } from './access.ts';
 import { DASHBOARD_SECRET, owners, type Config } from './connectors.ts';
 import { Alarms } from './constructs/alarms.ts';
 import { Api } from './constructs/http-api.ts';
@@ -121,6 +121,7 @@ export class FunctionsStack extends Stack {
       ...tableStatements(stateful.table, row.table),
       tableKeyStatement(this, stateful.key, row.table.write !== undefined),
       ...secretStatements(this, stateful.key, this.#secrets(row)),
+      ...(row.accounts ? accountStatements(config.accounts) : []),
     ];
     if (targets.length > 0) {
       statements.push(new PolicyStatement({ actions: ['sqs:SendMessage'], resources: targets.map(([, queue]) => queue.queueArn) }));

@@ -63,6 +63,8 @@ export interface FunctionRow {
   /** Queues that it sends to; `sync` stands for those of all scanners. */
   readonly sends: readonly string[];
   readonly secrets?: SecretOwner;
+  /** Whether it reads the network of the accounts in the configuration. */
+  readonly accounts?: true;
   readonly table: TableAccess;
 }
 
@@ -121,9 +123,10 @@ export const FUNCTIONS: readonly FunctionRow[] = [
     memory: 512,
     timeout: LONG,
     sends: ['sync-exposure', 'score'],
+    accounts: true,
     table: {
-      read: ['configuration', 'firewalls', 'assets', 'counters'],
-      write: ['assets'],
+      read: ['configuration', 'firewalls', 'notes', 'assets', 'identifiers', 'counters'],
+      write: ['assets', 'notes'],
       indexes: ['by-owner'],
     },
   },

@@ -202,7 +202,7 @@ describe('least privilege', () => {
     ['notify', ['A#*', 'U#*', 'D#*', 'B#*']],
     ['ticket', ['A#*', 'D#*', 'B#*']],
     ['sla', ['P#note']],
-    ['sync-exposure', ['A#*']],
+    ['sync-exposure', ['A#*', 'P#note']],
     ['configure', ['P#config']],
     ['sync-qualys', ['S#*', 'R#*', 'U#*']],
   ])('%s writes only its own items', (name, keys) => {
@@ -360,6 +360,28 @@ describe('doors', () => {
     expect(resources(other.stateful, 'AWS::Cognito::UserPool')).toEqual([]);
     expect(functionOf(other.functions, 'dashboard').Properties['Environment'].Variables)
       .toMatchObject({ OIDC_ISSUER: 'https://id.example.com', OIDC_CLIENT_ID: 'abc', OIDC_ROLES_CLAIM: 'groups' });
+  });
+});
+
+describe('the network of accounts', () => {
+  const of = (account: string) =>
+    statementsOf(synthesise(`${WHOLE}exposure: { accounts: [{ account: "123456789012", regions: [eu-west-1]${account} }] }\n`).functions, 'sync-exposure')
+      .filter(({ Action }) => list(Action).some((action) => /^(ec2|sts|elasticloadbalancing):/.test(action)));
+
+  it('is read through the role that the configuration names, and no other', () => {
+    const role = 'arn:aws:iam::123456789012:role/vulnrelay-exposure';
+    expect(of(`, role_arn: "${role}"`)).toMatchObject([{ Action: 'sts:AssumeRole', Resource: role }]);
+  });
+
+  it('is only described in the account itself', () => {
+    const [statement, ...others] = of('');
+    expect(others).toEqual([]);
+    expect(list(statement!.Action).every((action) => /:(Describe|GetManagedPrefixListEntries)/.test(action))).toBe(true);
+  });
+
+  it('is not read by anybody where no account is named', () => {
+    const actions = lambdas.flatMap((lambda) => statementsOf(functions, nameOf(lambda)).flatMap(({ Action }) => list(Action)));
+    expect(actions.filter((action) => /^(ec2|sts|elasticloadbalancing):/.test(action))).toEqual([]);
   });
 });
 

@@ -138,6 +138,7 @@ async fn main() {
         http: sync::HttpOptions::default(),
         retry_delay: Duration::from_secs(2),
         connector: None,
+        cloud: None,
         around: None,
     })
     .await

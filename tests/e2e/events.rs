@@ -66,7 +66,7 @@ async fn the_samples_of_queues_are_worked() {
     assert_all_worked("sync-aws-security-hub", &aws.handle(sample("sync-aws-security-hub")).await);
     let intel = sync_intel::SyncIntel::new(services);
     assert_all_worked("sync-intel", &intel.handle(sample("sync-intel")).await);
-    let exposure = sync_exposure::SyncExposure::new(services);
+    let exposure = sync_exposure::SyncExposure::new(services, aws_config::SdkConfig::builder().build());
     assert_all_worked("sync-exposure", &exposure.handle(sample("sync-exposure")).await);
     let score = score::Score::new(services);
     assert_all_worked("score", &score.handle(sample("score")).await);

@@ -1,19 +1,26 @@
 //! Network exposure: who can reach each asset, with the path that proves it.
 //!
 //! ```text
-//! {"start":"scheduled"} ──> {"firewall":{}} ──> {"firewall":{"owner":"payments"}} …
-//!                                                      │ each asset's addresses in the imported rules
+//! {"start":"scheduled"} ─┬─> {"aws":{"account":…,"region":…}} …   security groups, addresses, load balancers
+//!                        └─> {"firewall":{}} ──> {"firewall":{"owner":"payments"}} …   imported rules
+//!                                                      │ each asset's addresses, or its instance id
 //!                                                      v
 //!                             differs from what the asset says? ──> 1 the asset, with a timer ──> 2 assets to score
 //! ```
 //!
 //! The rules that judge are in [`domain::exposure`]. Only assets of which something else is shown than before are written
 //! and decided on again; whoever dies between the two is repaired by the asset's timer.
+//!
+//! **An account that cannot be read changes nothing.** It is read as a whole or not at all; what it showed last is kept,
+//! and the problem is in its note, in the log, and, when tries run out, among the dead letters.
 
+mod aws;
 mod firewall;
+mod pull;
 
 use std::sync::Arc;
 
+use aws_config::SdkConfig;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::AssetId;
 use domain::exposure::{Reach, ReachSource};
@@ -22,6 +29,9 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use platform::{Clock, Services};
 use queue::{AssetWalk, ExposureMessage, Outgoing, Queue, QueueError, QueueName, ScoreMessage};
 use store::{Store, StoreError};
+
+pub use aws::ReadError;
+pub use pull::RegionNote;
 
 /// Assets in one message to `score`.
 const ASSETS: usize = 25;
@@ -32,8 +42,11 @@ const PARALLEL: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum ExposureError {
     /// A message that names nothing to do.
-    #[error("the message names neither a start nor assets to look up")]
+    #[error("the message names neither a start, nor an account, nor assets to look up")]
     Nothing,
+    /// The network of an account could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -55,13 +68,14 @@ pub struct SyncExposure {
     queue: Queue,
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
+    aws: SdkConfig,
 }
 
 impl SyncExposure {
-    /// With what it works with.
-    pub fn new(services: &Services) -> Self {
+    /// With what it works with. `aws`: how the accounts are reached that it reads.
+    pub fn new(services: &Services, aws: SdkConfig) -> Self {
         let Services { store, queue, clock, config, .. } = services.clone();
-        Self { store, queue, clock, config }
+        Self { store, queue, clock, config, aws }
     }
 
     /// Works a batch of [`ExposureMessage`]s.
@@ -72,6 +86,7 @@ impl SyncExposure {
     /// Works one message.
     pub async fn work(&self, message: ExposureMessage) -> Result<(), ExposureError> {
         match message {
+            ExposureMessage { aws: Some(unit), .. } => self.pull(&unit).await,
             ExposureMessage { firewall: Some(walk), .. } => self.look_up(walk).await,
             ExposureMessage { start: Some(_), .. } => self.start().await,
             ExposureMessage { .. } => Err(ExposureError::Nothing),
@@ -80,7 +95,10 @@ impl SyncExposure {
 
     /// Has every part done, each by a message of its own.
     async fn start(&self) -> Result<(), ExposureError> {
-        let mut parts = Vec::new();
+        let accounts = self.config.exposure.accounts.iter();
+        let units =
+            accounts.flat_map(|of| of.regions.iter().map(|region| ExposureMessage::aws(&of.account, region)));
+        let mut parts: Vec<Outgoing> = units.map(|unit| Outgoing::now(&unit)).collect::<Result<_, _>>()?;
         if !self.firewalls().await?.is_empty() {
             parts.push(Outgoing::now(&ExposureMessage::firewall(AssetWalk::default()))?);
         }

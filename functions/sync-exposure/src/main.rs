@@ -5,7 +5,8 @@ use platform::Services;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = sync_exposure::SyncExposure::new(&Services::start().await?);
+    let (services, aws) = Services::start_with_aws().await?;
+    let function = sync_exposure::SyncExposure::new(&services, aws);
     run(service_fn(async |event: LambdaEvent<aws_lambda_events::sqs::SqsEvent>| {
         Ok::<_, Error>(function.handle(event.payload).await)
     }))

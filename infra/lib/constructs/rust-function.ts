@@ -155,7 +155,7 @@ function networkStatements(scope: Construct, network: Network): PolicyStatement[
 function acknowledge(scope: RustFunction, row: FunctionRow): void {
   Validations.of(scope).acknowledge({
     id: 'AwsSolutions::AwsSolutions-IAM5[Resource::*]',
-    reason: 'X-Ray takes trace segments without a resource to name; so does describing network interfaces.',
+    reason: 'X-Ray takes trace segments without a resource to name; so do calls that describe a network.',
   });
   const waited: Partial<Record<FunctionRow['trigger']['by'], string>> = {
     queue: 'Called by the poller of its queue, which has dead letters of its own.',

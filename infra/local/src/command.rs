@@ -411,6 +411,8 @@ struct Loaded {
     name: String,
     text: String,
     secrets: LocalSecrets,
+    /// Whether the network of accounts of AWS is read, for which the credentials of this machine are looked for.
+    reads_accounts: bool,
 }
 
 /// Reads and checks the configuration and its secrets: nothing is opened before both are good.
@@ -430,7 +432,7 @@ fn load(state: &StateArgs, default: Option<String>) -> Result<Loaded, Failure> {
     let config = platform::parse_config(&name, &text).map_err(Failure::input)?;
     let secrets = LocalSecrets::collect(&config, (&name, &text), state.secrets.as_deref(), SECRET_PREFIX)
         .map_err(Failure::input)?;
-    Ok(Loaded { name, text, secrets })
+    Ok(Loaded { reads_accounts: !config.exposure.accounts.is_empty(), name, text, secrets })
 }
 
 fn engine() -> ::sync::EngineOptions {
@@ -441,6 +443,10 @@ fn engine() -> ::sync::EngineOptions {
 }
 
 async fn start(loaded: Loaded, data: PathBuf, clock: Arc<StackClock>) -> Result<Stack, Failure> {
+    let cloud = match loaded.reads_accounts {
+        true => Some(platform::aws::sdk_config().await.map_err(Failure::failed)?),
+        false => None,
+    };
     Ok(Stack::start(StackConfig {
         data: Some(data),
         config: (loaded.name, loaded.text),
@@ -451,6 +457,7 @@ async fn start(loaded: Loaded, data: PathBuf, clock: Arc<StackClock>) -> Result<
         http: ::sync::HttpOptions::default(),
         retry_delay: Duration::from_secs(2),
         connector: None,
+        cloud,
         around: None,
     })
     .await?)

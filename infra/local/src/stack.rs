@@ -51,6 +51,8 @@ pub struct StackConfig {
     pub retry_delay: Duration,
     /// Wraps the SDK's way to the endpoints, for faults; plain HTTP without it.
     pub connector: Option<SharedHttpClient>,
+    /// How the accounts are reached whose network is read; the stand-ins without it.
+    pub cloud: Option<aws_config::SdkConfig>,
     /// Wraps each function, for faults.
     pub around: Option<Around>,
 }
@@ -125,7 +127,10 @@ impl Stack {
                 .map(|row| row.start(&services, &config.engine, &config.http))
                 .collect(),
             intel: sync_intel::SyncIntel::new(&services),
-            exposure: sync_exposure::SyncExposure::new(&services),
+            exposure: sync_exposure::SyncExposure::new(
+                &services,
+                config.cloud.unwrap_or_else(|| settings.aws.clone()),
+            ),
             score: score::Score::new(&services),
             sla: sla::Sla::new(&services),
             notify: notify::Notify::new(&services),

@@ -58,7 +58,11 @@ impl ReachSource {
     /// Whether it is still asked: what a source said that is not configured any more does not count.
     fn is_configured(&self, config: &Config) -> bool {
         match self {
-            Self::Aws { .. } => true,
+            Self::Aws { account, region } => config
+                .exposure
+                .accounts
+                .iter()
+                .any(|configured| configured.account == *account && configured.regions.contains(region)),
             Self::Firewall { scope } => config.connectors.iter().any(|connector| connector.scope == *scope),
         }
     }

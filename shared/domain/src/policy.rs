@@ -10,7 +10,7 @@ mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use exposure::ExposureSources;
+pub use exposure::{AwsAccount, ExposureSources};
 pub use network::Network;
 pub use tls::{Pin, Tls};
 
@@ -993,6 +993,9 @@ impl Config {
         self.feeds.check_sources()?;
         for (field, secret) in self.feeds.secrets() {
             check_secret(secret, format!("feeds.{field}"))?;
+        }
+        if let Err((field, problem)) = self.exposure.check() {
+            return invalid(format!("exposure.{field}"), problem);
         }
         for (i, connector) in self.connectors.iter().enumerate() {
             let field = |name: &str| format!("connectors[{i}].{name}");

@@ -104,9 +104,15 @@ pub struct Services {
 impl Services {
     /// Starts a function on AWS: logs, clients, the stored configuration.
     pub async fn start() -> Result<Self, StartError> {
+        Ok(Self::start_with_aws().await?.0)
+    }
+
+    /// The same for a function that calls AWS itself, with how AWS is reached.
+    pub async fn start_with_aws() -> Result<(Self, SdkConfig), StartError> {
         crate::telemetry::init();
         let settings = Settings::from_environment().await?;
-        Self::connect(&settings, Arc::new(SystemClock), Arc::new(telemetry::Stdout)).await
+        let services = Self::connect(&settings, Arc::new(SystemClock), Arc::new(telemetry::Stdout)).await?;
+        Ok((services, settings.aws))
     }
 
     /// Connects to what `settings` name and reads the stored configuration.

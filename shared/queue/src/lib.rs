@@ -6,6 +6,7 @@ mod send;
 
 pub use batch::{Message, Outcome, handle_batch};
 pub use message::{
-    AssetWalk, EffectMessage, EffectTarget, ExposureMessage, IntelMessage, ScoreMessage, SyncMessage, Trigger,
+    AssetWalk, AwsRegion, EffectMessage, EffectTarget, ExposureMessage, IntelMessage, ScoreMessage,
+    SyncMessage, Trigger,
 };
 pub use send::{MAX_DELAY, Outgoing, Queue, QueueError, QueueName};

@@ -110,16 +110,29 @@ impl IntelMessage {
     }
 }
 
-/// To `sync-exposure`: look assets up in the firewall rules.
+/// To `sync-exposure`: read one account and region, look assets up in the firewall rules, or do all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct ExposureMessage {
     /// Does all of it, each part by a message of its own, so that each fails alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Trigger>,
+    /// The account and region of AWS to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<AwsRegion>,
     /// The assets to look up in the firewall rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firewall: Option<AssetWalk>,
+}
+
+/// One account and region of AWS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwsRegion {
+    /// The account's number.
+    pub account: String,
+    /// The region.
+    pub region: String,
 }
 
 /// Assets, one after the other.
@@ -138,6 +151,12 @@ impl ExposureMessage {
     /// Does all of it.
     pub fn start(trigger: Trigger) -> Self {
         Self { start: Some(trigger), ..Self::default() }
+    }
+
+    /// Reads one account and region.
+    pub fn aws(account: impl Into<String>, region: impl Into<String>) -> Self {
+        let aws = AwsRegion { account: account.into(), region: region.into() };
+        Self { aws: Some(aws), ..Self::default() }
     }
 
     /// Looks assets up in the firewall rules.
@@ -226,7 +245,11 @@ impl Message for IntelMessage {
 
 impl Message for ExposureMessage {
     fn span(&self) -> Span {
-        info_span!("exposure", owner = self.firewall.as_ref().and_then(|walk| walk.owner.as_deref()))
+        match (&self.aws, &self.firewall) {
+            (Some(AwsRegion { account, region }), _) => info_span!("exposure", account, region),
+            (None, Some(AssetWalk { owner, .. })) => info_span!("exposure", firewall = true, owner),
+            (None, None) => info_span!("exposure"),
+        }
     }
 }
 
@@ -287,6 +310,8 @@ mod tests {
     fn exposure_is_read_all_or_in_parts() {
         let read = |text: &str| serde_json::from_str::<ExposureMessage>(text).unwrap();
         assert_eq!(read(r#"{"start":"scheduled"}"#), ExposureMessage::start(Trigger::Scheduled));
+        let unit = r#"{"aws":{"account":"123456789012","region":"eu-west-1"}}"#;
+        assert_eq!(read(unit), ExposureMessage::aws("123456789012", "eu-west-1"));
         let all = ExposureMessage::firewall(AssetWalk::default());
         assert_eq!(serde_json::to_string(&all).unwrap(), r#"{"firewall":{}}"#);
     }

@@ -24,7 +24,7 @@ pub enum QueueName {
     Sync(Scanner),
     /// Feeds to pull.
     Intel,
-    /// Assets to look up in firewall rules.
+    /// Accounts whose network is to be read, and assets to look up in firewall rules.
     Exposure,
     /// Sightings and assets to decide on.
     Score,

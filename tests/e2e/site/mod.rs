@@ -146,6 +146,7 @@ impl Site {
             },
             retry_delay: Duration::from_secs(2),
             connector: setup.plan.as_ref().map(Plan::connector),
+            cloud: None,
             around: setup.around.or(setup.plan.as_ref().map(Plan::around)),
         })
         .await

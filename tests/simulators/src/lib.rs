@@ -22,6 +22,7 @@
 //! | `GET`, `POST /control/faults` | the fault specification ([`faults`]) as the body |
 //! | `POST /control/reset` | forgets what was received |
 
+pub mod aws_network;
 pub mod clock;
 pub mod dice;
 pub mod estate;

@@ -180,6 +180,7 @@ pub async fn check(args: CheckArgs) -> Result<(), Failure> {
         http: sync::HttpOptions::default(),
         retry_delay: std::time::Duration::from_secs(1),
         connector: None,
+        cloud: None,
         around: None,
     })
     .await?;

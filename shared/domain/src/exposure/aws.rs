@@ -15,9 +15,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::ports::{Ports, Protocol};
+use crate::identity::{Identifier, IdentifierKind};
 use crate::policy::Network;
 
 pub use reach::reach;
+
+/// What leads to the asset of an instance, the surest first.
+pub fn identifiers(account: &str, instance: &str) -> [Identifier; 2] {
+    [account, ""].map(|scope| Identifier::new(IdentifierKind::Cloud, scope, format!("aws:{instance}")))
+}
 
 /// One account and region, as it was at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::inventory::Inventory;
-use crate::policy::{ImpactRule, Match};
+use crate::policy::{AwsAccount, ImpactRule, Match};
 use crate::vulnerability::Exposure::{Internal, Internet, Isolated, Partner};
 
 fn reach(source: ReachSource, exposure: Exposure) -> Reach {
@@ -18,7 +18,15 @@ fn firewall() -> ReachSource {
 
 fn config() -> Config {
     let connector = serde_json::json!({ "name": "aws", "type": "aws" });
-    Config { connectors: vec![serde_json::from_value(connector).unwrap()], ..Config::default() }
+    let mut config =
+        Config { connectors: vec![serde_json::from_value(connector).unwrap()], ..Config::default() };
+    config.exposure.accounts.push(AwsAccount {
+        account: "123456789012".into(),
+        regions: vec!["eu-west-1".into()],
+        role_arn: None,
+        external_id: None,
+    });
+    config
 }
 
 #[test]
@@ -45,7 +53,7 @@ fn people_come_before_rules_rules_before_aws_and_aws_before_firewalls() {
 #[test]
 fn a_source_that_is_not_configured_any_more_does_not_count() {
     let mut asset = Asset::new("a-0123456789abcdef".parse().unwrap());
-    asset.reach = vec![reach(firewall(), Partner)];
+    asset.reach = vec![reach(aws(), Partner)];
     assert_eq!(told(&asset, &config()).len(), 1);
     assert_eq!(told(&asset, &Config::default()), []);
 }

@@ -98,6 +98,13 @@ fn document() -> serde_json::Value {
                 "topics": ["arn:aws:sns:eu-central-1:123456789012:scans"]
             }
         ],
+        "exposure": { "accounts": [
+            {
+                "account": "123456789012", "regions": ["eu-west-1"],
+                "role_arn": "arn:aws:iam::123456789012:role/vulnrelay-exposure", "external_id": "vulnrelay"
+            },
+            { "account": "210987654321", "regions": ["eu-west-1", "us-east-1"] }
+        ] },
         "policies": { "tickets": ["critical", "high"], "ticket_min_score": 500 }
     })
 }
@@ -178,6 +185,21 @@ fn what_cannot_be_is_refused_with_its_place() {
         ("/connectors/2/data_streams", serde_json::json!(["assets"]), "connectors[2].data_streams"),
         ("/connectors/0/auth", serde_json::json!({ "method": "none" }), "connectors[0].auth.method"),
         ("/trackers/0/auth", serde_json::json!({ "method": "none" }), "trackers[0].auth.method"),
+        ("/exposure/accounts/0/account", serde_json::json!("1234"), "exposure.accounts[0].account"),
+        ("/exposure/accounts/1/account", serde_json::json!("123456789012"), "exposure.accounts[1].account"),
+        ("/exposure/accounts/0/regions", serde_json::json!([]), "exposure.accounts[0].regions"),
+        ("/exposure/accounts/0/regions/0", serde_json::json!("EU (Ireland)"), "exposure.accounts[0].regions"),
+        (
+            "/exposure/accounts/0/role_arn",
+            serde_json::json!("arn:aws:iam::210987654321:role/vulnrelay-exposure"),
+            "exposure.accounts[0].role_arn",
+        ),
+        (
+            "/exposure/accounts/0/role_arn",
+            serde_json::json!("arn:aws:iam::123456789012:role/*"),
+            "exposure.accounts[0].role_arn",
+        ),
+        ("/exposure/accounts/0/role_arn", serde_json::Value::Null, "exposure.accounts[0].external_id"),
         ("/policies/ticket_min_score", serde_json::json!(1001), "policies.ticket_min_score"),
     ];
     for (place, value, field) in cases {
@@ -192,6 +214,14 @@ fn what_cannot_be_is_refused_with_its_place() {
         let error = parse(document).validate().unwrap_err();
         assert_eq!(error.field, field, "{error}");
     }
+}
+
+#[test]
+fn only_one_account_is_the_one_that_is_deployed_to() {
+    let mut config = parse(document());
+    let first = &mut config.exposure.accounts[0];
+    (first.role_arn, first.external_id) = (None, None);
+    assert_eq!(config.validate().unwrap_err().field, "exposure.accounts[1].role_arn");
 }
 
 #[test]
