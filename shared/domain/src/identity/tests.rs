@@ -315,7 +315,7 @@ fn a_name_that_netbios_cut_finds_its_machine_by_its_address() {
     assert_joined(&after(&cut, &whole), "hostname+ip");
     // payments-server-02 begins like that too, and runs Windows.
     let elsewhere = Host { ips: texts(&["10.0.0.8"]), ..cut };
-    assert_refused(&after(&whole, &elsewhere), "hostname", "NetBIOS");
+    assert_refused(&after(&whole, &elsewhere), "hostname+os", "NetBIOS");
 }
 
 #[test]
