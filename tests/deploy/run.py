@@ -77,7 +77,7 @@ def simulated_secret(name: str) -> str:
         "SIMULATED_NESSUS_ACCESS_KEY": "sim-access",
         "SIMULATED_NESSUS_SECRET_KEY": "sim-secret",
         "SIMULATED_INSIGHTVM_KEY": "sim-insightvm-key",
-        "SIMULATED_INSIGHTVM_CONSOLE_USER": "sim-user",
+        "SIMULATED_INSIGHTVM_CONSOLE_USER": "sim-console",
         "SIMULATED_INSIGHTVM_CONSOLE_PASSWORD": "sim-pass",
         "SIMULATED_JIRA_EMAIL": "sim@example.com",
         "SIMULATED_JIRA_TOKEN": "sim-token",
