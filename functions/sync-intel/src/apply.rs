@@ -83,17 +83,10 @@ impl SyncIntel {
         let blocks: Vec<_> = before.union(&new).copied().collect();
         let mut marked = Marked::new();
         for chunk in blocks.chunks(CHUNK) {
-            let mut pages = self.store.intel_pages::<P>(chunk).await?;
-            let mut changed = Vec::new();
-            for block in chunk {
-                let mut page = pages.remove(block).unwrap_or_default();
-                let rows = parsed.rows.remove(block).unwrap_or_default();
-                if settle(&mut page, rows, &run.head.model, hold, everyone) {
-                    changed.push((*block, page));
-                } else if !page.pending.is_empty() {
-                    marked.insert(*block, (page.rev, page.pending));
-                }
-            }
+            let pages = self.store.intel_pages::<P>(chunk).await?;
+            let changed = compare(chunk, pages, &mut parsed.rows, &mut marked, |page, rows| {
+                settle(page, rows, &run.head.model, hold, everyone)
+            });
             if !changed.is_empty() {
                 self.claim(feed, &mut run).await?;
                 marked.extend(self.write(changed).await?);
@@ -151,32 +144,9 @@ impl SyncIntel {
         self.store.add_feed_blocks(P::FEED, &new).await?;
         let mut marked = Marked::new();
         for chunk in blocks.chunks(CHUNK) {
-            let mut pages = self.store.intel_pages::<P>(chunk).await?;
-            let mut changed = Vec::new();
-            for block in chunk {
-                let mut page = pages.remove(block).unwrap_or_default();
-                let rows = parsed.rows.remove(block).unwrap_or_default();
-                let before = page.clone();
-                for (place, new) in rows {
-                    let (new, _) = P::settle(new, page.rows.get(&place));
-                    let new = Some(new).filter(|row| !row.says_nothing());
-                    if page.rows.get(&place) == new.as_ref() {
-                        continue;
-                    }
-                    match new {
-                        Some(row) => page.rows.insert(place, row),
-                        None => page.rows.remove(&place),
-                    };
-                    if mark {
-                        page.pending.insert(place);
-                    }
-                }
-                if page != before {
-                    changed.push((*block, page));
-                } else if !page.pending.is_empty() {
-                    marked.insert(*block, (page.rev, page.pending));
-                }
-            }
+            let pages = self.store.intel_pages::<P>(chunk).await?;
+            let changed =
+                compare(chunk, pages, &mut parsed.rows, &mut marked, |page, rows| merge(page, rows, mark));
             marked.extend(self.write(changed).await?);
         }
         Ok(marked)
@@ -253,6 +223,47 @@ fn judge<P: Source>(
         }
         _ => Ok(()),
     }
+}
+
+/// Makes the pages of blocks say what is new. Returns those that changed; the others join what is marked, where their
+/// users have not been told yet.
+fn compare<P: Source>(
+    blocks: &[CveBlock],
+    mut pages: BTreeMap<CveBlock, IntelPage<P>>,
+    rows: &mut BTreeMap<CveBlock, BTreeMap<u8, P>>,
+    marked: &mut Marked,
+    change: impl Fn(&mut IntelPage<P>, BTreeMap<u8, P>) -> bool,
+) -> Vec<(CveBlock, IntelPage<P>)> {
+    let mut changed = Vec::new();
+    for block in blocks {
+        let mut page = pages.remove(block).unwrap_or_default();
+        if change(&mut page, rows.remove(block).unwrap_or_default()) {
+            changed.push((*block, page));
+        } else if !page.pending.is_empty() {
+            marked.insert(*block, (page.rev, page.pending));
+        }
+    }
+    changed
+}
+
+/// Makes a page say what a part of the feed says, and nothing of what that does not name. Returns whether it changed.
+fn merge<P: Source>(page: &mut IntelPage<P>, rows: BTreeMap<u8, P>, mark: bool) -> bool {
+    let before = page.clone();
+    for (place, new) in rows {
+        let (new, _) = P::settle(new, page.rows.get(&place));
+        let new = Some(new).filter(|row| !row.says_nothing());
+        if page.rows.get(&place) == new.as_ref() {
+            continue;
+        }
+        match new {
+            Some(row) => page.rows.insert(place, row),
+            None => page.rows.remove(&place),
+        };
+        if mark {
+            page.pending.insert(place);
+        }
+    }
+    *page != before
 }
 
 /// Makes a page say what the feed says and marks what matters. `hold` withholds removals; where
