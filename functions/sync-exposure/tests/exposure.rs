@@ -21,6 +21,7 @@ use platform::telemetry::Kept;
 use platform::{Clock, Metrics, Secrets, Services};
 use queue::{ExposureMessage, Queue, QueueName, Trigger};
 use serde_json::{Value, json};
+use simulators::aws_client;
 use simulators::aws_network::{ACCOUNT, Cloud, EXTERNAL_ID, ROLE, SECRETS};
 use store::{CounterDelta, Store};
 use sync_exposure::{RegionNote, SyncExposure};
@@ -40,21 +41,6 @@ struct Bench {
     exposure: SyncExposure,
     sent: Arc<Mutex<Vec<(String, Value)>>>,
     broken: Arc<AtomicBool>,
-}
-
-macro_rules! client {
-    ($sdk:ident, $endpoint:expr) => {
-        $sdk::Client::from_conf(
-            $sdk::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new("us-east-1"))
-                .credentials_provider(Credentials::new("local", "local", None, None, "test"))
-                .retry_config(RetryConfig::disabled())
-                .http_client(aws_smithy_http_client::Builder::new().build_http())
-                .endpoint_url($endpoint)
-                .build(),
-        )
-    };
 }
 
 async fn listen() -> (tokio::net::TcpListener, String) {
@@ -82,7 +68,7 @@ impl Bench {
         let (listener, endpoint) = listen().await;
         let database = dynoxide::Database::memory().unwrap();
         tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
-        let client = client!(aws_sdk_dynamodb, endpoint);
+        let client = aws_client!(aws_sdk_dynamodb, endpoint);
         store::create_table(&client, "test").await.unwrap();
         let store = Store::new(client, "test");
 
@@ -121,9 +107,9 @@ impl Bench {
         let clock: Arc<dyn Clock> = Arc::new(Fixed);
         let services = Services {
             store: store.clone(),
-            queue: Queue::new(client!(aws_sdk_sqs, endpoint), queues),
+            queue: Queue::new(aws_client!(aws_sdk_sqs, endpoint), queues),
             secrets: Secrets::new(
-                client!(aws_sdk_secretsmanager, "http://127.0.0.1:1"),
+                aws_client!(aws_sdk_secretsmanager, "http://127.0.0.1:1"),
                 "vulnrelay/",
                 clock.clone(),
             ),

@@ -55,6 +55,25 @@ pub use estate::Estate;
 pub use faults::{Fault, Faults, Mode, apply, apply_with};
 pub use received::Received;
 
+/// A client of AWS's SDK for a stand-in on this machine: `aws_client!(aws_sdk_sqs, endpoint)`. It does not try twice and
+/// has no TLS.
+#[macro_export]
+macro_rules! aws_client {
+    ($sdk:ident, $endpoint:expr) => {{
+        use $sdk::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+        $sdk::Client::from_conf(
+            $sdk::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new("eu-central-1"))
+                .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+                .endpoint_url($endpoint)
+                .retry_config(RetryConfig::disabled())
+                .http_client(aws_smithy_http_client::Builder::new().build_http())
+                .build(),
+        )
+    }};
+}
+
 /// What a simulated world is made of.
 #[derive(Debug, Clone)]
 pub struct Options {

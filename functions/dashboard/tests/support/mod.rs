@@ -25,6 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 use platform::{Clock, Secrets, Services};
 use queue::{Queue, QueueName};
 use serde_json::{Value, json};
+use simulators::aws_client;
 use store::{CounterDelta, RuleBook, Store};
 
 pub const TOKEN: &str = "a-token-of-this-test";
@@ -60,22 +61,6 @@ impl Clock for StillClock {
     fn now(&self) -> Timestamp {
         *self.0.lock().unwrap()
     }
-}
-
-macro_rules! client {
-    ($sdk:ident, $endpoint:expr) => {{
-        use $sdk::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
-        $sdk::Client::from_conf(
-            $sdk::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new("eu-central-1"))
-                .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-                .endpoint_url($endpoint)
-                .retry_config(RetryConfig::disabled())
-                .http_client(aws_smithy_http_client::Builder::new().build_http())
-                .build(),
-        )
-    }};
 }
 
 /// What was sent to queues, and whether they fail.
@@ -140,7 +125,7 @@ impl Setting {
         let table = format!("http://{}", listener.local_addr().unwrap());
         let database = dynoxide::Database::memory().unwrap();
         tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
-        let client = client!(aws_sdk_dynamodb, table);
+        let client = aws_client!(aws_sdk_dynamodb, table);
         store::create_table(&client, "test").await.unwrap();
         let store = Store::new(client, "test");
 
@@ -159,8 +144,8 @@ impl Setting {
         let clock: Arc<dyn Clock> = still.clone();
         let services = Services {
             store: store.clone(),
-            queue: Queue::new(client!(aws_sdk_sqs, endpoint.clone()), addresses),
-            secrets: Secrets::new(client!(aws_sdk_secretsmanager, endpoint), "vulnrelay/", clock.clone()),
+            queue: Queue::new(aws_client!(aws_sdk_sqs, endpoint.clone()), addresses),
+            secrets: Secrets::new(aws_client!(aws_sdk_secretsmanager, endpoint), "vulnrelay/", clock.clone()),
             metrics: platform::Metrics::new(Arc::new(platform::telemetry::Log), clock.clone()),
             clock,
             config: Arc::new(platform::parse_config("connectors.yaml", config).unwrap()),

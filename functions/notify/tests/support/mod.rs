@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
-use aws_sdk_sqs::config::retry::RetryConfig;
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use axum::http::HeaderMap;
 use axum::{Json, Router, routing::post};
 use domain::{Asset, Vulnerability};
@@ -15,7 +13,7 @@ use platform::telemetry::Kept;
 use platform::{Clock, Metrics, Secrets, Services};
 use queue::{EffectMessage, Queue, QueueName};
 use serde_json::{Value, json};
-use simulators::World;
+use simulators::{World, aws_client};
 use store::{CounterDelta, Delivery, Store};
 use tokio::net::TcpListener;
 
@@ -54,21 +52,6 @@ async fn listen() -> (TcpListener, String) {
     (listener, address)
 }
 
-macro_rules! client {
-    ($sdk:ident, $endpoint:expr) => {
-        $sdk::Client::from_conf(
-            $sdk::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new("eu-central-1"))
-                .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-                .endpoint_url($endpoint)
-                .retry_config(RetryConfig::disabled())
-                .http_client(aws_smithy_http_client::Builder::new().build_http())
-                .build(),
-        )
-    };
-}
-
 /// SQS and Secrets Manager, as far as the function uses them.
 async fn answer(aws: Arc<Aws>, headers: HeaderMap, body: String) -> Json<Value> {
     let body: Value = serde_json::from_str(&body).unwrap();
@@ -105,7 +88,7 @@ impl Bench {
         let (listener, table_address) = listen().await;
         let database = dynoxide::Database::memory().unwrap();
         tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
-        let table = client!(aws_sdk_dynamodb, &table_address);
+        let table = aws_client!(aws_sdk_dynamodb, &table_address);
         store::create_table(&table, "test").await.unwrap();
 
         let clock = Arc::new(ManualClock(Mutex::new(NOW.parse().unwrap())));
@@ -115,8 +98,8 @@ impl Bench {
         let queues = queues.map(|name| (name, format!("{aws_address}/{}", name.as_str())));
         let services = Services {
             store: Store::new(table, "test"),
-            queue: Queue::new(client!(aws_sdk_sqs, &aws_address), queues.into()),
-            secrets: Secrets::new(client!(aws_sdk_secretsmanager, &aws_address), "", clock.clone()),
+            queue: Queue::new(aws_client!(aws_sdk_sqs, &aws_address), queues.into()),
+            secrets: Secrets::new(aws_client!(aws_sdk_secretsmanager, &aws_address), "", clock.clone()),
             metrics: Metrics::new(metrics.clone(), clock.clone()),
             clock: clock.clone(),
             config: Arc::new(config),

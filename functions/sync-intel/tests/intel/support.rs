@@ -5,7 +5,6 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -18,7 +17,7 @@ use platform::telemetry::Kept;
 use platform::{Clock, Metrics, Secrets, Services};
 use queue::{IntelMessage, Queue, QueueName};
 use serde_json::{Value, json};
-use simulators::feeds::threat;
+use simulators::{aws_client, feeds::threat};
 use store::{CounterDelta, Store};
 use sync_intel::{FeedNote, IntelError, SyncIntel};
 
@@ -153,21 +152,6 @@ impl Feeds {
     }
 }
 
-macro_rules! client {
-    ($sdk:ident, $endpoint:expr) => {
-        $sdk::Client::from_conf(
-            $sdk::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new("eu-central-1"))
-                .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-                .endpoint_url($endpoint)
-                .retry_config(RetryConfig::disabled())
-                .http_client(aws_smithy_http_client::Builder::new().build_http())
-                .build(),
-        )
-    };
-}
-
 async fn listen() -> (tokio::net::TcpListener, String) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -234,7 +218,7 @@ impl World {
         let (listener, endpoint) = listen().await;
         let database = dynoxide::Database::memory().unwrap();
         tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
-        let client = client!(aws_sdk_dynamodb, endpoint);
+        let client = aws_client!(aws_sdk_dynamodb, endpoint);
         store::create_table(&client, "test").await.unwrap();
         let store = Store::new(client, "test");
 
@@ -270,7 +254,7 @@ impl World {
             .into_iter()
             .map(|name| (name, format!("{endpoint}/{}", name.as_str())))
             .collect();
-        let queue = Queue::new(client!(aws_sdk_sqs, endpoint), addresses_of_queues);
+        let queue = Queue::new(aws_client!(aws_sdk_sqs, endpoint), addresses_of_queues);
 
         let mut config = Config::default();
         config.feeds = policy::Feeds {
@@ -296,7 +280,7 @@ impl World {
             ([("content-type", "application/x-amz-json-1.1")], answer)
         });
         tokio::spawn(async move { axum::serve(listener, app).await });
-        let secrets = client!(aws_sdk_secretsmanager, endpoint);
+        let secrets = aws_client!(aws_sdk_secretsmanager, endpoint);
         let intel = SyncIntel::new(&Services {
             store: store.clone(),
             queue,

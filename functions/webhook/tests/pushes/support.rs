@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use platform::{Clock, Secrets};
 use queue::{Queue, QueueName};
 use serde_json::{Value, json};
+use simulators::aws_client;
 use store::Store;
 
 /// Queues and secrets, in one listener.
@@ -34,29 +35,13 @@ impl Clock for HandClock {
     }
 }
 
-macro_rules! client {
-    ($sdk:ident, $endpoint:expr) => {{
-        use $sdk::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
-        $sdk::Client::from_conf(
-            $sdk::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new("eu-central-1"))
-                .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-                .endpoint_url($endpoint)
-                .retry_config(RetryConfig::disabled())
-                .http_client(aws_smithy_http_client::Builder::new().build_http())
-                .build(),
-        )
-    }};
-}
-
 /// An empty table.
 pub async fn table() -> Store {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let database = dynoxide::Database::memory().unwrap();
     tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
-    let client = client!(aws_sdk_dynamodb, endpoint);
+    let client = aws_client!(aws_sdk_dynamodb, endpoint);
     store::create_table(&client, "test").await.unwrap();
     Store::new(client, "test")
 }
@@ -77,8 +62,8 @@ impl Doubles {
             .into_iter()
             .map(|name| (name, format!("{endpoint}/queue/{}", name.as_str())))
             .collect();
-        let queue = Queue::new(client!(aws_sdk_sqs, endpoint.clone()), addresses);
-        let secrets = Secrets::new(client!(aws_sdk_secretsmanager, endpoint), "vulnrelay/", clock);
+        let queue = Queue::new(aws_client!(aws_sdk_sqs, endpoint.clone()), addresses);
+        let secrets = Secrets::new(aws_client!(aws_sdk_secretsmanager, endpoint), "vulnrelay/", clock);
         (doubles, queue, secrets)
     }
 
