@@ -10,7 +10,7 @@ use store::{FeedHead, Window};
 use sync::SyncError;
 
 use crate::apply::{FORMAT, Marked};
-use crate::parse::{Follow, Source};
+use crate::parse::{Follow, Parsed, Source};
 use crate::{IntelError, SyncIntel};
 
 /// Pages that have rested so long have nobody who reads them.
@@ -72,7 +72,8 @@ impl SyncIntel {
             self.store.put_feed_head(feed, &FeedHead { window: Some(window), ..head }, rev).await?;
             return Ok(());
         }
-        let parsed = answer?.parse(P::parse).await?.map_err(|cause| IntelError::Malformed { feed, cause })?;
+        let parsed = answer?.parse(P::parse).await?.and_then(Parsed::legible);
+        let parsed = parsed.map_err(|cause| IntelError::Malformed { feed, cause })?;
         let (records, dirty) = (parsed.records, parsed.dirty + parsed.unreadable);
         let (next, read) = (window.next + records, window.read + records);
         let (goes_on, cursor) = match &parsed.follow {

@@ -17,6 +17,8 @@ use std::io::Read;
 
 use domain::CveId;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use store::{CveBlock, FeedPart};
 
 /// How a packed body begins.
@@ -103,15 +105,38 @@ impl<P> Parsed<P> {
         place
     }
 
+    /// Reads the records of a page one by one. One that cannot be read is counted, and is alone in that.
+    fn each<T: DeserializeOwned>(&mut self, records: Vec<Box<RawValue>>, mut take: impl FnMut(&mut Self, T)) {
+        self.records = records.len();
+        for record in records {
+            match serde_json::from_str(record.get()) {
+                Ok(record) => take(self, record),
+                Err(_) => self.unreadable += 1,
+            }
+        }
+    }
+
+    /// Some bad records are borne, and not more: then it has another format.
+    fn bear(&self, bad: usize) -> Result<(), Malformed> {
+        if bad > 10 && bad * 10 > self.records {
+            return Err(Malformed::new(format!("{bad} of {} records cannot be read", self.records)));
+        }
+        Ok(())
+    }
+
+    /// The check of one page of several: what is no CVE may fill it, what cannot be read may not.
+    pub(crate) fn legible(self) -> Result<Self, Malformed> {
+        self.bear(self.unreadable)?;
+        Ok(self)
+    }
+
     /// The last check: enough of it could be read.
     fn checked(self) -> Result<Self, Malformed> {
         let bad = self.unreadable + self.dirty;
         if self.rows.is_empty() {
             return Err(Malformed::new(format!("it has no CVE among {} records", self.records)));
         }
-        if bad > 10 && bad * 10 > self.records {
-            return Err(Malformed::new(format!("{bad} of {} records cannot be read", self.records)));
-        }
+        self.bear(bad)?;
         if self.rows.len() > MAX_BLOCKS {
             return Err(Malformed::new("its CVE ids are strewn over all numbers"));
         }

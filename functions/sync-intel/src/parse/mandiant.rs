@@ -53,19 +53,14 @@ impl Paged for MandiantPart {
 impl Source for MandiantPart {
     fn parse(body: impl Read) -> Result<Parsed<Self>, Malformed> {
         let page: Page = serde_json::from_reader(BufReader::new(body)).map_err(Malformed::new)?;
-        let mut parsed =
-            Parsed { records: page.vulnerability.len(), follow: Follow::WhileFull, ..Parsed::default() };
-        for vulnerability in page.vulnerability {
-            let Ok(vulnerability) = serde_json::from_str::<Vulnerability>(vulnerability.get()) else {
-                parsed.unreadable += 1;
-                continue;
-            };
+        let mut parsed = Parsed { follow: Follow::WhileFull, ..Parsed::default() };
+        parsed.each(page.vulnerability, |parsed, vulnerability: Vulnerability| {
             // Some have no CVE yet.
-            let Some(cve) = vulnerability.cve_id.as_deref().filter(|cve| !cve.is_empty()) else { continue };
+            let Some(cve) = vulnerability.cve_id.as_deref().filter(|cve| !cve.is_empty()) else { return };
             if let Some((block, place)) = parsed.place(cve) {
                 parsed.rows.entry(block).or_default().insert(place, Self(evidence(&vulnerability)));
             }
-        }
+        });
         Ok(parsed)
     }
 }

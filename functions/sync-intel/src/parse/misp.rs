@@ -90,18 +90,13 @@ impl Source for MispPart {
                 e.column()
             ))
         })?;
-        let attributes = page.response.attributes;
-        let mut parsed = Parsed { records: attributes.len(), follow: Follow::WhileFull, ..Parsed::default() };
-        for attribute in attributes {
-            let Ok(attribute) = serde_json::from_str::<Attribute>(attribute.get()) else {
-                parsed.unreadable += 1;
-                continue;
-            };
+        let mut parsed = Parsed { follow: Follow::WhileFull, ..Parsed::default() };
+        parsed.each(page.response.attributes, |parsed, attribute: Attribute| {
             if let Some((block, place)) = parsed.place(&attribute.value.trim().to_ascii_uppercase()) {
                 let Self(all) = parsed.rows.entry(block).or_default().entry(place).or_default();
                 all.push(evidence(&attribute));
             }
-        }
+        });
         Ok(parsed)
     }
 

@@ -12,6 +12,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{Follow, Malformed, Parsed, Source};
 use crate::pages::{Paged, Paging};
@@ -22,7 +23,7 @@ struct Page {
     total_results: usize,
     #[serde(default)]
     timestamp: String,
-    vulnerabilities: Vec<Entry>,
+    vulnerabilities: Vec<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -83,16 +84,15 @@ impl Source for Nvd {
     fn parse(body: impl Read) -> Result<Parsed<Self>, Malformed> {
         let page: Page = serde_json::from_reader(BufReader::new(body)).map_err(Malformed::new)?;
         let mut parsed = Parsed {
-            records: page.vulnerabilities.len(),
             follow: Follow::Upto(page.total_results),
             as_of: moment(&page.timestamp),
             ..Parsed::default()
         };
-        for Entry { cve } in page.vulnerabilities {
+        parsed.each(page.vulnerabilities, |parsed, Entry { cve }| {
             if let Some((block, place)) = parsed.place(&cve.id) {
                 parsed.rows.entry(block).or_default().insert(place, Self { cvss: own(cve.metrics) });
             }
-        }
+        });
         Ok(parsed)
     }
 }

@@ -64,20 +64,15 @@ impl Source for VulncheckPart {
     fn parse(body: impl Read) -> Result<Parsed<Self>, Malformed> {
         let page: Page = serde_json::from_reader(BufReader::new(body)).map_err(Malformed::new)?;
         let cursor = page.meta.next_cursor.filter(|cursor| !cursor.is_empty() && !page.data.is_empty());
-        let mut parsed =
-            Parsed { records: page.data.len(), follow: Follow::Cursor(cursor), ..Parsed::default() };
-        for entry in page.data {
-            let Ok(entry) = serde_json::from_str::<Entry>(entry.get()) else {
-                parsed.unreadable += 1;
-                continue;
-            };
+        let mut parsed = Parsed { follow: Follow::Cursor(cursor), ..Parsed::default() };
+        parsed.each(page.data, |parsed, entry: Entry| {
             let evidence = evidence(&entry);
             for cve in &entry.cve {
                 if let Some((block, place)) = parsed.place(cve) {
                     parsed.rows.entry(block).or_default().insert(place, Self(vec![evidence.clone()]));
                 }
             }
-        }
+        });
         Ok(parsed)
     }
 }

@@ -1,4 +1,4 @@
-use domain::intel::{CvssSource, Exploitation, Kev, Record};
+use domain::intel::{CvssSource, Exploitation, Kev, Nvd, Record};
 use serde_json::{Value, json};
 use store::{EpssPart, ExploitdbPart, MetasploitPart, NucleiPart};
 use sync_intel::Source;
@@ -216,6 +216,21 @@ fn records_tell_the_assessment_and_the_score_with_its_source() {
     let told = |id: &str| read.get(&cve(id)).unwrap().cvss.clone().map(|(by, cvss)| (by, cvss.score.0));
     assert_eq!(told("CVE-2024-3400"), Some((CvssSource::Cna, 100)));
     assert_eq!(told("CVE-2024-3401"), Some((CvssSource::CisaAdp, 75)));
+}
+
+#[test]
+fn a_record_of_nvd_that_cannot_be_read_fails_alone() {
+    let scored = |id: &str, version: Value| {
+        json!({ "cve": { "id": id, "metrics": { "cvssMetricV31": [
+            { "type": "Primary", "cvssData": { "version": version, "baseScore": 9.8 } }
+        ] } } })
+    };
+    let all = [scored("CVE-2024-3400", json!("3.1")), scored("CVE-2024-3401", json!(31)), json!("odd")];
+    let page = json!({ "totalResults": 3, "timestamp": "2024-05-01T15:37:18.613", "vulnerabilities": all });
+    let read = Nvd::parse(page.to_string().as_bytes()).unwrap();
+    assert_eq!((read.count(), read.records, read.unreadable), (1, 3, 2));
+    let cvss = read.get(&cve("CVE-2024-3400")).unwrap().cvss.clone();
+    assert_eq!(cvss.map(|cvss| cvss.score.0), Some(98));
 }
 
 #[test]

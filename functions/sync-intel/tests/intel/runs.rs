@@ -333,7 +333,8 @@ async fn nvd_comes_page_by_page_and_then_by_what_changed() {
     assert!(world.told().is_empty(), "nothing new");
 
     // What stops in the middle keeps what is known.
-    for body in [nvd(9, &[]), b"{\"message\":\"maintenance\"}".to_vec(), b"<html>".to_vec()] {
+    let odd = json!({ "totalResults": 11, "vulnerabilities": vec!["odd"; 11] }).to_string().into_bytes();
+    for body in [nvd(9, &[]), b"{\"message\":\"maintenance\"}".to_vec(), b"<html>".to_vec(), odd] {
         world.feeds.put("/nvd", 200, vec![], body);
         assert!(world.pull(Feed::Nvd).await.is_err());
         assert!(known(SSH).await.is_some());
