@@ -7,9 +7,11 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use domain::intel::{CvssSource, Exploitation, Kev, Record};
-use domain::threat::Level;
+use domain::threat::{Level, Tlp};
 use serde_json::{Value, json};
-use store::{EpssPart, ExploitdbPart, MandiantPart, MetasploitPart, NucleiPart, RecordedFuturePart};
+use store::{
+    EpssPart, ExploitdbPart, MandiantPart, MetasploitPart, MispPart, NucleiPart, RecordedFuturePart,
+};
 use sync_intel::{Parsed, Source};
 
 /// A real file, or a line that says why the test checks nothing.
@@ -164,6 +166,35 @@ fn recorded_pages_of_mandiant_are_read() {
             assert!(page.rows.values().flat_map(BTreeMap::values).all(|MandiantPart(all)| all.is_empty()));
         }
     }
+}
+
+#[test]
+fn attributes_of_a_recorded_event_are_read_with_the_tags_of_the_event() {
+    let Some(recordings) = std::env::var_os("RECORDINGS") else {
+        println!("skipped: RECORDINGS is not set, no event of MISP is read");
+        return;
+    };
+    let file = PathBuf::from(recordings).join("threat-intel/misp/57c4445b-c548-4654-af0b-4be3950d210f.json");
+    let Value::Object(mut event) =
+        serde_json::from_slice::<Value>(&std::fs::read(file).unwrap()).unwrap()["Event"].take()
+    else {
+        panic!("no event");
+    };
+    // A search gives each attribute with its event; an event has its attributes in it.
+    let Some(Value::Array(mut attributes)) = event.remove("Attribute") else { panic!("no attributes") };
+    attributes.iter_mut().for_each(|attribute| attribute["Event"] = event.clone().into());
+    let read = |attributes: &[Value]| {
+        let page = json!({ "response": { "Attribute": attributes } }).to_string();
+        MispPart::parse(page.as_bytes()).unwrap()
+    };
+    let page = read(&attributes);
+    assert_eq!((page.records, page.count(), page.unreadable), (9, 0, 0), "it names no CVE");
+    attributes[0]["value"] = json!("cve-2016-0001");
+    let page = read(&attributes);
+    let MispPart(all) = get(&page, "CVE-2016-0001");
+    assert_eq!((all[0].level, all[0].tlp), (Level::Chatter, Some(Tlp::Clear)));
+    assert_eq!(all[0].seen_at.unwrap().to_string(), "2016-08-30T07:04:44Z");
+    assert!(all[0].words().contains("Ransomware - Xorist"));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::decide::SWEEP_AFTER;
 use domain::identity::{
-    self, Arrival, Assignment, Happened, Identifier, IdentifierKind, IdentityChange, Known, Observation,
-    Reconsidered, Span,
+    self, Arrival, Assignment, Happened, Identifier, IdentifierKind, IdentityChange, Known, Merge,
+    Observation, Reconsidered, Span,
 };
 use domain::vulnerability::Join;
 use domain::{Asset, AssetId, SightingId};
@@ -33,6 +33,9 @@ const SHOWS_ANOTHER: &str = "it shows another machine now";
 const NOT_JOINED: &str = "what joined it is shared by several machines";
 /// Why a sighting leaves: it was there by its name and its system alone.
 const NAMESAKES: &str = "several machines bear its name";
+/// Why a sighting leaves, or why its asset becomes part of another: it shows nothing of the machine itself, and what came
+/// since is nearer to it.
+const NEARER: &str = "what is known now leads to another machine";
 /// Why a sighting leaves: what came since shows that the asset is another machine.
 const STRANGER: &str =
     "the others of its asset have another name, and nothing of the machine itself in common";
@@ -45,15 +48,67 @@ struct Neighbours {
     known: Vec<Known>,
     /// What became of ids that lead elsewhere.
     now: BTreeMap<AssetId, AssetId>,
-    /// What each of their other sightings shows.
-    shown: BTreeMap<SightingId, BTreeSet<Identifier>>,
+    /// What each of their other sightings told last.
+    told: BTreeMap<SightingId, Observation>,
 }
 
 impl Neighbours {
+    /// What the sightings of an asset told but this one.
+    fn told_beside(&self, asset: &AssetId, sighting: &SightingId) -> impl Iterator<Item = &Observation> {
+        let others = self.assets[asset].value.sightings.keys().filter(move |other| *other != sighting);
+        others.filter_map(|other| self.told.get(other))
+    }
+
     /// What the sightings of an asset show but this one.
     fn shown_beside(&self, asset: &AssetId, sighting: &SightingId) -> BTreeSet<&Identifier> {
-        let others = self.assets[asset].value.sightings.keys().filter(|other| *other != sighting);
-        others.filter_map(|other| self.shown.get(other)).flatten().collect()
+        self.told_beside(asset, sighting).flat_map(|told| &told.identifiers).collect()
+    }
+
+    /// Where a sighting that shows nothing of the machine itself would be put if it came now, if that is another asset
+    /// than its own: what leads to a machine may have come after it.
+    fn leads_elsewhere(
+        &self,
+        (home, sighting): (&AssetId, &SightingId),
+        observation: &Observation,
+        shared: &BTreeSet<Identifier>,
+    ) -> Option<Assignment> {
+        let asset = &self.assets[home].value;
+        let is_fixed = asset.superseded_by.is_some() || asset.sightings.get(sighting)?.is_settled();
+        let is_own = |id: &&Identifier| !shared.contains(id) && id.is_own();
+        if is_fixed || observation.identifiers.iter().any(|id| is_own(&id)) {
+            return None;
+        }
+        let mut known = self.known.clone();
+        if let Some(at) = known.iter().position(|known| known.asset == *home) {
+            if asset.sightings.len() > 1 {
+                // What it shows speaks for its asset as far as others show it too, and since they did.
+                for id in &observation.identifiers {
+                    known[at].identifiers.remove(id);
+                    known[at].seen.remove(id);
+                }
+                for told in self.told_beside(home, sighting) {
+                    let ids = told.identifiers.intersection(&observation.identifiers);
+                    let ids: BTreeSet<Identifier> = ids.filter(|id| !shared.contains(*id)).cloned().collect();
+                    known[at].see(&Observation { identifiers: ids, ..told.clone() });
+                }
+            } else {
+                known.remove(at);
+            }
+        }
+        let assignment = identity::assign(&Arrival {
+            sighting: &sighting.to_string(),
+            observation,
+            home: None,
+            pinned: false,
+            known: &known,
+            shared,
+        });
+        let target = assignment.asset.as_ref().filter(|target| *target != home)?;
+        let target = known.iter().find(|known| known.asset == *target)?;
+        let may_be = target.identifiers.iter().any(Identifier::is_own)
+            && !target.apart.contains(home)
+            && !asset.apart.contains(&target.asset);
+        may_be.then_some(assignment)
     }
 
     /// Why what held a sighting in its asset holds it no longer: what joined it, or, where it founded the asset, all that
@@ -84,6 +139,27 @@ impl Neighbours {
             return Some(STRANGER);
         }
         (join.rule == identity::BY_SYSTEM).then_some(NAMESAKES)
+    }
+
+    /// Notes what a sighting of an asset shows now.
+    fn see(
+        &mut self,
+        asset: &AssetId,
+        sighting: &SightingId,
+        observation: &Observation,
+        shared: &BTreeSet<Identifier>,
+    ) {
+        self.told.insert(sighting.clone(), observation.clone());
+        let mut valid = observation.clone();
+        valid.identifiers.retain(|id| !shared.contains(id));
+        match self.known.iter_mut().find(|known| known.asset == *asset) {
+            Some(known) => known.see(&valid),
+            None => {
+                let mut known = Known::new(asset.clone());
+                known.see(&valid);
+                self.known.push(known);
+            }
+        }
     }
 
     /// Leaves the home no more of what the sighting shows than what its other sightings show too.
@@ -136,23 +212,42 @@ impl Score {
         let shared = shared_of(&leads);
         // It was joined before it was known that the value is shared: as if it came now. Who founded the asset stays there
         // whatever it shows, unless that is what made it be looked at.
-        let may_leave = join.as_ref().is_some_and(|join| join.observed == 0 || !join.agreeing.is_empty());
-        let groundless = home
+        let is_asked_again = join.as_ref().is_some_and(|join| join.observed == 0);
+        let may_leave = is_asked_again || join.as_ref().is_some_and(|join| !join.agreeing.is_empty());
+        let mut groundless = home
             .as_ref()
             .filter(|_| may_leave)
             .and_then(|home| near.groundless((home, sighting), &observation.identifiers, &shared));
+        let mut nearer = home
+            .as_ref()
+            .filter(|_| is_asked_again && groundless.is_none())
+            .and_then(|home| near.leads_elsewhere((home, sighting), &observation, &shared));
+        let moves = join.as_ref().map_or(0, |join| join.moves) + u64::from(nearer.is_some());
+        let is_alone = home.as_ref().is_some_and(|home| near.assets[home].value.sightings.len() == 1);
+        let joins_alone = nearer.take_if(|_| is_alone);
+        if nearer.is_some() {
+            groundless = Some(NEARER);
+        }
         if let Some(home) = home.as_ref().filter(|_| groundless.is_some()) {
             near.take_back(home, sighting, &observation, &mut leads);
             join = None;
         }
-        let assignment = identity::assign(&Arrival {
-            sighting: &sighting.to_string(),
-            observation: &observation,
-            home: home.as_ref().filter(|_| groundless.is_none()),
-            pinned: join.as_ref().is_some_and(|join| join.pinned_by.is_some()),
-            known: &near.known,
-            shared: &shared,
+        let mut assignment = nearer.unwrap_or_else(|| {
+            identity::assign(&Arrival {
+                sighting: &sighting.to_string(),
+                observation: &observation,
+                home: home.as_ref().filter(|_| groundless.is_none()),
+                pinned: join.as_ref().is_some_and(|join| join.pinned_by.is_some()),
+                known: &near.known,
+                shared: &shared,
+            })
         });
+        if let Some(joins) = joins_alone
+            && let Some(asset) = joins.asset.filter(|_| assignment.asset == home)
+            && !assignment.merges.iter().any(|merge| merge.asset == asset)
+        {
+            assignment.merges.push(Merge { asset, reason: NEARER, identifiers: joins.agreeing });
+        }
         let target = match &assignment.asset {
             Some(asset) => asset.clone(),
             None => self.found(&mut near, &assignment.ids).await?,
@@ -165,11 +260,10 @@ impl Score {
         }
         let mut change = Change { change: Regroup::default(), touched: [target.clone()].into(), near, leads };
         change.learn(self, sighting, &assignment);
-        change.join(self, sighting, &observation, &assignment, (&target, join));
-        if home.as_ref() != Some(&target) {
-            change.ask_again(sighting, &observation, &target);
-        }
+        change.join(self, sighting, &observation, &assignment, (&target, join, moves));
+        let is_new_here = home.as_ref() != Some(&target);
         change.move_from(self, sighting, &observation, (linked, home), (&target, groundless));
+        change.ask_again(sighting, &observation, &target, is_new_here);
         change.supersede(self, &assignment, &target);
         change.review(self, sighting, &observation, &assignment, &target);
         let touched = change.touched.clone();
@@ -245,7 +339,7 @@ impl Score {
             assets: BTreeMap::new(),
             known: Vec::new(),
             now: BTreeMap::new(),
-            shown: BTreeMap::new(),
+            told: BTreeMap::new(),
         };
         for id in wanted {
             let Some(asset) = self.store.resolved_asset(id).await? else { continue };
@@ -273,13 +367,14 @@ impl Score {
                     continue;
                 };
                 let told = identity::observe(&host, &connector.scope, connector.scanner);
-                known.os = known.os.or(told.os);
+                known.os = known.os.or_else(|| told.os.clone());
                 known.last_seen = known.last_seen.max(told.observed_at);
-                near.shown.insert(other.clone(), told.identifiers.clone());
-                let Some(at) = told.observed_at else { continue };
-                for id in told.identifiers {
-                    known.seen.entry(id).and_modify(|span| *span = span.with(Span::at(at)));
+                if let Some(at) = told.observed_at {
+                    for id in &told.identifiers {
+                        known.seen.entry(id.clone()).and_modify(|span| *span = span.with(Span::at(at)));
+                    }
                 }
+                near.told.insert(other.clone(), told);
             }
             near.known.push(known);
         }
@@ -410,9 +505,9 @@ impl Change {
             let others = self.near.assets[&id].value.sightings.keys().filter(|other| *other != sighting);
             let again: Vec<SightingId> = others
                 .filter(|other| {
-                    let shows = self.near.shown.get(*other);
-                    shows.is_some_and(|shows| {
-                        self.near.groundless((&id, other), shows, &shared) == Some(NOT_JOINED)
+                    let told = self.near.told.get(*other);
+                    told.is_some_and(|told| {
+                        self.near.groundless((&id, other), &told.identifiers, &shared) == Some(NOT_JOINED)
                     })
                 })
                 .cloned()
@@ -425,26 +520,38 @@ impl Change {
         }
     }
 
-    /// A sighting has come to an asset: weak matches are looked at again that it may speak against.
-    fn ask_again(&mut self, sighting: &SightingId, observation: &Observation, target: &AssetId) {
+    /// An asset has got a sighting, or one shows something else: weak matches are looked at again that it may speak against,
+    /// and sightings that it may lead here.
+    fn ask_again(
+        &mut self,
+        sighting: &SightingId,
+        observation: &Observation,
+        target: &AssetId,
+        is_new_here: bool,
+    ) {
+        let shared = shared_of(&self.leads);
+        self.near.see(target, sighting, observation, &shared);
         let is_name =
             |id: &&Identifier| matches!(id.kind, IdentifierKind::Hostname | IdentifierKind::Netbios);
         let names: BTreeSet<&Identifier> = observation.identifiers.iter().filter(is_name).collect();
         let mut again: Vec<(AssetId, SightingId)> = Vec::new();
         for (id, asset) in &self.near.assets {
             for (other, join) in asset.value.sightings.iter().filter(|(other, _)| *other != sighting) {
-                let Some(shows) = self.near.shown.get(other).filter(|_| join.pinned_by.is_none()) else {
+                let Some(told) = self.near.told.get(other).filter(|_| join.pinned_by.is_none()) else {
                     continue;
                 };
+                let shows = &told.identifiers;
                 let doubtful = if id == target {
                     (join.agreeing.is_empty() || join.is_weak()) && {
                         let beside = self.near.shown_beside(id, other).into_iter().cloned();
-                        identity::is_stranger(shows, &beside.chain(observation.identifiers.clone()).collect())
+                        identity::is_stranger(shows, &beside.collect())
                     }
                 } else {
                     join.rule == identity::BY_SYSTEM && shows.iter().any(|id| names.contains(id))
                 };
-                if doubtful {
+                if (is_new_here && doubtful)
+                    || self.near.leads_elsewhere((id, other), told, &shared).is_some()
+                {
                     again.push((id.clone(), other.clone()));
                 }
             }
@@ -463,7 +570,7 @@ impl Change {
         sighting: &SightingId,
         observation: &Observation,
         assignment: &Assignment,
-        (target, before): (&AssetId, Option<Join>),
+        (target, before, moves): (&AssetId, Option<Join>, u64),
     ) {
         let shared = shared_of(&self.leads);
         // What people knew of it before a scanner saw it.
@@ -482,6 +589,7 @@ impl Change {
             ..Join::default()
         });
         join.refused = refused;
+        join.moves = moves;
         let digest = observation.digest(&score.config.identity);
         join.observed = if assignment.merges.is_empty() { digest } else { 0 };
         identity::take(asset, sighting.clone(), join, observation, &shared);

@@ -141,6 +141,17 @@ impl Known {
         }
     }
 
+    /// Adds what was observed of it.
+    pub fn see(&mut self, observation: &Observation) {
+        self.identifiers.extend(observation.identifiers.iter().cloned());
+        self.os = self.os.take().or_else(|| observation.os.clone());
+        self.last_seen = self.last_seen.max(observation.observed_at);
+        let Some(at) = observation.observed_at.map(Span::at) else { return };
+        for id in &observation.identifiers {
+            self.seen.entry(id.clone()).and_modify(|span| *span = span.with(at)).or_insert(at);
+        }
+    }
+
     /// When it was seen with this identifier.
     fn span(&self, id: &Identifier) -> Option<Span> {
         self.seen.get(id).copied().or_else(|| self.last_seen.map(Span::at))

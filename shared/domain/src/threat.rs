@@ -88,7 +88,7 @@ impl Tlp {
         let tag = tag.trim().to_ascii_lowercase();
         let colour = tag.strip_prefix("tlp:")?;
         Some(match colour.trim_matches(|c: char| c == '"' || c.is_whitespace()) {
-            "clear" | "white" | "unclear" => Self::Clear,
+            "clear" | "white" => Self::Clear,
             "green" => Self::Green,
             "amber" => Self::Amber,
             "amber+strict" => Self::AmberStrict,
@@ -280,6 +280,7 @@ mod tests {
         assert_eq!(told("TLP:RED").words(), "");
         assert!(!serde_json::to_string(&told("tlp:red")).unwrap().contains("word"));
         assert_eq!(told("tlp:purple").tlp, Some(Tlp::Red), "unknown is taken for the strictest");
+        assert_eq!(told("tlp:unclear").tlp, Some(Tlp::Red), "so is what nobody could tell");
         assert_eq!(told("osint:x").tlp, None);
         let smuggled = r#"{"id":"a","level":"active","tlp":"TLP:RED","words":"secret"}"#;
         assert_eq!(serde_json::from_str::<Evidence>(smuggled).unwrap().words(), "");

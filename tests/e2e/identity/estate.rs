@@ -13,6 +13,12 @@ use crate::site::{Setup, Site};
 /// Groups of machines; a group has about forty-five sightings.
 const GROUPS: u64 = 16;
 
+/// Estates whose sightings come in different orders, with how many assets may differ by that: where a group's instances
+/// replace each other under one name and laptops share a dock, a sighting of neither may stay by itself.
+const ESTATES: [(u64, usize); 3] = [(3, 0), (4, 0), (5, 1)];
+/// In how many orders, beside the one in time.
+const ORDERS: u64 = 3;
+
 /// The connector of a line: of the scanner that its name begins with, in the network that it names.
 fn connector(line: &SightingLine) -> String {
     format!("{}-{}", line.connector, line.scope)
@@ -105,31 +111,56 @@ async fn the_labelled_estate_does_as_well_on_the_table_as_in_memory() {
     assert!(table.1 >= memory.1 - 0.05, "recall {}", table.1);
 }
 
+/// What an estate's last sightings become, told in this order until nothing is left to learn.
+async fn partition(
+    configuration: &str,
+    order: &[&(SightingLine, Labelled)],
+) -> (BTreeSet<BTreeSet<SightingId>>, Vec<(String, String)>) {
+    let site = Site::start(Setup::new(1).edit("\n\nfeeds:\n", configuration)).await;
+    let (store, score) = (site.stack.observer(), score::Score::new(site.stack.services()));
+    for (line, _) in [order; 3].concat() {
+        look_at(store, &score, line).await;
+        site.drain().await;
+    }
+    let (mut parts, mut placed) = (BTreeMap::<AssetId, BTreeSet<SightingId>>::new(), Vec::new());
+    for (line, labelled) in order {
+        let id = SightingId::new(connector(line).parse().unwrap(), &line.host.native);
+        let link = store.link(&id).await.unwrap().unwrap();
+        let asset = store.resolved_asset(&link.asset).await.unwrap().unwrap().value.id;
+        placed.push((labelled.machine.clone(), asset.to_string()));
+        parts.entry(asset).or_default().insert(id);
+    }
+    (parts.into_values().collect(), placed)
+}
+
 #[tokio::test]
-async fn whatever_comes_first_no_two_machines_of_an_estate_become_one() {
-    let all = lines(5, GROUPS);
-    let last: BTreeMap<String, &(SightingLine, Labelled)> =
-        all.iter().map(|one| (format!("{}/{}", connector(&one.0), one.0.host.native), one)).collect();
-    let last: Vec<&(SightingLine, Labelled)> = last.into_values().collect();
-    // 141 sightings: each of these steps comes by all of them.
-    assert_eq!(last.len(), 141);
-    for step in [1, 35, 62, 88, 115, 140] {
-        let site = Site::start(Setup::new(1).edit("\n\nfeeds:\n", configuration(&all))).await;
-        let (store, score) = (site.stack.observer(), score::Score::new(site.stack.services()));
-        // More than once: what there is to learn is known then.
-        for n in 0..3 * last.len() {
-            look_at(store, &score, &last[n * step % last.len()].0).await;
-            site.drain().await;
-        }
-        let mut placed = Vec::new();
-        for (line, labelled) in &last {
-            let id = SightingId::new(connector(line).parse().unwrap(), &line.host.native);
-            let link = store.link(&id).await.unwrap().unwrap();
-            let asset = store.resolved_asset(&link.asset).await.unwrap().unwrap().value.id;
-            placed.push((labelled.machine.clone(), asset.to_string()));
-        }
+async fn whatever_comes_first_an_estate_becomes_the_same_assets() {
+    for (seed, most) in ESTATES {
+        let all = lines(seed, GROUPS);
+        let key = |line: &SightingLine| format!("{}/{}", connector(line), line.host.native);
+        let last: BTreeMap<String, &(SightingLine, Labelled)> =
+            all.iter().map(|one| (key(&one.0), one)).collect();
+        let mut last: Vec<&(SightingLine, Labelled)> = last.into_values().collect();
+        last.sort_by_key(|(line, _)| line.observed_at);
+        let configuration = configuration(&all);
+        let (in_time, placed) = partition(&configuration, &last).await;
         let (precision, recall) = judge(&placed);
-        println!("every {step}th: precision {precision:.4}, recall {recall:.4}");
-        assert!(precision >= 0.995, "every {step}th: precision {precision}");
+        println!(
+            "seed {seed}, {} sightings in time: precision {precision:.4}, recall {recall:.4}",
+            last.len()
+        );
+        assert!(precision >= 0.995, "seed {seed}: precision {precision}");
+        for order in 1..=ORDERS {
+            last.sort_by_key(|(line, _)| simulators::dice::hash(order, &[&key(line)]));
+            let (parts, placed) = partition(&configuration, &last).await;
+            let (precision, recall) = judge(&placed);
+            let differ: Vec<_> = in_time.difference(&parts).collect();
+            println!(
+                "order {order}: precision {precision:.4}, recall {recall:.4}, {} assets differ",
+                differ.len()
+            );
+            assert!(differ.len() <= most, "seed {seed}, order {order}: {differ:?}");
+            assert!(precision >= 0.995, "seed {seed}, order {order}: precision {precision}");
+        }
     }
 }

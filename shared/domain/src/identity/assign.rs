@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::compare::{Comparison, Relation};
 use super::{
-    ADDRESS_WINDOW, BY_SYSTEM, Identifier, IdentifierKind, Known, OTHER_BIOS, OTHER_INSTANCE, OTHER_SERIAL,
-    Observation, Outcome, RULE_NATIVE, Refusal, Span, TIERS, claimable, contradiction, correlate, refusal,
-    seed, stop,
+    ADDRESS_WINDOW, BY_SYSTEM, Correlation, Identifier, IdentifierKind, Known, OTHER_BIOS, OTHER_INSTANCE,
+    OTHER_SERIAL, Observation, Outcome, RULE_NATIVE, Refusal, Span, TIERS, claimable, contradiction,
+    correlate, refusal, seed, stop,
 };
 use crate::ids::AssetId;
 
@@ -111,6 +111,11 @@ pub fn assign(arrival: &Arrival<'_>) -> Assignment {
         Some(left) => known.iter().filter(|known| known.asset != left.asset).cloned().collect(),
     };
     let mut correlation = correlate(&observation, &candidates);
+    if let Outcome::Ambiguous { candidates: equal } = &correlation.outcome
+        && let Some(joined) = made_one(&observation, equal, &candidates)
+    {
+        correlation = joined;
+    }
     if let Some(home) = stays {
         if correlation.outcome != (Outcome::Join { asset: home.asset.clone() }) {
             RULE_NATIVE.clone_into(&mut correlation.rule);
@@ -127,7 +132,13 @@ pub fn assign(arrival: &Arrival<'_>) -> Assignment {
         Outcome::Ambiguous { candidates } => (None, candidates.clone()),
     };
     let founder = asset.as_ref().and_then(|id| known.iter().find(|known| known.asset == *id));
-    let supersedes = supersedes(&observation, left.as_ref(), &correlation.refused, asset.is_none());
+    // An older machine that becomes known later has not taken the place of a newer one.
+    let is_older = |refusal: &&Refusal| {
+        let other = known.iter().find(|known| known.asset == refusal.asset);
+        other.is_none_or(|other| other.last_seen <= observation.observed_at)
+    };
+    let replaced = correlation.refused.iter().filter(|_| asset.is_none()).filter(is_older);
+    let supersedes = supersedes(&observation, left.as_ref(), replaced);
     let lessons = lessons(&observation, founder, &known);
     let merges = if asset.is_some() {
         let learned: BTreeSet<&Identifier> = lessons.iter().map(|lesson| &lesson.identifier).collect();
@@ -158,6 +169,20 @@ pub fn assign(arrival: &Arrival<'_>) -> Assignment {
     }
 }
 
+/// The match with one of several assets that have the same right to the observation, if with it they are one machine: had it
+/// come first, each of them would have joined it.
+fn made_one(observation: &Observation, equal: &[AssetId], known: &[Known]) -> Option<Correlation> {
+    let equal: Vec<Known> = known.iter().filter(|known| equal.contains(&known.asset)).cloned().collect();
+    let learned = BTreeSet::new();
+    let founder = equal
+        .iter()
+        .find(|founder| merges(observation, Some(founder), &equal, &learned).len() + 1 == equal.len())?;
+    let others = known.iter().filter(|known| equal.iter().all(|one| one.asset != known.asset));
+    let rest: Vec<Known> = others.chain([founder]).cloned().collect();
+    let joined = correlate(observation, &rest);
+    (joined.outcome == Outcome::Join { asset: founder.asset.clone() }).then_some(joined)
+}
+
 /// The observation without what is shared, and without public addresses that a cloud lends to its instances.
 fn usable(arrival: &Arrival<'_>) -> Observation {
     let lent = |id: &Identifier| {
@@ -173,8 +198,8 @@ fn usable(arrival: &Arrival<'_>) -> Observation {
     observation
 }
 
-/// The assets that may be meant, each without what is shared and without what it has lost to another one: a full name
-/// or an address is one machine's at a time, and leads to the one that took it last.
+/// The assets that may be meant, each without what is shared and without what was another one's when this was seen: a full
+/// name or an address is one machine's at a time, and leads to the one that had taken it last by then.
 fn rivals(arrival: &Arrival<'_>, observation: &Observation) -> Vec<Known> {
     let mut known: Vec<Known> = arrival.known.to_vec();
     known.sort_by(|a, b| a.asset.cmp(&b.asset));
@@ -186,9 +211,12 @@ fn rivals(arrival: &Arrival<'_>, observation: &Observation) -> Vec<Known> {
     for id in observation.identifiers.iter().filter(lendable) {
         let taken = |asset: &Known| asset.seen.get(id).map(|span| span.first);
         let holds = |asset: &&Known| asset.is_identified() && asset.identifiers.contains(id);
-        let Some(latest) = known.iter().filter(holds).filter_map(taken).max() else { continue };
+        let all: Vec<Timestamp> = known.iter().filter(holds).filter_map(taken).collect();
+        let by_then = |time: &&Timestamp| observation.observed_at.is_none_or(|at| **time <= at);
+        // Before anybody had it, the one that was the first to take it is the nearest.
+        let Some(owner) = all.iter().filter(by_then).max().or(all.iter().min()).copied() else { continue };
         for asset in &mut known {
-            if asset.is_identified() && taken(asset).is_some_and(|first| first < latest) {
+            if asset.is_identified() && taken(asset).is_some_and(|first| first != owner) {
                 asset.identifiers.remove(id);
             }
         }
@@ -223,11 +251,10 @@ fn passed_on(arrival: &Arrival<'_>, home: &Known) -> Option<Refusal> {
 }
 
 /// The home of a sighting that shows other hardware now, and an instance whose name and address a new one has.
-fn supersedes(
+fn supersedes<'a>(
     observation: &Observation,
-    left: Option<&Refusal>,
-    refused: &[Refusal],
-    is_new: bool,
+    left: Option<&'a Refusal>,
+    refused: impl Iterator<Item = &'a Refusal>,
 ) -> Vec<Supersession> {
     let by_hardware =
         |refusal: &&Refusal| [OTHER_INSTANCE, OTHER_BIOS, OTHER_SERIAL].contains(&refusal.reason.as_str());
@@ -239,12 +266,12 @@ fn supersedes(
             && has(refusal, &[IdentifierKind::Fqdn, IdentifierKind::Hostname])
             && has(refusal, &[IdentifierKind::Ip])
     };
-    let replaced = refused.iter().filter(|_| is_new).filter(in_place);
+    let replaced = refused.filter(in_place);
     let supersession = |refusal: &Refusal| Supersession {
         asset: refusal.asset.clone(),
         reason: format!("replaced: {}", refusal.reason),
     };
-    left.iter().copied().filter(by_hardware).chain(replaced).map(supersession).collect()
+    left.into_iter().filter(by_hardware).chain(replaced).map(supersession).collect()
 }
 
 /// Which values two machines that are not one have both shown, and may not.
@@ -288,11 +315,13 @@ fn lessons(observation: &Observation, founder: Option<&Known>, known: &[Known]) 
         }
     }
     for id in &observation.identifiers {
-        let holders = known
-            .iter()
-            .filter(|known| known.identifiers.contains(id) && is_recent(observation, known, id))
-            .count();
-        if holders > MOST_HOLDERS && !matches!(id.kind, IdentifierKind::Cloud | IdentifierKind::Ip) {
+        let holders = || {
+            known.iter().filter(|known| known.identifiers.contains(id) && is_recent(observation, known, id))
+        };
+        // What shows nothing of the machine itself may still turn out to be one of the others.
+        let own = holders().filter(|known| known.identifiers.iter().any(Identifier::is_own)).count();
+        let too_many = own > MOST_HOLDERS || holders().count() >= HOLDERS;
+        if too_many && !matches!(id.kind, IdentifierKind::Cloud | IdentifierKind::Ip) {
             learn(id, "more assets show it than one machine can be");
         }
     }
@@ -360,18 +389,8 @@ fn merges(
         ids.iter().filter(|id| !learned.contains(id)).cloned().collect()
     };
     let mut one = founder.clone();
-    one.identifiers.extend(observation.identifiers.iter().cloned());
+    one.see(observation);
     one.identifiers = without(&one.identifiers);
-    one.os = one.os.or_else(|| observation.os.clone());
-    one.last_seen = one.last_seen.max(observation.observed_at);
-    if let Some(at) = observation.observed_at {
-        for id in &observation.identifiers {
-            one.seen
-                .entry(id.clone())
-                .and_modify(|span| *span = span.with(Span::at(at)))
-                .or_insert(Span::at(at));
-        }
-    }
     let mut rest: Vec<Known> =
         candidates.iter().filter(|known| known.asset != founder.asset).cloned().collect();
     rest.iter_mut().for_each(|known| known.identifiers = without(&known.identifiers));
@@ -400,16 +419,20 @@ pub(super) fn unite(one: &Known, other: &Known) -> Option<Merge> {
     {
         return None;
     }
+    let neither_is_identified = !one.is_identified() && !other.is_identified();
     let as_seen = Observation {
         // Of the addresses only the latest: what it had long ago says nothing of what it is now.
         identifiers: other
             .identifiers
             .iter()
-            .filter(|id| id.kind != IdentifierKind::Ip || other.had(id, other.last_seen))
+            .filter(|id| {
+                id.kind != IdentifierKind::Ip || neither_is_identified || other.had(id, other.last_seen)
+            })
             .cloned()
             .collect(),
         os: other.os.clone(),
-        observed_at: other.last_seen,
+        // Of an address alone it does not matter which of them had it first.
+        observed_at: if neither_is_identified { nearest(one, other) } else { other.last_seen },
     };
     let c = Comparison::new(&as_seen, one);
     if c.cloud == Relation::Differ {
@@ -422,10 +445,11 @@ pub(super) fn unite(one: &Known, other: &Known) -> Option<Merge> {
     };
     // What is no more than an address has been so only while the other one had it.
     let within = |one: &Known, other: &Known| {
-        other.identifiers.iter().all(|id| {
-            let spans = one.seen.get(id).zip(other.seen.get(id));
-            spans.is_some_and(|(mine, theirs)| mine.is_near(theirs.first, ADDRESS_WINDOW))
-        })
+        neither_is_identified
+            || other.identifiers.iter().all(|id| {
+                let spans = one.seen.get(id).zip(other.seen.get(id));
+                spans.is_some_and(|(mine, theirs)| mine.is_near(theirs.first, ADDRESS_WINDOW))
+            })
     };
     let reason = if tier <= 2 {
         "they share an identifier of the machine itself"
@@ -444,4 +468,15 @@ pub(super) fn unite(one: &Known, other: &Known) -> Option<Merge> {
         reason,
         identifiers: c.agreeing.iter().map(|id| (*id).clone()).collect(),
     })
+}
+
+/// When the other was seen at an address of both, as near as possible to when the one was.
+fn nearest(one: &Known, other: &Known) -> Option<Timestamp> {
+    let spans =
+        other.identifiers.intersection(&one.identifiers).filter_map(|id| one.span(id).zip(other.span(id)));
+    let times = spans.map(|(mine, theirs)| {
+        let time = mine.first.clamp(theirs.first, theirs.last);
+        (mine.first.duration_since(time).max(time.duration_since(mine.last)), time)
+    });
+    times.min().map(|(_, time)| time)
 }

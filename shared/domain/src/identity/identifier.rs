@@ -127,6 +127,11 @@ impl Identifier {
     pub fn is_strong(&self) -> bool {
         self.kind != IdentifierKind::Mac || !self.value.as_bytes().get(1).is_some_and(|b| b"26ae".contains(b))
     }
+
+    /// Whether it belongs to the machine itself, not to its place in a network.
+    pub fn is_own(&self) -> bool {
+        self.kind <= IdentifierKind::Mac && self.is_strong()
+    }
 }
 
 impl fmt::Display for Identifier {

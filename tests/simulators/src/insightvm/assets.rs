@@ -64,14 +64,16 @@ impl Wish {
         let flag = |name: &str| params.get(name).is_some_and(|text| text == "true");
         let after = params.get("cursor").map(|cursor| after(cursor)).transpose()?;
         let now = world.clock.now();
+        let at = time("currentTime")?.unwrap_or(now).min(now);
         Ok(Self {
             size,
             number: after.map_or(0, |(number, _)| number),
             after: after.map(|(_, host)| host),
             same: flag("includeSame"),
             identifiers: flag("includeUniqueIdentifiers"),
-            comparison: time("comparisonTime")?,
-            at: time("currentTime")?.unwrap_or(now).min(now),
+            // Who asks may have a clock of his own: what has not been published yet is no state to compare with.
+            comparison: time("comparisonTime")?.map(|time| time.min(at)),
+            at,
             scanned_after,
         })
     }

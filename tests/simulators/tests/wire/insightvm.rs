@@ -76,6 +76,14 @@ async fn a_comparison_adds_up() {
 }
 
 #[tokio::test]
+async fn a_comparison_with_a_time_to_come_shows_no_change() {
+    let served = serve(simulators::Options { day: 20, ..options(130) }).await;
+    let changes = assets(&served, "comparisonTime=2026-02-20T00:00:00Z&includeSame=true").await;
+    assert!(!keys(&changes, "same").is_empty());
+    assert_eq!((keys(&changes, "new"), keys(&changes, "remediated")), (BTreeSet::new(), BTreeSet::new()));
+}
+
+#[tokio::test]
 async fn errors_have_their_shapes() {
     let served = serve(options(20)).await;
     let answer = served.post("x-api-key: nobody\r\n", &format!("{API}/assets"), "{}").await;

@@ -261,6 +261,57 @@ fn one_value_in_common_does_not_unite_two_assets_that_have_values_of_their_own()
 }
 
 #[test]
+fn days_of_one_address_are_one_machine_in_whatever_order_they_come() {
+    let names = ["0", "1", "2", "3", "4", "5", "6"];
+    // Coprime to seven, so that each order has every day.
+    for step in 1..7 {
+        let days: Vec<usize> = (0..7).map(|n| n * step % 7).collect();
+        let all: Vec<Seen> = days.iter().map(|day| (names[*day], 24 * *day as u32, ip("10.0.0.9"))).collect();
+        let (assets, _) = settle(&all);
+        assert_eq!(BTreeSet::from_iter(&assets).len(), 1, "{days:?}");
+    }
+    let (assets, _) = settle(&[("0", 0, ip("10.0.0.9")), ("3", 72, ip("10.0.0.9"))]);
+    assert_ne!(assets[0], assets[1], "nobody saw it in between");
+}
+
+#[test]
+fn an_address_belongs_to_the_instance_that_had_it_when_it_was_seen() {
+    let in_cloud = |id: &str| Host {
+        hostnames: texts(&["asg"]),
+        ..Host { ips: texts(&["10.0.0.9"]), ..instance(id, None) }
+    };
+    let scanned = || Host { hostnames: texts(&["asg"]), ..ip("10.0.0.9") };
+    let all =
+        [("1", 0, in_cloud("i-01")), ("2", 20, in_cloud("i-02")), ("3", 10, scanned()), ("4", 22, scanned())];
+    let (assets, _) = settle(&all);
+    assert_eq!((&assets[2], &assets[3]), (&assets[0], &assets[1]));
+}
+
+#[test]
+fn what_shows_all_of_two_assets_makes_them_one_as_if_it_had_come_first() {
+    let card =
+        |mac: &str, address: &str| Host { macs: texts(&[mac]), ips: texts(&[address]), ..Host::default() };
+    let both = Host {
+        macs: texts(&[MAC_1, MAC_2]),
+        ips: texts(&["10.0.0.1", "10.0.0.2"]),
+        agent_ids: texts(&["agent-1"]),
+        ..named_only("app01")
+    };
+    let all = [("1", 0, card(MAC_1, "10.0.0.1")), ("2", 1, card(MAC_2, "10.0.0.2")), ("3", 2, both)];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let (assets, _) = settle(&order.map(|n| all[n].clone()));
+        assert_eq!(BTreeSet::from_iter(&assets).len(), 1, "{order:?}");
+    }
+}
+
+#[test]
+fn an_older_instance_that_becomes_known_later_takes_nobodys_place() {
+    let one = |id: &str| Host { hostnames: texts(&["asg"]), ips: texts(&["10.0.0.9"]), ..instance(id, None) };
+    let (assets, index) = settle(&[("2", 20, one("i-02")), ("1", 0, one("i-01"))]);
+    assert_eq!((index.superseded_by(&assets[0]), index.superseded_by(&assets[1])), (None, None));
+}
+
+#[test]
 fn two_instances_are_never_united_whatever_else_they_share() {
     let instance_of = |id: &str| Host { cloud: instance(id, None).cloud, ..copy("web", MAC_1) };
     let (assets, index) =
