@@ -275,15 +275,16 @@ fn days_of_one_address_are_one_machine_in_whatever_order_they_come() {
 }
 
 #[test]
-fn an_address_belongs_to_the_instance_that_had_it_when_it_was_seen() {
-    let in_cloud = |id: &str| Host {
-        hostnames: texts(&["asg"]),
-        ..Host { ips: texts(&["10.0.0.9"]), ..instance(id, None) }
-    };
-    let scanned = || Host { hostnames: texts(&["asg"]), ..ip("10.0.0.9") };
-    let all =
-        [("1", 0, in_cloud("i-01")), ("2", 20, in_cloud("i-02")), ("3", 10, scanned()), ("4", 22, scanned())];
+fn a_name_belongs_to_the_machine_that_had_it_when_it_was_seen() {
+    let node = |mac: &str| named("db", mac);
+    let all = [
+        ("1", 0, node(MAC_1)),
+        ("2", 20, node(MAC_2)),
+        ("3", 10, named_only("db")),
+        ("4", 22, named_only("db")),
+    ];
     let (assets, _) = settle(&all);
+    assert_ne!(assets[0], assets[1]);
     assert_eq!((&assets[2], &assets[3]), (&assets[0], &assets[1]));
 }
 
