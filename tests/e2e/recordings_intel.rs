@@ -169,6 +169,22 @@ fn recorded_pages_of_mandiant_are_read() {
 }
 
 #[test]
+fn recorded_vulnerabilities_of_mandiant_are_read_as_of_a_page() {
+    for name in ["get_vulnerability_by_cve_id", "get_vulnerability_by_uuid", "get_all_attributes"] {
+        let Some(bodies) = bodies(&format!("mandiant/test_{name}.yaml")) else {
+            println!("skipped: RECORDINGS is not set, no vulnerability of Mandiant is read");
+            return;
+        };
+        // Looked up one by one they tell more than on a page, in the same fields.
+        let page = format!(r#"{{"vulnerability":[{}]}}"#, bodies[0]);
+        let page = MandiantPart::parse(page.as_bytes()).unwrap();
+        assert_eq!((page.records, page.count(), page.unreadable), (1, 1, 0), "{name}");
+        let MandiantPart(all) = get(&page, "CVE-2022-38418");
+        assert_eq!(all.len(), 0, "{name}: no exploitation is known");
+    }
+}
+
+#[test]
 fn attributes_of_a_recorded_event_are_read_with_the_tags_of_the_event() {
     let Some(recordings) = std::env::var_os("RECORDINGS") else {
         println!("skipped: RECORDINGS is not set, no event of MISP is read");
