@@ -13,8 +13,8 @@ use crate::site::{Setup, Site};
 /// Groups of machines; a group has about forty-five sightings.
 const GROUPS: u64 = 16;
 
-/// Estates whose sightings come in different orders, with how many assets may differ by that: where a group's instances
-/// replace each other under one name and laptops share a dock, a sighting of neither may stay by itself.
+/// Estates whose sightings come in different orders, with how many assets may differ by that. Not among them: estates in
+/// which many instances replace each other under one name and address, where the order still decides (README, Limits).
 const ESTATES: [(u64, usize); 3] = [(3, 0), (4, 0), (5, 1)];
 /// In how many orders, beside the one in time.
 const ORDERS: u64 = 3;
