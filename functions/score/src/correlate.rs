@@ -185,6 +185,11 @@ impl Neighbours {
                 lead.holders.retain(|holder| self.now.get(holder) != Some(home));
             }
         }
+        if !asset.identifiers.iter().any(Identifier::is_own) {
+            // What another machine has replaced was not this one.
+            asset.superseded_by = None;
+            known.superseded = false;
+        }
     }
 }
 
@@ -246,6 +251,12 @@ impl Score {
             && let Some(asset) = joins.asset.filter(|_| assignment.asset == home)
             && !assignment.merges.iter().any(|merge| merge.asset == asset)
         {
+            if let Some(join) = &mut join {
+                // It is there by this from now on, which what is known later may speak against.
+                join.rule = joins.rule;
+                join.confidence = joins.confidence;
+                join.agreeing = joins.agreeing.iter().take(IDENTIFIERS).cloned().collect();
+            }
             assignment.merges.push(Merge { asset, reason: NEARER, identifiers: joins.agreeing });
         }
         let target = match &assignment.asset {
@@ -369,9 +380,9 @@ impl Score {
                 let told = identity::observe(&host, &connector.scope, connector.scanner);
                 known.os = known.os.or_else(|| told.os.clone());
                 known.last_seen = known.last_seen.max(told.observed_at);
-                if let Some(at) = told.observed_at {
+                if let Some(at) = Span::of(&told) {
                     for id in &told.identifiers {
-                        known.seen.entry(id.clone()).and_modify(|span| *span = span.with(Span::at(at)));
+                        known.seen.entry(id.clone()).and_modify(|span| *span = span.with(at));
                     }
                 }
                 near.told.insert(other.clone(), told);

@@ -42,6 +42,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -82,18 +83,44 @@ pub struct Span {
     pub first: Timestamp,
     /// The last time.
     pub last: Timestamp,
+    /// The first and the last time that it was seen together with something of the machine itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sure: Option<(Timestamp, Timestamp)>,
 }
 
 impl Span {
     /// A single time.
     pub fn at(time: Timestamp) -> Self {
-        Self { first: time, last: time }
+        Self { first: time, last: time, sure: None }
+    }
+
+    /// When an observation was made.
+    pub fn of(observation: &Observation) -> Option<Self> {
+        let is_sure = observation.identifiers.iter().any(Identifier::is_own);
+        observation.observed_at.map(|at| Self { sure: is_sure.then_some((at, at)), ..Self::at(at) })
     }
 
     /// The same, and this time too.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
-        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+        let sure = match (self.sure, other.sure) {
+            (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+            (one, other) => one.or(other),
+        };
+        Self { first: self.first.min(other.first), last: self.last.max(other.last), sure }
+    }
+
+    /// The same without what may turn out to be another machine's: sightings that show nothing of the machine itself say
+    /// nothing where others do, whichever came first.
+    fn sure(self) -> Self {
+        self.sure.map_or(self, |(first, last)| Self { first, last, ..self })
+    }
+
+    /// How far `time` is from it; of two equally far ones first the one that had begun by then, and the later one.
+    fn nearness(self, time: Option<Timestamp>) -> (SignedDuration, bool, Reverse<Timestamp>) {
+        let away = |time: Timestamp| self.first.duration_since(time).max(time.duration_since(self.last));
+        let away = time.map_or(SignedDuration::ZERO, away).max(SignedDuration::ZERO);
+        (away, time.is_some_and(|time| self.first > time), Reverse(self.first))
     }
 
     /// Whether it is long enough for an address not to be lent.
@@ -146,7 +173,7 @@ impl Known {
         self.identifiers.extend(observation.identifiers.iter().cloned());
         self.os = self.os.take().or_else(|| observation.os.clone());
         self.last_seen = self.last_seen.max(observation.observed_at);
-        let Some(at) = observation.observed_at.map(Span::at) else { return };
+        let Some(at) = Span::of(observation) else { return };
         for id in &observation.identifiers {
             self.seen.entry(id.clone()).and_modify(|span| *span = span.with(at)).or_insert(at);
         }
@@ -159,7 +186,7 @@ impl Known {
 
     /// Whether an address that it was seen with may have been its own at this time.
     fn had(&self, address: &Identifier, at: Option<Timestamp>) -> bool {
-        let Some((span, at)) = self.span(address).zip(at) else { return false };
+        let Some((span, at)) = self.span(address).map(Span::sure).zip(at) else { return false };
         span.is_near(at, if span.is_lasting() { STATIC_WINDOW } else { ADDRESS_WINDOW })
     }
 

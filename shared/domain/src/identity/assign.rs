@@ -199,7 +199,7 @@ fn usable(arrival: &Arrival<'_>) -> Observation {
 }
 
 /// The assets that may be meant, each without what is shared and without what was another one's when this was seen: a full
-/// name or an address is one machine's at a time, and leads to the one that had taken it last by then.
+/// name or an address is one machine's at a time, and leads to the one that was seen with it nearest to that time.
 fn rivals(arrival: &Arrival<'_>, observation: &Observation) -> Vec<Known> {
     let mut known: Vec<Known> = arrival.known.to_vec();
     known.sort_by(|a, b| a.asset.cmp(&b.asset));
@@ -209,14 +209,12 @@ fn rivals(arrival: &Arrival<'_>, observation: &Observation) -> Vec<Known> {
     }
     let lendable = |id: &&Identifier| matches!(id.kind, IdentifierKind::Fqdn | IdentifierKind::Ip);
     for id in observation.identifiers.iter().filter(lendable) {
-        let taken = |asset: &Known| asset.seen.get(id).map(|span| span.first);
         let holds = |asset: &&Known| asset.is_identified() && asset.identifiers.contains(id);
-        let all: Vec<Timestamp> = known.iter().filter(holds).filter_map(taken).collect();
-        let by_then = |time: &&Timestamp| observation.observed_at.is_none_or(|at| **time <= at);
-        // Before anybody had it, the one that was the first to take it is the nearest.
-        let Some(owner) = all.iter().filter(by_then).max().or(all.iter().min()).copied() else { continue };
+        let taken =
+            |asset: &Known| asset.seen.get(id).map(|span| span.sure().nearness(observation.observed_at));
+        let Some(owner) = known.iter().filter(holds).filter_map(taken).min() else { continue };
         for asset in &mut known {
-            if asset.is_identified() && taken(asset).is_some_and(|first| first != owner) {
+            if asset.is_identified() && taken(asset).is_some_and(|other| other != owner) {
                 asset.identifiers.remove(id);
             }
         }
@@ -320,7 +318,7 @@ fn lessons(observation: &Observation, founder: Option<&Known>, known: &[Known]) 
         };
         // What shows nothing of the machine itself may still turn out to be one of the others.
         let own = holders().filter(|known| known.identifiers.iter().any(Identifier::is_own)).count();
-        let too_many = own > MOST_HOLDERS || holders().count() >= HOLDERS;
+        let too_many = own > MOST_HOLDERS || (own == 0 && holders().count() >= HOLDERS);
         if too_many && !matches!(id.kind, IdentifierKind::Cloud | IdentifierKind::Ip) {
             learn(id, "more assets show it than one machine can be");
         }
@@ -332,7 +330,7 @@ fn lessons(observation: &Observation, founder: Option<&Known>, known: &[Known]) 
 }
 
 fn is_recent(observation: &Observation, other: &Known, id: &Identifier) -> bool {
-    other.span(id).zip(observation.observed_at).is_none_or(|(span, at)| span.is_near(at, VALIDITY))
+    other.span(id).zip(observation.observed_at).is_none_or(|(span, at)| span.sure().is_near(at, VALIDITY))
 }
 
 /// Whether this asset had the value before the other one took it, and has it now, all within `window`.
@@ -343,8 +341,9 @@ fn alternates(
     id: &Identifier,
     window: SignedDuration,
 ) -> bool {
-    let Some((at, theirs)) = observation.observed_at.zip(other.seen.get(id).copied()) else { return false };
-    let ours = founder.and_then(|founder| founder.seen.get(id).copied());
+    let theirs = other.seen.get(id).map(|span| span.sure());
+    let Some((at, theirs)) = observation.observed_at.zip(theirs) else { return false };
+    let ours = founder.and_then(|founder| founder.seen.get(id)).map(|span| span.sure());
     let ours = ours.map_or(Span::at(at), |ours| ours.with(Span::at(at)));
     ours.first <= theirs.last && theirs.first <= ours.last && theirs.is_near(at, window)
 }

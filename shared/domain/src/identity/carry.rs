@@ -42,12 +42,14 @@ pub fn take(
     asset.sightings.insert(sighting, join);
     // It is not gone after all.
     asset.superseded_by = None;
-    for id in observation.identifiers.iter().filter(|id| !shared.contains(id)) {
-        asset.identifiers.insert(id.clone());
+    let mut valid = observation.clone();
+    valid.identifiers.retain(|id| !shared.contains(id));
+    let now = Span::of(&valid);
+    for id in valid.identifiers {
         let passes_on = matches!(id.kind, IdentifierKind::Mac | IdentifierKind::Fqdn | IdentifierKind::Ip);
-        if let Some(at) = observation.observed_at.filter(|_| passes_on) {
-            let now = Span::at(at);
-            asset.seen.entry(id.clone()).and_modify(|span| *span = span.with(now)).or_insert(now);
+        asset.identifiers.insert(id.clone());
+        if let Some(now) = now.filter(|_| passes_on) {
+            asset.seen.entry(id).and_modify(|span| *span = span.with(now)).or_insert(now);
         }
     }
     forget_addresses(asset, observation);

@@ -214,9 +214,9 @@ impl Index {
 
     /// Notes that an asset was seen with these values.
     fn hold(&mut self, asset: u32, numbers: &[u32], observation: &Observation) {
-        let at = observation.observed_at.unwrap_or(Timestamp::UNIX_EPOCH);
+        let span = Span::of(observation).unwrap_or(Span::at(Timestamp::UNIX_EPOCH));
         for number in numbers {
-            self.hold_one(asset, *number, Span::at(at));
+            self.hold_one(asset, *number, span);
         }
         let record = &mut self.assets[asset as usize];
         record.superseded_by = None;

@@ -449,3 +449,55 @@ proptest! {
         }
     }
 }
+
+fn member(id: &str, address: &str) -> Host {
+    Host { hostnames: texts(&["web"]), ips: texts(&[address]), ..instance(id, None) }
+}
+
+fn bare(address: &str) -> Host {
+    Host { hostnames: texts(&["web"]), ips: texts(&[address]), ..Host::default() }
+}
+
+#[test]
+fn an_address_that_passed_on_leads_to_the_machine_that_was_seen_with_it_nearest() {
+    let all = [
+        ("1", 0, member("i-1", "10.0.0.5")),
+        ("2", 120, member("i-2", "10.0.0.5")),
+        ("3", 110, bare("10.0.0.5")),
+        ("4", 10, bare("10.0.0.5")),
+    ];
+    let (assets, _) = settle(&all[..3]);
+    assert_eq!(assets[2], assets[1], "ten hours before it, and days after the other one");
+    let last_first: Vec<Seen> = [2, 1].map(|n| all[n].clone()).into();
+    let (assets, _) = settle(&last_first);
+    assert_eq!(assets[0], assets[1], "as it is if it comes first");
+    let (assets, _) = settle(&[all[0].clone(), all[3].clone(), all[1].clone()]);
+    assert_eq!(assets[0], assets[1]);
+}
+
+#[test]
+fn what_shows_nothing_of_the_machine_itself_does_not_say_how_long_it_had_an_address() {
+    let guessed = Host { os: Some("Linux".into()), ..bare("10.0.0.5") };
+    let first = Host { os: Some("Linux".into()), ..member("i-1", "10.0.0.5") };
+    let second = member("i-2", "10.0.0.5");
+    for order in [[0, 1, 2], [1, 0, 2]] {
+        let all = [("1", 0, first.clone()), ("2", 200, guessed.clone()), ("3", 190, second.clone())];
+        let all: Vec<Seen> = order.map(|n| all[n].clone()).into();
+        let (assets, index) = settle(&all);
+        assert_eq!(assets[0], assets[1], "by name and system, until more is known");
+        assert_ne!(assets[0], assets[2]);
+        assert_eq!(index.shared(), BTreeMap::new(), "one after another, not in turn");
+    }
+}
+
+#[test]
+fn sightings_that_nobody_can_place_do_not_make_the_name_of_a_machine_a_shared_one() {
+    let names = ["1", "2", "3", "4", "5", "6", "7", "8"];
+    let strays = || (0..8).map(|n| (names[n], n as u32, bare(&format!("10.0.{n}.1"))));
+    let (_, index) = settle(&strays().collect::<Vec<Seen>>());
+    assert_eq!(index.shared().len(), 1, "nobody bears it more than the others");
+    let machine = ("0", 9, Host { macs: texts(&[MAC_1]), ..bare("10.0.9.1") });
+    let (_, index) =
+        settle(&strays().take(5).chain([machine]).chain(strays().skip(5)).collect::<Vec<Seen>>());
+    assert_eq!(index.shared(), BTreeMap::new());
+}
