@@ -216,9 +216,12 @@ impl Score {
             home.as_ref().and_then(|home| near.assets[home].value.sightings.get(sighting)).cloned();
         let shared = shared_of(&leads);
         // It was joined before it was known that the value is shared: as if it came now. Who founded the asset stays there
-        // whatever it shows, unless that is what made it be looked at.
+        // whatever it shows, unless that is what made it be looked at, or people have said that the value is shared.
         let is_asked_again = join.as_ref().is_some_and(|join| join.observed == 0);
-        let may_leave = is_asked_again || join.as_ref().is_some_and(|join| !join.agreeing.is_empty());
+        let is_said_shared =
+            observation.identifiers.iter().any(|id| self.config.identity.shared.contains(id));
+        let may_leave =
+            is_asked_again || is_said_shared || join.as_ref().is_some_and(|join| !join.agreeing.is_empty());
         let mut groundless = home
             .as_ref()
             .filter(|_| may_leave)

@@ -6,9 +6,10 @@ mod estate;
 mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use domain::identity::Happened;
-use domain::{AssetId, Host, Status, VulnId, Vulnerability};
+use domain::identity::{Happened, observe};
+use domain::{AssetId, Host, Scanner, Status, VulnId, Vulnerability};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -191,6 +192,32 @@ async fn what_a_value_joined_before_it_was_learned_to_be_shared_leaves_with_all_
     bench.see(TENABLE, "1", &copy(1), &[LOG4SHELL]).await;
     assert_eq!(bench.asset_of(QUALYS, "9").await, own);
     assert_eq!(essences(&bench.site.vulnerabilities().await), essences(&before));
+}
+
+#[tokio::test]
+async fn who_founded_an_asset_by_a_value_that_people_call_shared_leaves_it() {
+    let bench = Bench::new().await;
+    bench.see(QUALYS, "9", &hardware(), &[OTHER]).await;
+    bench.see(TENABLE, "1", &both(), &[LOG4SHELL]).await;
+    bench.see(TENABLE, "2", &agent(), &[]).await;
+    let first = bench.asset_of(QUALYS, "9").await;
+    assert_eq!(bench.asset_of(TENABLE, "2").await, first);
+
+    let mut services = bench.site.stack.services().clone();
+    let mut config = (*services.config).clone();
+    config.identity.shared = observe(&hardware(), "office", Scanner::Qualys).identifiers;
+    services.config = Arc::new(config);
+    let score = score::Score::new(&services);
+    for _ in 0..2 {
+        for (connector, native) in [(TENABLE, "1"), (QUALYS, "9"), (TENABLE, "2")] {
+            score.work(bench.message(connector, native)).await.unwrap();
+        }
+    }
+    bench.site.drain().await;
+    assert_eq!(bench.asset_of(TENABLE, "1").await, bench.asset_of(TENABLE, "2").await);
+    assert_ne!(bench.asset_of(QUALYS, "9").await, bench.asset_of(TENABLE, "1").await);
+    bench.counts_are_right().await;
+    assert!(bench.assets().await.iter().all(|asset| asset.is_settled() && asset.look_at.is_none()));
 }
 
 /// Who is one machine with whom.
