@@ -1,0 +1,220 @@
+//! What a sighting has to do with, and what follows of it for the sightings that are there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::identity::{self, Arrival, Assignment, Identifier, Known, Observation, Span};
+use domain::{Asset, AssetId, SightingId};
+use store::{Lead, Versioned};
+
+use super::{NAMESAKES, NOT_JOINED, SIGHTINGS, STRANGER};
+use crate::{Score, ScoreError};
+
+/// What a sighting has to do with, as it is in the table.
+pub(super) struct Neighbours {
+    /// Each as it was read.
+    pub(super) assets: BTreeMap<AssetId, Versioned<Asset>>,
+    /// The same as identity sees them.
+    pub(super) known: Vec<Known>,
+    /// What became of ids that lead elsewhere.
+    pub(super) now: BTreeMap<AssetId, AssetId>,
+    /// What each of their other sightings told last.
+    pub(super) told: BTreeMap<SightingId, Observation>,
+}
+
+impl Neighbours {
+    /// What the sightings of an asset told but this one.
+    fn told_beside(&self, asset: &AssetId, sighting: &SightingId) -> impl Iterator<Item = &Observation> {
+        let others = self.assets[asset].value.sightings.keys().filter(move |other| *other != sighting);
+        others.filter_map(|other| self.told.get(other))
+    }
+
+    /// What the sightings of an asset show but this one.
+    pub(super) fn shown_beside(&self, asset: &AssetId, sighting: &SightingId) -> BTreeSet<&Identifier> {
+        self.told_beside(asset, sighting).flat_map(|told| &told.identifiers).collect()
+    }
+
+    /// Where a sighting that shows nothing of the machine itself would be put if it came now, if that is another asset
+    /// than its own: what leads to a machine may have come after it.
+    pub(super) fn leads_elsewhere(
+        &self,
+        (home, sighting): (&AssetId, &SightingId),
+        observation: &Observation,
+        shared: &BTreeSet<Identifier>,
+    ) -> Option<Assignment> {
+        let asset = &self.assets[home].value;
+        let is_fixed = asset.superseded_by.is_some() || asset.sightings.get(sighting)?.is_settled();
+        let is_own = |id: &&Identifier| !shared.contains(id) && id.is_own();
+        if is_fixed || observation.identifiers.iter().any(|id| is_own(&id)) {
+            return None;
+        }
+        let mut known = self.known.clone();
+        if let Some(at) = known.iter().position(|known| known.asset == *home) {
+            if asset.sightings.len() > 1 {
+                // What it shows speaks for its asset as far as others show it too, and since they did.
+                for id in &observation.identifiers {
+                    known[at].identifiers.remove(id);
+                    known[at].seen.remove(id);
+                }
+                for told in self.told_beside(home, sighting) {
+                    let ids = told.identifiers.intersection(&observation.identifiers);
+                    let ids: BTreeSet<Identifier> = ids.filter(|id| !shared.contains(*id)).cloned().collect();
+                    known[at].see(&Observation { identifiers: ids, ..told.clone() });
+                }
+            } else {
+                known.remove(at);
+            }
+        }
+        let assignment = identity::assign(&Arrival {
+            sighting: &sighting.to_string(),
+            observation,
+            home: None,
+            pinned: false,
+            known: &known,
+            shared,
+        });
+        let target = assignment.asset.as_ref().filter(|target| *target != home)?;
+        let target = known.iter().find(|known| known.asset == *target)?;
+        let may_be = target.identifiers.iter().any(Identifier::is_own)
+            && !target.apart.contains(home)
+            && !asset.apart.contains(&target.asset);
+        may_be.then_some(assignment)
+    }
+
+    /// Why what held a sighting in its asset holds it no longer: what joined it, or, where it founded the asset, all that
+    /// the others have in common with it, is shared by several machines; or it was a weak match, which what is known now
+    /// may speak against.
+    pub(super) fn groundless(
+        &self,
+        (asset, sighting): (&AssetId, &SightingId),
+        shows: &BTreeSet<Identifier>,
+        shared: &BTreeSet<Identifier>,
+    ) -> Option<&'static str> {
+        let asset = &self.assets[asset].value;
+        let join = asset.sightings.get(sighting).filter(|_| asset.sightings.len() > 1)?;
+        if join.pinned_by.is_some() {
+            return None;
+        }
+        if join.is_groundless(shared) {
+            return Some(NOT_JOINED);
+        }
+        let founded = join.agreeing.is_empty();
+        let others: BTreeSet<Identifier> =
+            self.shown_beside(&asset.id, sighting).into_iter().cloned().collect();
+        let in_common = |id: &Identifier| !shared.contains(id) && others.contains(id);
+        if founded && shows.iter().any(|id| shared.contains(id)) && !shows.iter().any(in_common) {
+            return Some(NOT_JOINED);
+        }
+        if (founded || join.is_weak()) && identity::is_stranger(shows, &others) {
+            return Some(STRANGER);
+        }
+        (join.rule == identity::BY_SYSTEM).then_some(NAMESAKES)
+    }
+
+    /// Notes what a sighting of an asset shows now.
+    pub(super) fn see(
+        &mut self,
+        asset: &AssetId,
+        sighting: &SightingId,
+        observation: &Observation,
+        shared: &BTreeSet<Identifier>,
+    ) {
+        self.told.insert(sighting.clone(), observation.clone());
+        let mut valid = observation.clone();
+        valid.identifiers.retain(|id| !shared.contains(id));
+        match self.known.iter_mut().find(|known| known.asset == *asset) {
+            Some(known) => known.see(&valid),
+            None => {
+                let mut known = Known::new(asset.clone());
+                known.see(&valid);
+                self.known.push(known);
+            }
+        }
+    }
+
+    /// Leaves the home no more of what the sighting shows than what its other sightings show too.
+    pub(super) fn take_back(
+        &mut self,
+        home: &AssetId,
+        sighting: &SightingId,
+        observation: &Observation,
+        leads: &mut BTreeMap<Identifier, Lead>,
+    ) {
+        let others = self.shown_beside(home, sighting);
+        let own: Vec<&Identifier> =
+            observation.identifiers.iter().filter(|id| !others.contains(id)).collect();
+        let asset = self.assets.get_mut(home).map(|asset| &mut asset.value);
+        let known = self.known.iter_mut().find(|known| known.asset == *home);
+        let (Some(asset), Some(known)) = (asset, known) else { return };
+        for id in own {
+            asset.identifiers.remove(id);
+            asset.seen.remove(id);
+            known.identifiers.remove(id);
+            known.seen.remove(id);
+            if let Some(lead) = leads.get_mut(id) {
+                lead.holders.retain(|holder| self.now.get(holder) != Some(home));
+            }
+        }
+        if !asset.identifiers.iter().any(Identifier::is_own) {
+            // What another machine has replaced was not this one.
+            asset.superseded_by = None;
+            known.superseded = false;
+        }
+    }
+}
+
+impl Score {
+    /// The home, and every asset that an identifier leads to, with when each was seen with what.
+    pub(super) async fn neighbours(
+        &self,
+        sighting: &SightingId,
+        home: Option<&AssetId>,
+        leads: &BTreeMap<Identifier, Lead>,
+    ) -> Result<Neighbours, ScoreError> {
+        let holders = leads.values().filter(|lead| lead.shared.is_none()).flat_map(|lead| &lead.holders);
+        let wanted: BTreeSet<&AssetId> = home.into_iter().chain(holders).collect();
+        let mut near = Neighbours {
+            assets: BTreeMap::new(),
+            known: Vec::new(),
+            now: BTreeMap::new(),
+            told: BTreeMap::new(),
+        };
+        for id in wanted {
+            let Some(asset) = self.store.resolved_asset(id).await? else { continue };
+            near.now.insert(id.clone(), asset.value.id.clone());
+            near.assets.insert(asset.value.id.clone(), asset);
+        }
+        let others = |asset: &Asset| {
+            asset
+                .sightings
+                .keys()
+                .filter(|other| *other != sighting)
+                .take(SIGHTINGS)
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        let ids: Vec<_> = near.assets.values().flat_map(|asset| others(&asset.value)).collect();
+        let seen = self.store.sightings(&ids).await?;
+        for asset in near.assets.values() {
+            let mut known = Known::from(&asset.value);
+            for other in others(&asset.value) {
+                let connector = self.config.connector(&other.connector);
+                let Some((host, connector)) =
+                    seen.get(&other).map(domain::vulnerability::Sighting::host).zip(connector)
+                else {
+                    continue;
+                };
+                let told = identity::observe(&host, &connector.scope, connector.scanner);
+                known.os = known.os.or_else(|| told.os.clone());
+                known.last_seen = known.last_seen.max(told.observed_at);
+                if let Some(at) = Span::of(&told) {
+                    for id in &told.identifiers {
+                        known.seen.entry(id.clone()).and_modify(|span| *span = span.with(at));
+                    }
+                }
+                near.told.insert(other.clone(), told);
+            }
+            near.known.push(known);
+        }
+        Ok(near)
+    }
+}
