@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use sync::SyncError;
 use sync::http::{HttpClient, HttpRequest, HttpResponse, Method};
 use sync::lenient::Scalar;
-use sync::split::Piece;
-use sync::split::json::JsonMember;
+use sync::split::json::{JsonMember, ReadElement, pass_over};
 
 use crate::normalize::RECORD_LIMIT;
 use crate::query::DATA_MODEL;
@@ -215,7 +214,7 @@ impl Client {
     pub async fn count(&self, list: &str, now: Timestamp) -> Result<u64, SyncError> {
         let answer = self.get(list).query("page", 0).query("size", 1).send().await?;
         let mut page = Page::new(allowed(answer, now).await?);
-        while page.next().await?.is_some() {}
+        while page.next(&mut pass_over).await?.is_some() {}
         Ok(page.total().unwrap_or(0))
     }
 
@@ -266,11 +265,14 @@ impl Page {
         Self { body, splitter: JsonMember::new("resources", RECORD_LIMIT), ended: false }
     }
 
-    /// The next element, or `None` behind the last one of a page that was whole.
-    pub async fn next(&mut self) -> Result<Option<Result<Piece, sync::BadRecord>>, SyncError> {
+    /// The next element as `read` understands it, or `None` behind the last one of a page that was whole.
+    pub async fn next<T>(
+        &mut self,
+        read: &mut ReadElement<'_, T>,
+    ) -> Result<Option<Result<T, sync::BadRecord>>, SyncError> {
         loop {
-            if let Some(piece) = self.splitter.next() {
-                return Ok(Some(piece));
+            if let Some(element) = self.splitter.read_next(read) {
+                return Ok(Some(element));
             }
             if self.ended || self.splitter.error().is_some() {
                 return self.splitter.finish().map(|()| None).map_err(|error| SyncError::Malformed {

@@ -25,7 +25,17 @@ pub struct Broken {
 pub struct Row {
     /// Where it begins in the unpacked body.
     pub offset: u64,
-    fields: Vec<String>,
+    /// All fields, one behind the other.
+    text: String,
+    /// Where each of them ends in it.
+    ends: Vec<usize>,
+}
+
+impl Row {
+    fn field(&self, at: usize) -> Option<&str> {
+        let from = if at == 0 { 0 } else { *self.ends.get(at - 1)? };
+        self.text.get(from..*self.ends.get(at)?)
+    }
 }
 
 /// Reads rows out of a body that arrives in pieces. Memory is bounded by one row and one piece.
@@ -127,23 +137,17 @@ impl Rows {
     }
 
     fn record(&mut self) {
-        let (_, ended) = std::mem::take(&mut self.used);
-        let mut from = 0;
-        let fields: Vec<String> = self.ends[..ended]
-            .iter()
-            .map(|end| {
-                let field = String::from_utf8_lossy(&self.row[from..*end]).into_owned();
-                from = *end;
-                field
-            })
-            .collect();
+        let (length, ended) = std::mem::take(&mut self.used);
         let offset = std::mem::replace(&mut self.row_at, self.offset);
+        let row = Row { offset, ..texts(&self.row[..length], &self.ends[..ended]) };
         match &self.header {
-            None => self.header = Some(fields.iter().map(|name| name.trim().to_ascii_lowercase()).collect()),
-            Some(header) if header.len() == fields.len() => self.ready.push_back(Ok(Row { offset, fields })),
+            None => {
+                let names = (0..ended).filter_map(|at| row.field(at));
+                self.header = Some(names.map(|name| name.trim().to_ascii_lowercase()).collect());
+            }
+            Some(header) if header.len() == ended => self.ready.push_back(Ok(row)),
             Some(header) => {
-                let problem =
-                    format!("the row has {} columns, the first line {}", fields.len(), header.len());
+                let problem = format!("the row has {ended} columns, the first line {}", header.len());
                 self.ready.push_back(Err(BadRecord { offset, problem }));
             }
         }
@@ -184,8 +188,26 @@ impl Rows {
     /// The field of that name, if it is not blank.
     pub fn field<'a>(&self, row: &'a Row, name: &str) -> Option<&'a str> {
         let at = self.header.as_ref()?.iter().position(|known| known == name)?;
-        row.fields.get(at).map(|field| field.trim()).filter(|field| !field.is_empty())
+        row.field(at).map(str::trim).filter(|field| !field.is_empty())
     }
+}
+
+/// The fields as text; what of one is not UTF-8 is replaced.
+fn texts(bytes: &[u8], ends: &[usize]) -> Row {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && ends.iter().all(|end| text.is_char_boundary(*end))
+    {
+        return Row { offset: 0, text: text.to_owned(), ends: ends.to_vec() };
+    }
+    let mut row =
+        Row { offset: 0, text: String::with_capacity(bytes.len()), ends: Vec::with_capacity(ends.len()) };
+    let mut from = 0;
+    for end in ends {
+        row.text.push_str(&String::from_utf8_lossy(&bytes[from..*end]));
+        row.ends.push(row.text.len());
+        from = *end;
+    }
+    row
 }
 
 #[cfg(test)]
@@ -228,6 +250,14 @@ mod tests {
         for piece in 1..BODY.len() {
             assert_eq!(read(BODY, piece), whole, "{piece}");
         }
+    }
+
+    #[test]
+    fn a_field_that_is_no_text_harms_no_other() {
+        // The first half of a letter ends one field, the second half begins the next.
+        let (rows, end) = read(b"a,b\n\xc3,\xa4\nx\xff,\xc3\xa4\n", 3);
+        assert_eq!(end, Ok(()));
+        assert_eq!(rows, ["4=Some(\"\u{fffd}\"),Some(\"\u{fffd}\")", "8=Some(\"x\u{fffd}\"),Some(\"ä\")"]);
     }
 
     #[test]

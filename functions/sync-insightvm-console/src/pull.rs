@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{Host, Rule, RuleId};
 use futures::stream::{self, StreamExt};
 use jiff::{SignedDuration, Timestamp};
+use sync::split::json::only;
 use sync::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncError, Unit};
 
 use crate::ConsoleScanner;
@@ -38,9 +39,9 @@ impl ConsoleScanner {
         };
         let mut page = self.client.assets(which, number, self.page_size, now).await?;
         let (mut assets, mut received): (Vec<Asset>, u64) = (Vec::new(), 0);
-        while let Some(piece) = page.next().await? {
+        while let Some(asset) = page.next(&mut json::asset).await? {
             received += 1;
-            match piece.and_then(|piece| json::asset(piece.offset, &piece.bytes)) {
+            match asset {
                 Ok(asset) => assets.push(asset),
                 Err(bad) => sink.refuse(bad),
             }
@@ -156,9 +157,9 @@ impl ConsoleScanner {
         while !wanted.is_empty() {
             let mut page = self.client.tags(number, now).await?;
             let before = seen;
-            while let Some(piece) = page.next().await? {
+            while let Some(tag) = page.next(&mut json::listed_tag).await? {
                 seen += 1;
-                known.extend(piece.ok().and_then(|piece| json::listed_tag(&piece.bytes)));
+                known.extend(tag.ok().flatten());
             }
             number += 1;
             if seen == before || page.total().is_none_or(|total| seen >= total) {
@@ -168,8 +169,8 @@ impl ConsoleScanner {
         let mut tags: BTreeMap<String, Vec<json::ConsoleTag>> = BTreeMap::new();
         for (number, tag) in known {
             let Some(mut page) = self.client.tagged(number, now).await? else { continue };
-            while let Some(piece) = page.next().await? {
-                let id = piece.ok().and_then(|piece| json::listed_id(&piece.bytes));
+            while let Some(id) = page.next(&mut json::listed_id).await? {
+                let id = id.ok().flatten();
                 if let Some(id) = id.filter(|id| wanted.contains(id)) {
                     tags.entry(id.to_string()).or_default().push(tag.clone());
                 }
@@ -228,10 +229,9 @@ async fn on_asset(client: &Client, host: &Host, now: Timestamp) -> Result<Option
     loop {
         let Some(mut page) = client.findings(&host.native, number, now).await? else { return Ok(None) };
         let before = received;
-        while let Some(piece) = page.next().await? {
+        let mut read = |offset, bytes: &[u8]| json::finding(offset, bytes, host.last_scanned_at);
+        while let Some(element) = page.next(&mut read).await? {
             received += 1;
-            let element =
-                piece.and_then(|piece| json::finding(piece.offset, &piece.bytes, host.last_scanned_at));
             match element {
                 Ok(element) if seen.insert(element.vulnerability.clone()) => found.elements.push(element),
                 Ok(_) => {}
@@ -257,7 +257,7 @@ async fn definition(
 ) -> Result<Option<Result<Rule, BadRecord>>, SyncError> {
     let path = format!("vulnerabilities/{}", segment(rule));
     let Some(bytes) = client.document(&path, now).await? else { return Ok(None) };
-    let mut rule = match json::rule(0, &bytes) {
+    let mut rule = match only(&bytes, json::rule) {
         Ok(rule) => rule,
         Err(bad) => return Ok(Some(Err(bad))),
     };

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use sync::http::HttpResponse;
 use sync::lenient::Scalar;
+use sync::split::json::element;
 use sync::{BadRecord, Coverage, HostReport, Next, Proof, Run, Sink, SyncError, Unit};
 
 use crate::client::Generation;
@@ -106,14 +107,16 @@ impl ConsoleScanner {
             id: Scalar,
             name: Scalar,
         }
+        let mut listed = |offset, bytes: &[u8]| {
+            element::<Listed>(bytes).map_err(|error| BadRecord { offset, problem: error.to_string() })
+        };
         let (mut found, mut number, mut seen) = (Vec::new(), 0, 0);
         loop {
             let mut page = self.client.reports(number, now).await?;
             let before = seen;
-            while let Some(piece) = page.next().await? {
+            while let Some(listed) = page.next(&mut listed).await? {
                 seen += 1;
-                let listed: Listed =
-                    piece.ok().and_then(|p| serde_json::from_slice(&p.bytes).ok()).unwrap_or_default();
+                let listed = listed.unwrap_or_default();
                 if wanted(&listed.name.text().unwrap_or_default()) {
                     found.extend(listed.id.text().and_then(|id| id.parse::<u64>().ok()));
                 }

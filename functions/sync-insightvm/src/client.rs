@@ -7,8 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sync::http::{HttpClient, HttpResponse, Method, RemoteFile};
 use sync::lenient::Scalar;
-use sync::split::Piece;
-use sync::split::json::JsonMember;
+use sync::split::json::{JsonMember, ReadElement, pass_over};
 use sync::{BadRecord, SyncError};
 
 use crate::normalize::{RECORD_LIMIT, RECORDS};
@@ -122,11 +121,15 @@ impl Client {
         Ok(Records { body: answer, splitter: JsonMember::new(RECORDS, RECORD_LIMIT), ended: false })
     }
 
-    /// The next record of a page, or `None` behind the last one of a page that was whole.
-    pub async fn next(&self, records: &mut Records) -> Result<Option<Result<Piece, BadRecord>>, SyncError> {
+    /// The next record of a page as `read` understands it, or `None` behind the last one of a page that was whole.
+    pub async fn next<T>(
+        &self,
+        records: &mut Records,
+        read: &mut ReadElement<'_, T>,
+    ) -> Result<Option<Result<T, BadRecord>>, SyncError> {
         loop {
-            if let Some(piece) = records.splitter.next() {
-                return Ok(Some(piece));
+            if let Some(record) = records.splitter.read_next(read) {
+                return Ok(Some(record));
             }
             if records.ended || records.splitter.error().is_some() {
                 return records.splitter.finish().map(|()| None).map_err(|error| {
@@ -159,7 +162,7 @@ impl Client {
         let request =
             self.http.request(Method::POST, ASSETS).query("size", 1).header("accept", "application/json");
         let mut records = self.records(request.json(&json!({})).repeatable().send().await?, now).await?;
-        while self.next(&mut records).await?.is_some() {}
+        while self.next(&mut records, &mut pass_over).await?.is_some() {}
         Ok(self.metadata(&records)?.total())
     }
 

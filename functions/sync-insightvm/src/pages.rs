@@ -38,9 +38,9 @@ impl InsightvmScanner {
         let mut received = 0;
         let mut untold = 0;
         let mut wanted: BTreeMap<RuleId, Remedy> = BTreeMap::new();
-        while let Some(piece) = self.client.next(&mut records).await? {
+        while let Some(asset) = self.client.next(&mut records, &mut asset::asset).await? {
             received += 1;
-            match piece.and_then(|piece| asset::asset(piece.offset, &piece.bytes)) {
+            match asset {
                 Ok(asset) => {
                     untold += u64::from(self.vulnerabilities && since.is_none() && asset.untold);
                     self.take_asset(asset, since.is_none(), &mut wanted, sink).await?;
@@ -138,9 +138,9 @@ impl InsightvmScanner {
         if !open.is_empty() {
             let ids: Vec<&str> = open.iter().map(RuleId::as_str).collect();
             let mut records = self.client.definitions(&ids, sink.now()).await?;
-            while let Some(piece) = self.client.next(&mut records).await? {
+            while let Some(rule) = self.client.next(&mut records, &mut rule::rule).await? {
                 received += 1;
-                match piece.and_then(|piece| rule::rule(piece.offset, &piece.bytes)) {
+                match rule {
                     Ok(mut rule) => {
                         if let Some(wanted) = remedies.remove(&rule.id) {
                             (rule.solution, rule.patchable) = (wanted.solution, wanted.patchable);
@@ -172,9 +172,9 @@ impl InsightvmScanner {
         let mut records = self.client.changed_definitions(since, &page, sink.now()).await?;
         let mut received = 0;
         let mut changed = Vec::new();
-        while let Some(piece) = self.client.next(&mut records).await? {
+        while let Some(rule) = self.client.next(&mut records, &mut rule::rule).await? {
             received += 1;
-            match piece.and_then(|piece| rule::rule(piece.offset, &piece.bytes)) {
+            match rule {
                 Ok(rule) => changed.push(rule),
                 Err(bad) => sink.refuse(bad),
             }

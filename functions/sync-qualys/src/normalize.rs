@@ -40,7 +40,7 @@ fn time(text: &str) -> Option<Timestamp> {
     if text.is_empty() {
         return None;
     }
-    if let Ok(time) = text.parse::<Timestamp>() {
+    if let Some(time) = sync::lenient::moment(text) {
         return Some(time);
     }
     let local =

@@ -1,16 +1,18 @@
 //! The work of each unit.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use domain::{Finding, Host, RuleId};
 use jiff::Timestamp;
 use sync::http::HttpResponse;
-use sync::split::json::JsonArray;
-use sync::{Coverage, HostReport, Next, Proof, Run, Sink, SyncError, Unit};
+use sync::split::json::{JsonArray, ReadElement};
+use sync::{BadRecord, Coverage, HostReport, Next, Proof, Run, Sink, SyncError, Unit};
 
 use crate::TenableScanner;
 use crate::client::{Chunk, Export, Progress, Started};
-use crate::normalize::{RECORD_LIMIT, assets, compliance, findings};
+use crate::normalize::findings::{Findings, Statement};
+use crate::normalize::{RECORD_LIMIT, assets, compliance};
 use crate::work::{
     self, AssetsWork, BODY_TRIES, CHUNK_TRIES, ChunkWork, Start, VulnsWork, Watch, Work, later, vulns_wait,
 };
@@ -155,14 +157,14 @@ impl TenableScanner {
         let mut records = Records::new(body);
         let mut received = 0;
         loop {
-            match records.next(self).await {
+            match records.next(self, &mut assets::asset).await {
                 Ok(None) if received == 0 && !work.may_be_empty => {
                     return Ok(Read::Failed { tries: BODY_TRIES, reason: EMPTY.to_owned() });
                 }
                 Ok(None) => return Ok(Read::Done(received)),
-                Ok(Some(piece)) => {
+                Ok(Some(host)) => {
                     received += 1;
-                    match piece.and_then(|piece| assets::asset(piece.offset, &piece.bytes)) {
+                    match host {
                         Ok(host) => sink.inventory(host).await?,
                         Err(bad) => sink.refuse(bad),
                     }
@@ -262,6 +264,9 @@ struct FindingReader {
     /// The hosts of this chunk. Each record describes its host as it was when the finding was last seen: the newest
     /// description counts, or an old fixed finding would bring an old address back.
     hosts: HashMap<String, Host>,
+    known: Findings,
+    /// The description that came last: most records repeat it.
+    last: Option<Arc<Host>>,
     /// The host of `findings`.
     host: Option<String>,
     findings: Vec<Finding>,
@@ -281,26 +286,27 @@ impl FindingReader {
         sink: &mut dyn Sink,
     ) -> Result<u64, SyncError> {
         let mut received = 0;
-        while let Some(piece) = records.next(scanner).await? {
+        let described = scanner.describes_hosts();
+        loop {
+            let (rules, known, of) = (&self.rules, &mut self.known, self.of);
+            let mut read = |offset, bytes: &[u8]| match of {
+                Export::Compliance => compliance::finding(offset, bytes),
+                _ => known
+                    .read(offset, bytes, |rule| !rules.contains(rule))
+                    .map(|(statement, length)| (Some(statement), length)),
+            };
+            let Some(statement) = records.next(scanner, &mut read).await? else { break };
             received += 1;
-            let rules = &self.rules;
-            let described = scanner.describes_hosts();
-            let statement = piece.and_then(|piece| match self.of {
-                // Hosts that another export describes are only named: two descriptions would take turns, and each
-                // turn is a write.
-                Export::Compliance => compliance::finding(piece.offset, &piece.bytes).map(|statement| {
-                    statement.map(|mut statement| {
-                        if described {
-                            let native = statement.host.native;
-                            statement.host = Host { native, ..Host::default() };
-                        }
-                        statement
-                    })
-                }),
-                _ => findings::finding(piece.offset, &piece.bytes, |rule| !rules.contains(rule)).map(Some),
-            });
             match statement {
-                Ok(Some(statement)) => self.take(statement, sink).await?,
+                Ok(Some(mut statement)) => {
+                    // Hosts that another export describes are only named: two descriptions would take turns, and each
+                    // turn is a write.
+                    if described && of == Export::Compliance {
+                        let native = statement.host.native.clone();
+                        statement.host = Arc::new(Host { native, ..Host::default() });
+                    }
+                    self.take(statement, sink).await?;
+                }
                 // A check that could not be made says nothing.
                 Ok(None) => {}
                 Err(bad) => sink.refuse(bad),
@@ -310,19 +316,24 @@ impl FindingReader {
         Ok(received)
     }
 
-    async fn take(&mut self, statement: findings::Statement, sink: &mut dyn Sink) -> Result<(), SyncError> {
-        let findings::Statement { host, finding, rule } = statement;
+    async fn take(&mut self, statement: Statement, sink: &mut dyn Sink) -> Result<(), SyncError> {
+        let Statement { host, finding, rule } = statement;
         let same_host = self.host.as_ref().is_some_and(|native| *native == host.native);
         if !same_host || self.findings.len() >= GROUP_FINDINGS || self.evidence >= GROUP_EVIDENCE {
             self.flush(sink).await?;
         }
         if let Some(rule) = rule.filter(|rule| !self.rules.contains(&rule.id)) {
             let id = rule.id.clone();
-            sink.rule(rule).await?;
+            sink.rule(Arc::unwrap_or_clone(rule)).await?;
             self.rules.insert(id);
         }
         self.evidence += finding.evidence.as_ref().map_or(0, String::len);
         self.findings.push(finding);
+        if self.last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &host)) && same_host {
+            return Ok(());
+        }
+        self.last = Some(Arc::clone(&host));
+        let host = Arc::unwrap_or_clone(host);
         let native = host.native.clone();
         let newest = match self.hosts.remove(&native) {
             Some(known) if known.last_scanned_at >= host.last_scanned_at => known.completed_with(&host),
@@ -356,14 +367,15 @@ impl Records {
         Self { body, splitter: JsonArray::new(RECORD_LIMIT), ended: false }
     }
 
-    /// The next element, or `None` behind the last one of an array that was whole.
-    async fn next(
+    /// The next element as `read` understands it, or `None` behind the last one of an array that was whole.
+    async fn next<T>(
         &mut self,
         scanner: &TenableScanner,
-    ) -> Result<Option<Result<sync::split::Piece, sync::BadRecord>>, SyncError> {
+        read: &mut ReadElement<'_, T>,
+    ) -> Result<Option<Result<T, BadRecord>>, SyncError> {
         loop {
-            if let Some(piece) = self.splitter.next() {
-                return Ok(Some(piece));
+            if let Some(element) = self.splitter.read_next(read) {
+                return Ok(Some(element));
             }
             if self.ended || self.splitter.error().is_some() {
                 return self.splitter.finish().map(|()| None).map_err(|error| {

@@ -1,5 +1,7 @@
 //! What one scanner says of one host.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -105,8 +107,11 @@ impl Software {
             });
         };
         let mut fields = fields.split(':').skip(1).map(|field| {
-            let plain = field.replace(['\\', '_'], " ");
-            Some(plain.trim().to_owned()).filter(|field| !matches!(field.as_str(), "" | "*" | "-"))
+            let plain: Cow<'_, str> = match field.bytes().any(|b| matches!(b, b'\\' | b'_')) {
+                true => field.replace(['\\', '_'], " ").into(),
+                false => field.into(),
+            };
+            Some(plain.trim()).filter(|field| !matches!(*field, "" | "*" | "-")).map(str::to_owned)
         });
         let publisher = fields.next().flatten();
         let name = fields.next().flatten()?;

@@ -1,19 +1,23 @@
 //! Values as scanners really send them: numbers as text and text as numbers, one element instead of a list, `null`,
 //! empty, redacted or impossible values. None of these may cost a record; what cannot be used is absent.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use jiff::tz::Offset;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Any single value; of a list its first usable value, of an object nothing.
+/// Any single value; of a list its first usable value, of an object nothing. `T`: how its text is kept.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub enum Scalar {
+pub enum Scalar<T = String> {
     /// `null`, an empty text, an object.
     #[default]
     Absent,
     /// A text that is not blank.
-    Text(String),
+    Text(T),
     /// A number.
     Number(f64),
     /// A whole number, exact.
@@ -22,12 +26,45 @@ pub enum Scalar {
     Truth(bool),
 }
 
-impl Scalar {
+/// A value whose text stays in the bytes it was read from: most fields are looked at and never kept.
+///
+/// A struct of such fields wants `#[serde(bound(deserialize = "'de: 'a"))]`.
+pub type Field<'a> = Scalar<Cow<'a, str>>;
+
+/// How the text of a [`Scalar`] is kept.
+pub trait Words<'de> {
+    /// Of a text that stays where it is as long as it is read.
+    fn from_bytes(text: &'de str) -> Self;
+    /// Of any other text.
+    fn from_text(text: Cow<'_, str>) -> Self;
+}
+
+impl<'de> Words<'de> for String {
+    fn from_bytes(text: &'de str) -> Self {
+        text.to_owned()
+    }
+
+    fn from_text(text: Cow<'_, str>) -> Self {
+        text.into_owned()
+    }
+}
+
+impl<'de: 'a, 'a> Words<'de> for Cow<'a, str> {
+    fn from_bytes(text: &'de str) -> Self {
+        Cow::Borrowed(text)
+    }
+
+    fn from_text(text: Cow<'_, str>) -> Self {
+        Cow::Owned(text.into_owned())
+    }
+}
+
+impl<T: AsRef<str> + Into<String>> Scalar<T> {
     /// As text.
     pub fn text(self) -> Option<String> {
         match self {
             Self::Absent => None,
-            Self::Text(text) => Some(text),
+            Self::Text(text) => Some(text.into()),
             Self::Number(number) => Some(number.to_string()),
             Self::Whole(number) => Some(number.to_string()),
             Self::Truth(truth) => Some(truth.to_string()),
@@ -41,7 +78,7 @@ impl Scalar {
             // Scores, ports and seconds are far below the 2^53 at which this would round.
             #[allow(clippy::cast_precision_loss)]
             Self::Whole(number) => *number as f64,
-            Self::Text(text) => text.trim().parse().ok()?,
+            Self::Text(text) => text.as_ref().trim().parse().ok()?,
             Self::Absent | Self::Truth(_) => return None,
         };
         number.is_finite().then_some(number)
@@ -51,8 +88,8 @@ impl Scalar {
     pub fn time(&self) -> Option<Timestamp> {
         let time = match self {
             Self::Text(text) => {
-                let text = text.trim();
-                text.parse::<Timestamp>().ok().or_else(|| date(text)).or_else(|| epoch(text.parse().ok()?))
+                let text = text.as_ref().trim();
+                moment(text).or_else(|| date(text)).or_else(|| epoch(text.parse().ok()?))
             }
             Self::Whole(number) => epoch(*number),
             // The range check in `epoch` follows; a fraction of a second does not matter here.
@@ -67,17 +104,48 @@ impl Scalar {
     pub fn truth(&self) -> Option<bool> {
         match self {
             Self::Truth(truth) => Some(*truth),
-            Self::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
-            Self::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
+            Self::Text(text) if text.as_ref().eq_ignore_ascii_case("true") => Some(true),
+            Self::Text(text) if text.as_ref().eq_ignore_ascii_case("false") => Some(false),
             _ => None,
         }
     }
 }
 
+/// A moment as RFC 3339 writes it. In UTC, which nearly all are, it is read without a parser for all that may stand there.
+pub fn moment(text: &str) -> Option<Timestamp> {
+    in_utc(text.as_bytes()).or_else(|| text.parse().ok())
+}
+
+/// `2023-05-04T05:13:40Z`, or with up to nine digits of a fraction.
+fn in_utc(text: &[u8]) -> Option<Timestamp> {
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0_i32, |number, digit| {
+            digit.is_ascii_digit().then(|| number * 10 + i32::from(digit - b'0'))
+        })
+    };
+    let (whole, rest) = text.split_at_checked(19)?;
+    let fraction = match rest {
+        b"Z" => 0,
+        [b'.', digits @ .., b'Z'] if (1..=9).contains(&digits.len()) => {
+            number(digits)? * 10_i32.pow(9 - u32::try_from(digits.len()).ok()?)
+        }
+        _ => return None,
+    };
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2] = *whole
+    else {
+        return None;
+    };
+    let two = |a, b| i8::try_from(number(&[a, b])?).ok();
+    let year = i16::try_from(number(&[y1, y2, y3, y4])?).ok()?;
+    let date = Date::new(year, two(m1, m2)?, two(d1, d2)?).ok()?;
+    let time = Time::new(two(h1, h2)?, two(n1, n2)?, two(s1, s2)?, fraction).ok()?;
+    Offset::UTC.to_timestamp(date.to_datetime(time)).ok()
+}
+
 /// `2022-01-11` or `2022/01/11`, midnight UTC.
 fn date(text: &str) -> Option<Timestamp> {
-    let date: jiff::civil::Date = text.replace('/', "-").parse().ok()?;
-    date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    let date: Date = text.replace('/', "-").parse().ok()?;
+    Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()
 }
 
 fn epoch(number: i64) -> Option<Timestamp> {
@@ -90,71 +158,80 @@ fn epoch(number: i64) -> Option<Timestamp> {
     .ok()
 }
 
-struct ScalarVisitor;
+struct ScalarVisitor<T>(PhantomData<T>);
 
-impl<'de> Visitor<'de> for ScalarVisitor {
-    type Value = Scalar;
+impl<'de, T: Words<'de>> Visitor<'de> for ScalarVisitor<T> {
+    type Value = Scalar<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar<T>, E> {
         Ok(Scalar::Truth(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar<T>, E> {
         Ok(Scalar::Whole(value))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar<T>, E> {
         #[allow(clippy::cast_precision_loss)]
         Ok(i64::try_from(value).map_or(Scalar::Number(value as f64), Scalar::Whole))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+    fn visit_f64<E>(self, value: f64) -> Result<Scalar<T>, E> {
         Ok(Scalar::Number(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
-        Ok(if value.trim().is_empty() { Scalar::Absent } else { Scalar::Text(value.to_owned()) })
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Scalar<T>, E> {
+        Ok(if is_blank(value) { Scalar::Absent } else { Scalar::Text(T::from_bytes(value)) })
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Scalar, E> {
-        Ok(if value.trim().is_empty() { Scalar::Absent } else { Scalar::Text(value) })
+    fn visit_str<E>(self, value: &str) -> Result<Scalar<T>, E> {
+        Ok(if is_blank(value) { Scalar::Absent } else { Scalar::Text(T::from_text(Cow::Borrowed(value))) })
     }
 
-    fn visit_unit<E>(self) -> Result<Scalar, E> {
+    fn visit_string<E>(self, value: String) -> Result<Scalar<T>, E> {
+        Ok(if is_blank(&value) { Scalar::Absent } else { Scalar::Text(T::from_text(Cow::Owned(value))) })
+    }
+
+    fn visit_unit<E>(self) -> Result<Scalar<T>, E> {
         Ok(Scalar::Absent)
     }
 
-    fn visit_none<E>(self) -> Result<Scalar, E> {
+    fn visit_none<E>(self) -> Result<Scalar<T>, E> {
         Ok(Scalar::Absent)
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar<T>, D::Error> {
         deserializer.deserialize_any(self)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar<T>, A::Error> {
         let mut first = Scalar::Absent;
-        while let Some(value) = list.next_element::<Scalar>()? {
-            if first == Scalar::Absent {
+        while let Some(value) = list.next_element::<Scalar<T>>()? {
+            if matches!(first, Scalar::Absent) {
                 first = value;
             }
         }
         Ok(first)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Scalar, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Scalar<T>, A::Error> {
         while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Scalar::Absent)
     }
 }
 
-impl<'de> Deserialize<'de> for Scalar {
+fn is_blank(text: &str) -> bool {
+    // Hardly any text begins with a blank: one look at its first byte is enough for the others.
+    !text.as_bytes().first().is_some_and(u8::is_ascii_graphic) && text.trim().is_empty()
+}
+
+impl<'de, T: Words<'de>> Deserialize<'de> for Scalar<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor)
+        deserializer.deserialize_any(ScalarVisitor(PhantomData))
     }
 }
 
@@ -162,9 +239,9 @@ impl<'de> Deserialize<'de> for Scalar {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct List<T>(pub Vec<T>);
 
-struct ListVisitor<T>(std::marker::PhantomData<T>);
+struct ListVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de> + FromScalar> Visitor<'de> for ListVisitor<T> {
+impl<'de, T: Deserialize<'de> + FromScalar<Text: Words<'de>>> Visitor<'de> for ListVisitor<T> {
     type Value = List<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,9 +261,12 @@ impl<'de, T: Deserialize<'de> + FromScalar> Visitor<'de> for ListVisitor<T> {
         T::deserialize(serde::de::value::MapAccessDeserializer::new(fields)).map(|one| List(vec![one]))
     }
 
+    fn visit_borrowed_str<E: serde::de::Error>(self, value: &'de str) -> Result<List<T>, E> {
+        scalar().visit_borrowed_str::<E>(value).map(List::of)
+    }
+
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<List<T>, E> {
-        let scalar = ScalarVisitor.visit_str::<E>(value)?;
-        Ok(List(if scalar == Scalar::Absent { vec![] } else { vec![T::from_scalar(scalar)] }))
+        scalar().visit_str::<E>(value).map(List::of)
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<List<T>, E> {
@@ -198,7 +278,7 @@ impl<'de, T: Deserialize<'de> + FromScalar> Visitor<'de> for ListVisitor<T> {
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<List<T>, E> {
-        Ok(List(vec![T::from_scalar(ScalarVisitor.visit_u64::<E>(value)?)]))
+        scalar().visit_u64::<E>(value).map(List::of)
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<List<T>, E> {
@@ -210,13 +290,23 @@ impl<'de, T: Deserialize<'de> + FromScalar> Visitor<'de> for ListVisitor<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de> + FromScalar> Deserialize<'de> for List<T> {
+fn scalar<T>() -> ScalarVisitor<T> {
+    ScalarVisitor(PhantomData)
+}
+
+impl<'de, T: Deserialize<'de> + FromScalar<Text: Words<'de>>> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ListVisitor(std::marker::PhantomData))
+        deserializer.deserialize_any(ListVisitor(PhantomData))
     }
 }
 
-impl List<Scalar> {
+impl<T: FromScalar> List<T> {
+    fn of(scalar: Scalar<T::Text>) -> Self {
+        if matches!(scalar, Scalar::Absent) { Self(vec![]) } else { Self(vec![T::from_scalar(scalar)]) }
+    }
+}
+
+impl<T: AsRef<str> + Into<String>> List<Scalar<T>> {
     /// Every usable value as text, without repetition.
     pub fn texts(self) -> Vec<String> {
         let mut texts: Vec<String> = Vec::with_capacity(self.0.len());
@@ -231,12 +321,17 @@ impl List<Scalar> {
 
 /// What a part of a record is when a bare value stands where an object belongs.
 pub trait FromScalar: Default {
+    /// How the texts of the part are kept.
+    type Text;
+
     /// The part, as far as the value tells.
-    fn from_scalar(value: Scalar) -> Self;
+    fn from_scalar(value: Scalar<Self::Text>) -> Self;
 }
 
-impl FromScalar for Scalar {
-    fn from_scalar(value: Scalar) -> Self {
+impl<T> FromScalar for Scalar<T> {
+    type Text = T;
+
+    fn from_scalar(value: Self) -> Self {
         value
     }
 }
@@ -245,7 +340,7 @@ impl FromScalar for Scalar {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Part<T>(pub T);
 
-impl<'de, T: Deserialize<'de> + FromScalar> Deserialize<'de> for Part<T> {
+impl<'de, T: Deserialize<'de> + FromScalar<Text: Words<'de>>> Deserialize<'de> for Part<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         List::<T>::deserialize(deserializer).map(|list| Self(list.0.into_iter().next().unwrap_or_default()))
     }
@@ -289,6 +384,35 @@ mod tests {
             ["\"2018-02-31T22:27:52.869Z\"", "0", "\"0001-01-01T00:00:00Z\"", "\"soon\"", "null", "{}"]
         {
             assert_eq!(time(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_moment_in_utc_is_the_one_that_the_whole_parser_reads() {
+        for text in [
+            "2018-03-14T20:43:32Z",
+            "2024-02-29T23:59:59.999999999Z",
+            "0001-01-01T00:00:00Z",
+            "9999-12-30T21:59:59.1Z",
+            "1970-01-01T00:00:00.000Z",
+        ] {
+            assert_eq!(in_utc(text.as_bytes()), text.parse().ok(), "{text}");
+            assert!(in_utc(text.as_bytes()).is_some(), "{text}");
+        }
+        for text in
+            ["2023-02-29T00:00:00Z", "2023-01-01T24:00:00Z", "2023-01-01T00:00:00", "2023-01-01T00:00:0aZ"]
+        {
+            assert_eq!(in_utc(text.as_bytes()), None, "{text}");
+        }
+        // Whatever else may stand there is left to the parser.
+        for text in [
+            "2023-05-04 05:13:40Z",
+            "2023-05-04T05:13:40+02:00",
+            "2023-05-04t05:13:40z",
+            "2016-12-31T23:59:60Z",
+        ] {
+            assert_eq!(in_utc(text.as_bytes()), None, "{text}");
+            assert_eq!(moment(text), text.parse().ok(), "{text}");
         }
     }
 

@@ -185,6 +185,9 @@ pub fn time(value: Option<&Value>) -> Option<Timestamp> {
         #[allow(clippy::cast_possible_truncation)]
         return Timestamp::from_second(number as i64).ok();
     }
+    if let Some(time) = sync::lenient::moment(value?.as_str()?) {
+        return whole(time);
+    }
     // Some versions of Java put a narrow space before AM and PM.
     let text = value?.as_str()?.replace(['\u{202f}', '\u{a0}'], " ");
     let text = text.trim();

@@ -1,9 +1,12 @@
 //! The resources of the API: assets, what is found on them, definitions, tags, solutions.
 
+use std::borrow::Cow;
+
 use domain::{CloudId, CveId, Finding, Host, Rule, RuleId, Scanner, Tag};
 use jiff::Timestamp;
 use serde::Deserialize;
-use sync::lenient::{FromScalar, List, Part, Scalar};
+use sync::lenient::{Field, FromScalar, List, Part, Scalar};
+use sync::split::json::element;
 use sync::text::plain;
 use sync::{BadRecord, names, rapid7};
 
@@ -11,8 +14,10 @@ use super::brief;
 use super::state::{self, Instance};
 
 macro_rules! nothing_from_a_scalar {
-    ($($name:ty),*) => { $(impl FromScalar for $name {
-        fn from_scalar(_: Scalar) -> Self {
+    ($($name:ident),*) => { $(impl<'a> FromScalar for $name<'a> {
+        type Text = Cow<'a, str>;
+
+        fn from_scalar(_: Field<'a>) -> Self {
             Self::default()
         }
     })* };
@@ -28,69 +33,71 @@ pub struct Asset {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct WireAsset {
-    id: Scalar,
-    ip: List<Scalar>,
-    mac: List<Scalar>,
-    addresses: List<Address>,
-    host_name: List<Scalar>,
-    host_names: List<HostName>,
-    ids: List<UniqueId>,
-    os: Scalar,
-    os_fingerprint: Part<Fingerprint>,
-    history: List<Event>,
-    assessed_for_vulnerabilities: Scalar,
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct WireAsset<'a> {
+    id: Field<'a>,
+    ip: List<Field<'a>>,
+    mac: List<Field<'a>>,
+    addresses: List<Address<'a>>,
+    host_name: List<Field<'a>>,
+    host_names: List<HostName<'a>>,
+    ids: List<UniqueId<'a>>,
+    os: Field<'a>,
+    os_fingerprint: Part<Fingerprint<'a>>,
+    history: List<Event<'a>>,
+    assessed_for_vulnerabilities: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Address {
-    ip: Scalar,
-    mac: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Address<'a> {
+    ip: Field<'a>,
+    mac: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct HostName {
-    name: Scalar,
-    source: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct HostName<'a> {
+    name: Field<'a>,
+    source: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct UniqueId {
-    id: Scalar,
-    source: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct UniqueId<'a> {
+    id: Field<'a>,
+    source: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Fingerprint {
-    description: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Fingerprint<'a> {
+    description: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Event {
-    date: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Event<'a> {
+    date: Field<'a>,
     #[serde(rename = "type")]
-    kind: Scalar,
+    kind: Field<'a>,
 }
 
 nothing_from_a_scalar!(Address, UniqueId, Fingerprint, Event, WireResult, Text, Score, Cvss, Link);
 
-impl FromScalar for HostName {
-    fn from_scalar(name: Scalar) -> Self {
+impl<'a> FromScalar for HostName<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(name: Field<'a>) -> Self {
         Self { name, source: Scalar::Absent }
     }
 }
 
-/// Reads the asset that begins at `offset`.
-pub fn asset(offset: u64, bytes: &[u8]) -> Result<Asset, BadRecord> {
+/// Reads the asset that `bytes` begin with, which stands at `offset`, and answers how many bytes it has.
+pub fn asset(offset: u64, bytes: &[u8]) -> Result<(Asset, usize), BadRecord> {
     let bad = |problem: String| BadRecord { offset, problem };
-    let wire: WireAsset =
-        serde_json::from_slice(bytes).map_err(|error| bad(format!("it is no asset: {}", brief(&error))))?;
+    let (wire, length): (WireAsset<'_>, _) =
+        element(bytes).map_err(|error| bad(format!("it is no asset: {}", brief(&error))))?;
     let native = wire.id.text().ok_or_else(|| bad("it has no id".into()))?;
     // Other entries are changes by people and imports: nothing was looked at then.
     let looks = wire.history.0.into_iter().filter_map(|event| {
@@ -129,7 +136,7 @@ pub fn asset(offset: u64, bytes: &[u8]) -> Result<Asset, BadRecord> {
     // An agent looks from inside: it needs no credentials.
     host.credentialed = last.filter(|(_, agent)| *agent).map(|_| true);
     let assessed = wire.assessed_for_vulnerabilities.truth().unwrap_or(host.last_scanned_at.is_some());
-    Ok(Asset { host, assessed })
+    Ok((Asset { host, assessed }, length))
 }
 
 /// Puts a unique identifier where its source says that it belongs.
@@ -158,29 +165,29 @@ fn identify(host: &mut Host, id: &str, source: &str) {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireFinding {
-    id: Scalar,
-    status: Scalar,
-    results: List<WireResult>,
-    links: List<Link>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct WireFinding<'a> {
+    id: Field<'a>,
+    status: Field<'a>,
+    results: List<WireResult<'a>>,
+    links: List<Link<'a>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireResult {
-    port: Scalar,
-    protocol: Scalar,
-    key: Scalar,
-    proof: Scalar,
-    since: Scalar,
-    status: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct WireResult<'a> {
+    port: Field<'a>,
+    protocol: Field<'a>,
+    key: Field<'a>,
+    proof: Field<'a>,
+    since: Field<'a>,
+    status: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Link {
-    href: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Link<'a> {
+    href: Field<'a>,
 }
 
 /// What is found on one asset of one vulnerability.
@@ -194,12 +201,12 @@ pub struct OnAsset {
     pub instances: Vec<Instance>,
 }
 
-/// Reads an element of `/assets/{id}/vulnerabilities`. `since` is the date of the last change of a result, and so the
+/// Reads the element of `/assets/{id}/vulnerabilities` that `bytes` begin with, and answers how many bytes it has. `since` is the date of the last change of a result, and so the
 /// day when it was first found only until it changes for the first time.
-pub fn finding(offset: u64, bytes: &[u8], seen_at: Option<Timestamp>) -> Result<OnAsset, BadRecord> {
+pub fn finding(offset: u64, bytes: &[u8], seen_at: Option<Timestamp>) -> Result<(OnAsset, usize), BadRecord> {
     let bad = |problem: String| BadRecord { offset, problem };
-    let wire: WireFinding =
-        serde_json::from_slice(bytes).map_err(|error| bad(format!("it is no finding: {}", brief(&error))))?;
+    let (wire, length): (WireFinding<'_>, _) =
+        element(bytes).map_err(|error| bad(format!("it is no finding: {}", brief(&error))))?;
     let vulnerability = wire.id.text().ok_or_else(|| bad("it has no id".into()))?;
     let whole = wire.status.text().unwrap_or_default();
     let asset = wire.links.0.into_iter().filter_map(|link| link.href.text()).find_map(|href| {
@@ -228,7 +235,7 @@ pub fn finding(offset: u64, bytes: &[u8], seen_at: Option<Timestamp>) -> Result<
         }
     });
     let instances = instances.collect();
-    Ok(OnAsset { asset, vulnerability, instances })
+    Ok((OnAsset { asset, vulnerability, instances }, length))
 }
 
 /// The findings of one asset.
@@ -237,56 +244,57 @@ pub fn findings(elements: Vec<OnAsset>) -> Vec<Finding> {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct WireRule {
-    id: Scalar,
-    title: Scalar,
-    description: Part<Text>,
-    severity: Scalar,
-    severity_score: Scalar,
-    cves: List<Scalar>,
-    cvss: Part<Cvss>,
-    modified: Scalar,
-    added: Scalar,
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct WireRule<'a> {
+    id: Field<'a>,
+    title: Field<'a>,
+    description: Part<Text<'a>>,
+    severity: Field<'a>,
+    severity_score: Field<'a>,
+    cves: List<Field<'a>>,
+    cvss: Part<Cvss<'a>>,
+    modified: Field<'a>,
+    added: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Text {
-    text: Scalar,
-    html: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Text<'a> {
+    text: Field<'a>,
+    html: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Cvss {
-    v2: Part<Score>,
-    v3: Part<Score>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Cvss<'a> {
+    v2: Part<Score<'a>>,
+    v3: Part<Score<'a>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Score {
-    score: Scalar,
-    vector: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Score<'a> {
+    score: Field<'a>,
+    vector: Field<'a>,
 }
 
-impl Text {
+impl Text<'_> {
     fn read(self) -> Option<String> {
         let text = self.html.text().map(|html| plain(&html)).or(self.text.text())?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 }
 
-/// Reads a definition (`/vulnerabilities/{id}`). What to do about it is another resource.
-pub fn rule(offset: u64, bytes: &[u8]) -> Result<Rule, BadRecord> {
+/// Reads the definition (`/vulnerabilities/{id}`) that `bytes` begin with, and answers how many bytes it has. What to do
+/// about it is another resource.
+pub fn rule(offset: u64, bytes: &[u8]) -> Result<(Rule, usize), BadRecord> {
     let bad = |problem: String| BadRecord { offset, problem };
-    let wire: WireRule = serde_json::from_slice(bytes)
-        .map_err(|error| bad(format!("it is no definition: {}", brief(&error))))?;
+    let (wire, length): (WireRule<'_>, _) =
+        element(bytes).map_err(|error| bad(format!("it is no definition: {}", brief(&error))))?;
     let id = wire.id.text().ok_or_else(|| bad("it has no id".into()))?;
     let (v2, v3) = (wire.cvss.0.v2.0, wire.cvss.0.v3.0);
     let (score2, score3) = (v2.score.number(), v3.score.number());
-    Ok(Rule {
+    let rule = Rule {
         scanner: Scanner::InsightvmConsole,
         title: wire.title.text().unwrap_or_else(|| id.clone()),
         id: RuleId::new(id),
@@ -297,7 +305,8 @@ pub fn rule(offset: u64, bytes: &[u8]) -> Result<Rule, BadRecord> {
         solution: None,
         patchable: None,
         modified: wire.modified.time().or(wire.added.time()),
-    })
+    };
+    Ok((rule, length))
 }
 
 /// CVEs, sorted, without repetition; what is none is left out.
@@ -309,12 +318,12 @@ pub(super) fn cves<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<CveId> {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireSolution {
-    summary: Part<Text>,
-    steps: Part<Text>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct WireSolution<'a> {
+    summary: Part<Text<'a>>,
+    steps: Part<Text<'a>>,
     #[serde(rename = "type")]
-    kind: Scalar,
+    kind: Field<'a>,
 }
 
 /// What to do, and whether it is a patch.
@@ -328,7 +337,7 @@ pub struct Solution {
 
 /// Reads a solution (`/solutions/{id}`).
 pub fn solution(bytes: &[u8]) -> Result<Solution, String> {
-    let wire: WireSolution = serde_json::from_slice(bytes).map_err(|error| brief(&error))?;
+    let wire: WireSolution<'_> = serde_json::from_slice(bytes).map_err(|error| brief(&error))?;
     let (summary, steps) = (wire.summary.0.read(), wire.steps.0.read());
     let kind = wire.kind.text().unwrap_or_default().to_ascii_lowercase();
     Ok(Solution { text: joined(summary, steps), is_patch: is_patch(&kind) })
@@ -392,28 +401,33 @@ pub fn attach(host: &mut Host, tag: ConsoleTag) {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireTag {
-    id: Scalar,
-    name: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct WireTag<'a> {
+    id: Field<'a>,
+    name: Field<'a>,
     #[serde(rename = "type")]
-    kind: Scalar,
+    kind: Field<'a>,
 }
 
-/// Reads an element of `/tags`: its number, and what it is to us.
-pub fn listed_tag(bytes: &[u8]) -> Option<(u64, ConsoleTag)> {
-    let wire: WireTag = serde_json::from_slice(bytes).ok()?;
-    let tag = tag(&wire.kind.text().unwrap_or_default(), &wire.name.text()?)?;
-    Some((wire.id.text()?.parse().ok()?, tag))
+/// Reads the element of `/tags` that `bytes` begin with: its number, and what it is to us, if anything.
+pub fn listed_tag(offset: u64, bytes: &[u8]) -> Result<(Option<(u64, ConsoleTag)>, usize), BadRecord> {
+    let (wire, length): (WireTag<'_>, _) =
+        element(bytes).map_err(|error| BadRecord { offset, problem: brief(&error) })?;
+    let read = || {
+        let tag = tag(&wire.kind.text().unwrap_or_default(), &wire.name.text()?)?;
+        Some((wire.id.text()?.parse().ok()?, tag))
+    };
+    Ok((read(), length))
 }
 
-/// Reads an element of `/tags/{id}/assets`.
-pub fn listed_id(bytes: &[u8]) -> Option<u64> {
+/// Reads the element of `/tags/{id}/assets` that `bytes` begin with.
+pub fn listed_id(offset: u64, bytes: &[u8]) -> Result<(Option<u64>, usize), BadRecord> {
     #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Reference {
-        id: Scalar,
+    #[serde(default, bound(deserialize = "'de: 'a"))]
+    struct Reference<'a> {
+        id: Field<'a>,
     }
-    let reference: Reference = serde_json::from_slice(bytes).ok()?;
-    reference.id.text()?.parse().ok()
+    let (reference, length): (Reference<'_>, _) =
+        element(bytes).map_err(|error| BadRecord { offset, problem: brief(&error) })?;
+    Ok((reference.id.text().and_then(|id| id.parse().ok()), length))
 }

@@ -7,7 +7,7 @@ mod xml;
 
 use std::io::Read;
 
-use sync::split::json::{JsonMember, MemberError};
+use sync::split::json::{JsonMember, MemberError, only};
 use sync::split::xml::SplitError;
 use sync::{BadRecord, NormalizeError, Normalized, Summary, pieces};
 
@@ -71,6 +71,9 @@ fn told_by(begun: &[u8]) -> &'static str {
 }
 
 fn page(stream: &str, reader: impl Read, emit: &mut dyn FnMut(Normalized)) -> Result<(), NormalizeError> {
+    let told =
+        |read: Result<Vec<Normalized>, BadRecord>| read.unwrap_or_else(|bad| vec![Normalized::Refused(bad)]);
+    let read = &mut |offset, bytes: &[u8]| element(stream, offset, bytes);
     let mut splitter = JsonMember::new("resources", RECORD_LIMIT);
     let mut single = Vec::new();
     pieces(reader, |bytes| {
@@ -79,18 +82,15 @@ fn page(stream: &str, reader: impl Read, emit: &mut dyn FnMut(Normalized)) -> Re
         if stream == "definitions" && single.len() < RECORD_LIMIT {
             single.extend_from_slice(bytes);
         }
-        for piece in splitter.by_ref() {
+        while let Some(element) = splitter.read_next(read) {
             single = Vec::new();
-            match piece {
-                Ok(piece) => element(stream, piece.offset, &piece.bytes, emit),
-                Err(bad) => emit(Normalized::Refused(bad)),
-            }
+            told(element).into_iter().for_each(&mut *emit);
         }
         Ok::<(), NormalizeError>(())
     })?;
     match splitter.finish() {
         Err(MemberError::Missing { .. }) if stream == "definitions" => {
-            element(stream, 0, &single, emit);
+            told(only(&single, read)).into_iter().for_each(emit);
             Ok(())
         }
         Err(error) => Err(broken_page(&error)),
@@ -98,30 +98,29 @@ fn page(stream: &str, reader: impl Read, emit: &mut dyn FnMut(Normalized)) -> Re
     }
 }
 
-fn element(stream: &str, offset: u64, bytes: &[u8], emit: &mut dyn FnMut(Normalized)) {
+/// What the element says that `bytes` begin with, and how many bytes it has.
+fn element(stream: &str, offset: u64, bytes: &[u8]) -> Result<(Vec<Normalized>, usize), BadRecord> {
     match stream {
-        "assets" => match json::asset(offset, bytes) {
-            Ok(asset) => emit(Normalized::Host(asset.host)),
-            Err(bad) => emit(Normalized::Refused(bad)),
-        },
-        "definitions" => match json::rule(offset, bytes) {
-            Ok(rule) => emit(Normalized::Rule(rule)),
-            Err(bad) => emit(Normalized::Refused(bad)),
-        },
-        _ => match json::finding(offset, bytes, None) {
-            Ok(on_asset) => {
-                // A page belongs to one asset, which only the links name.
-                let Some(host) = on_asset.asset.clone() else {
-                    let problem = "it has no link that names its asset".to_owned();
-                    return emit(Normalized::Refused(BadRecord { offset, problem }));
-                };
-                for finding in json::findings(vec![on_asset]) {
-                    let (host, title, cves, solution) = (host.clone(), None, Vec::new(), None);
-                    emit(Normalized::Finding { host, finding, title, cves, solution });
-                }
-            }
-            Err(bad) => emit(Normalized::Refused(bad)),
-        },
+        "assets" => {
+            let (asset, length) = json::asset(offset, bytes)?;
+            Ok((vec![Normalized::Host(asset.host)], length))
+        }
+        "definitions" => {
+            let (rule, length) = json::rule(offset, bytes)?;
+            Ok((vec![Normalized::Rule(rule)], length))
+        }
+        _ => {
+            let (on_asset, length) = json::finding(offset, bytes, None)?;
+            // A page belongs to one asset, which only the links name.
+            let Some(host) = on_asset.asset.clone() else {
+                return Err(BadRecord { offset, problem: "it has no link that names its asset".to_owned() });
+            };
+            let told = json::findings(vec![on_asset]).into_iter().map(|finding| {
+                let (host, title, cves, solution) = (host.clone(), None, Vec::new(), None);
+                Normalized::Finding { host, finding, title, cves, solution }
+            });
+            Ok((told.collect(), length))
+        }
     }
 }
 

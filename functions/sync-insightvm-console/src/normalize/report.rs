@@ -2,6 +2,9 @@
 
 use domain::{Finding, Host, Rule, RuleId, Scanner, Severity};
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use sync::lenient::moment;
 use sync::text::plain;
 use sync::{BadRecord, rapid7};
 
@@ -163,11 +166,9 @@ pub fn rule(rows: &Rows, row: &Row) -> Result<Rule, BadRecord> {
 
 /// A time as PostgreSQL writes it (`2023-08-09 17:33:45.998`, in UTC, which the report asks for), a date, or RFC 3339.
 fn time(text: &str) -> Option<Timestamp> {
-    let civil = || text.replacen(' ', "T", 1).parse::<jiff::civil::DateTime>().ok();
-    let utc = |civil: jiff::civil::DateTime| {
-        civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-    };
-    text.parse().ok().or_else(|| civil().and_then(utc))
+    let utc = || moment(&format!("{}Z", text.replacen(' ', "T", 1)));
+    let day = || Offset::UTC.to_timestamp(text.parse::<Date>().ok()?.at(0, 0, 0, 0)).ok();
+    utc().or_else(|| moment(text)).or_else(day)
 }
 
 /// The finding as the API tells it, where the severity stands in the definition alone. What is stored must not depend on

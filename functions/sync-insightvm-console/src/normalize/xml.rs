@@ -8,10 +8,13 @@
 //!
 //! The definitions, and with them the severities, stand behind everything that refers to them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use domain::{Finding, Host, Rule, RuleId, Scanner, Severity};
 use jiff::Timestamp;
+use jiff::tz::Offset;
+use sync::lenient::moment;
 use sync::split::xml::{Cut, Records, SplitError, XmlSplitter};
 use sync::text::plain;
 use sync::xml::{clean, outer_attributes, walk};
@@ -115,19 +118,19 @@ impl Document {
 }
 
 /// The attributes of an element.
-struct Attributes(Vec<(String, String)>);
+struct Attributes<'x>(Vec<(&'x str, Cow<'x, str>)>);
 
-impl Attributes {
+impl<'x> Attributes<'x> {
     /// Those of the outermost element.
-    fn of(xml: &str) -> Self {
-        let mut all = Vec::new();
-        outer_attributes(xml, |name, value| all.push((name.to_owned(), value.into_owned())));
+    fn of(xml: &'x str) -> Self {
+        let mut all = Vec::with_capacity(8);
+        outer_attributes(xml, |name, value| all.push((name, value)));
         Self(all)
     }
 
     /// The value of an attribute that is not blank.
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.0.iter().find(|(key, value)| *key == name && !value.is_empty()).map(|(_, value)| &**value)
     }
 
     fn number(&self, name: &str) -> Option<f64> {
@@ -313,17 +316,14 @@ fn child(text: &str, name: &str) -> Option<String> {
 
 /// `20230809T173345998`, with or without the fraction, in UTC; or RFC 3339.
 fn time(text: &str) -> Option<Timestamp> {
-    let utc = |date: jiff::civil::DateTime| {
-        date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-    };
     let compact = || {
         let (date, time) = text.split_once('T')?;
         let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
         if date.len() != 8 || !(6..=9).contains(&time.len()) || !digits(date) || !digits(time) {
             return None;
         }
-        let seconds = format!("{}T{}", date, &time[..6]);
-        jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S", seconds).ok().and_then(utc)
+        let (year, month, day) = (&date[..4], &date[4..6], &date[6..]);
+        moment(&format!("{year}-{month}-{day}T{}:{}:{}Z", &time[..2], &time[2..4], &time[4..6]))
     };
-    text.parse().ok().or_else(compact).or_else(|| text.parse().ok().and_then(utc))
+    compact().or_else(|| moment(text)).or_else(|| Offset::UTC.to_timestamp(text.parse().ok()?).ok())
 }

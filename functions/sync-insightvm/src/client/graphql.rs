@@ -115,6 +115,8 @@ struct ToldFiles {
 }
 
 impl sync::lenient::FromScalar for ToldFiles {
+    type Text = String;
+
     fn from_scalar(url: Scalar) -> Self {
         Self { prefix: Scalar::Absent, urls: List(vec![url]) }
     }

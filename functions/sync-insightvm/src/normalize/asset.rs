@@ -1,9 +1,13 @@
 //! One asset with its findings, as `POST /assets` gives it.
 
+use std::borrow::Cow;
+
 use domain::{CloudId, Host, Tag};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sync::lenient::{FromScalar, List, Scalar};
+use sync::lenient::{Field, FromScalar, List, Scalar};
+use sync::split::json::element;
 use sync::{BadRecord, names};
 
 use super::brief;
@@ -24,90 +28,120 @@ pub struct Asset {
     pub untold: bool,
 }
 
+/// `L`: how the lists of findings are read.
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Record<'a> {
-    id: Scalar,
-    host_name: List<Scalar>,
-    ip: List<Scalar>,
-    mac: List<Scalar>,
-    os_description: Scalar,
-    os_system_name: Scalar,
-    os_name: Scalar,
-    os_version: Scalar,
-    assessed_for_vulnerabilities: Scalar,
-    total_vulnerabilities: Scalar,
-    last_assessed_for_vulnerabilities: Scalar,
-    last_scan_end: Scalar,
-    last_scan_start: Scalar,
-    tags: List<WireTag>,
-    unique_identifiers: List<Identifier>,
-    credential_assessments: List<Assessment>,
-    #[serde(borrow)]
-    same: Option<&'a RawValue>,
-    #[serde(borrow)]
-    new: Option<&'a RawValue>,
-    #[serde(borrow)]
-    remediated: Option<&'a RawValue>,
+#[serde(default, bound(deserialize = "'de: 'a, L: Default + Deserialize<'de>"))]
+struct Record<'a, L> {
+    id: Field<'a>,
+    host_name: List<Field<'a>>,
+    ip: List<Field<'a>>,
+    mac: List<Field<'a>>,
+    os_description: Field<'a>,
+    os_system_name: Field<'a>,
+    os_name: Field<'a>,
+    os_version: Field<'a>,
+    assessed_for_vulnerabilities: Field<'a>,
+    total_vulnerabilities: Field<'a>,
+    last_assessed_for_vulnerabilities: Field<'a>,
+    last_scan_end: Field<'a>,
+    last_scan_start: Field<'a>,
+    tags: List<WireTag<'a>>,
+    unique_identifiers: List<Identifier<'a>>,
+    credential_assessments: List<Assessment<'a>>,
+    same: L,
+    new: L,
+    remediated: L,
 }
 
+/// The lists of findings, read with the asset.
+type Whole<'a> = Record<'a, Option<Vec<finding::Record<'a>>>>;
+/// The lists of findings as they are, for the elements to be read one by one.
+type Parted<'a> = Record<'a, Option<&'a RawValue>>;
+
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireTag {
-    name: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct WireTag<'a> {
+    name: Field<'a>,
     #[serde(rename = "type")]
-    kind: Scalar,
+    kind: Field<'a>,
 }
 
-impl FromScalar for WireTag {
-    fn from_scalar(name: Scalar) -> Self {
+impl<'a> FromScalar for WireTag<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(name: Field<'a>) -> Self {
         Self { name, kind: Scalar::Absent }
     }
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Identifier {
-    id: Scalar,
-    source: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Identifier<'a> {
+    id: Field<'a>,
+    source: Field<'a>,
 }
 
-impl FromScalar for Identifier {
-    fn from_scalar(id: Scalar) -> Self {
+impl<'a> FromScalar for Identifier<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(id: Field<'a>) -> Self {
         Self { id, source: Scalar::Absent }
     }
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Assessment {
-    status: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Assessment<'a> {
+    status: Field<'a>,
 }
 
-impl FromScalar for Assessment {
-    fn from_scalar(status: Scalar) -> Self {
+impl<'a> FromScalar for Assessment<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(status: Field<'a>) -> Self {
         Self { status }
     }
 }
 
-/// Reads the asset that begins at `offset`. A finding that cannot be read fails alone.
-pub fn asset(offset: u64, bytes: &[u8]) -> Result<Asset, BadRecord> {
-    let bad = |problem: String| BadRecord { offset, problem };
-    let record: Record<'_> =
-        serde_json::from_slice(bytes).map_err(|error| bad(format!("it is no asset: {}", brief(&error))))?;
-    let native = record.id.clone().text().ok_or_else(|| bad("it has no id".into()))?;
-    let scanned_at =
-        [&record.last_scan_end, &record.last_assessed_for_vulnerabilities, &record.last_scan_start]
-            .into_iter()
-            .find_map(Scalar::time);
+/// Reads the asset that `bytes` begin with, which stands at `offset`, and answers how many bytes it has. A finding that
+/// cannot be read fails alone.
+pub fn asset(offset: u64, bytes: &[u8]) -> Result<(Asset, usize), BadRecord> {
+    if let Ok((record, length)) = element::<Whole<'_>>(bytes)
+        && let Some(asset) = whole(record)
+    {
+        return Ok((asset, length));
+    }
+    parted(offset, bytes)
+}
 
-    let mut asset = Asset {
-        host: Host::default(),
-        findings: Vec::new(),
-        refused: Vec::new(),
-        whole: false,
-        untold: false,
-    };
+/// The asset, if all of its findings can be read as well.
+fn whole(mut record: Whole<'_>) -> Option<Asset> {
+    let native = record.id.clone().text()?;
+    let scanned_at = scanned_at(&record);
+    let lists = [
+        (record.same.take(), Among::Same),
+        (record.new.take(), Among::New),
+        (record.remediated.take(), Among::Remediated),
+    ];
+    let same = lists[0].0.as_ref().map(Vec::len);
+    let mut findings =
+        Vec::with_capacity(lists.iter().filter_map(|(list, _)| list.as_ref()).map(Vec::len).sum());
+    for (list, among) in lists {
+        for element in list.into_iter().flatten() {
+            findings.push(finding::statement(element, among, scanned_at).ok()?);
+        }
+    }
+    Some(put_together(native, scanned_at, record, same, (findings, Vec::new())))
+}
+
+/// The asset, its findings read one by one.
+fn parted(offset: u64, bytes: &[u8]) -> Result<(Asset, usize), BadRecord> {
+    let bad = |problem: String| BadRecord { offset, problem };
+    let (record, length): (Parted<'_>, _) =
+        element(bytes).map_err(|error| bad(format!("it is no asset: {}", brief(&error))))?;
+    let native = record.id.clone().text().ok_or_else(|| bad("it has no id".into()))?;
+    let scanned_at = scanned_at(&record);
+    let (mut findings, mut refused) = (Vec::new(), Vec::new());
     let lists =
         [(record.same, Among::Same), (record.new, Among::New), (record.remediated, Among::Remediated)];
     let mut same = None;
@@ -118,20 +152,36 @@ pub fn asset(offset: u64, bytes: &[u8]) -> Result<Asset, BadRecord> {
         }
         for element in elements {
             match finding::finding(element.get().as_bytes(), list, scanned_at) {
-                Ok(statement) => asset.findings.push(statement),
+                Ok(statement) => findings.push(statement),
                 Err(problem) => {
                     let at = offset + distance(bytes, element.get().as_bytes());
-                    asset.refused.push(BadRecord { offset: at, problem });
+                    refused.push(BadRecord { offset: at, problem });
                 }
             }
         }
     }
+    Ok((put_together(native, scanned_at, record, same, (findings, refused)), length))
+}
+
+fn scanned_at<L>(record: &Record<'_, L>) -> Option<Timestamp> {
+    [&record.last_scan_end, &record.last_assessed_for_vulnerabilities, &record.last_scan_start]
+        .into_iter()
+        .find_map(Scalar::time)
+}
+
+/// `same`: how many findings that list has, where it is told.
+fn put_together<L>(
+    native: String,
+    scanned_at: Option<Timestamp>,
+    record: Record<'_, L>,
+    same: Option<usize>,
+    (findings, refused): (Vec<Statement>, Vec<BadRecord>),
+) -> Asset {
     // An asset that was never assessed has no findings, which proves nothing.
     let assessed = record.assessed_for_vulnerabilities.truth() != Some(false) && scanned_at.is_some();
-    asset.untold = same.unwrap_or(0) == 0 && record.total_vulnerabilities.number().unwrap_or(0.0) > 0.0;
-    asset.whole = assessed && same.is_some() && !asset.untold && asset.refused.is_empty();
-    asset.host = host(native, scanned_at, record);
-    Ok(asset)
+    let untold = same.unwrap_or(0) == 0 && record.total_vulnerabilities.number().unwrap_or(0.0) > 0.0;
+    let whole = assessed && same.is_some() && !untold && refused.is_empty();
+    Asset { host: host(native, scanned_at, record), findings, refused, whole, untold }
 }
 
 /// The elements of a list, also where a single one stands in its place. `None`: the list is not told.
@@ -149,7 +199,7 @@ fn distance(whole: &[u8], part: &[u8]) -> u64 {
     (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize) as u64
 }
 
-fn host(native: String, last_scanned_at: Option<jiff::Timestamp>, record: Record<'_>) -> Host {
+fn host<L>(native: String, last_scanned_at: Option<Timestamp>, record: Record<'_, L>) -> Host {
     let os =
         [record.os_description.clone(), record.os_system_name.clone()].into_iter().find_map(Scalar::text);
     let os = os.or_else(|| {

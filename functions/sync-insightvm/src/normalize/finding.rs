@@ -11,7 +11,7 @@
 use domain::{Finding, FindingKey, FindingKind, FindingState, RuleId, Severity};
 use jiff::Timestamp;
 use serde::Deserialize;
-use sync::lenient::Scalar;
+use sync::lenient::Field;
 use sync::text::plain;
 
 use super::brief;
@@ -46,23 +46,23 @@ pub enum List {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Record {
-    vulnerability_id: Scalar,
-    check_id: Scalar,
-    key: Scalar,
-    nic: Scalar,
-    port: Scalar,
-    protocol: Scalar,
-    proof: Scalar,
-    status: Scalar,
-    first_found: Scalar,
-    last_found: Scalar,
-    reintroduced: Scalar,
-    risk_score: Scalar,
-    solution_summary: Scalar,
-    solution_fix: Scalar,
-    solution_type: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Record<'a> {
+    vulnerability_id: Field<'a>,
+    check_id: Field<'a>,
+    key: Field<'a>,
+    nic: Field<'a>,
+    port: Field<'a>,
+    protocol: Field<'a>,
+    proof: Field<'a>,
+    status: Field<'a>,
+    first_found: Field<'a>,
+    last_found: Field<'a>,
+    reintroduced: Field<'a>,
+    risk_score: Field<'a>,
+    solution_summary: Field<'a>,
+    solution_fix: Field<'a>,
+    solution_type: Field<'a>,
 }
 
 /// What makes a finding one and the same, within its host.
@@ -88,8 +88,17 @@ impl Instance<'_> {
 
 /// Reads one element. `scanned_at` is the end of the last scan, which found the remediated ones gone.
 pub(super) fn finding(bytes: &[u8], list: List, scanned_at: Option<Timestamp>) -> Result<Statement, String> {
-    let record: Record =
+    let record: Record<'_> =
         serde_json::from_slice(bytes).map_err(|error| format!("it is no finding: {}", brief(&error)))?;
+    statement(record, list, scanned_at)
+}
+
+/// What an element says.
+pub(super) fn statement(
+    record: Record<'_>,
+    list: List,
+    scanned_at: Option<Timestamp>,
+) -> Result<Statement, String> {
     let vulnerability = record.vulnerability_id.text().ok_or("a finding without vulnerability_id")?;
     let (check, nic, key) = (record.check_id.text(), record.nic.text(), record.key.text());
     let protocol = record.protocol.text().map(|protocol| protocol.trim().to_ascii_lowercase());

@@ -7,8 +7,7 @@ pub mod rule;
 
 use std::io::Read;
 
-use sync::split::Piece;
-use sync::split::json::{JsonMember, MemberError, SplitError};
+use sync::split::json::{JsonMember, MemberError, ReadElement, SplitError};
 use sync::{BadRecord, NormalizeError, Normalized, Summary, pieces};
 
 /// Longest record that is read: an asset holds its findings, some 2 KB each.
@@ -34,15 +33,11 @@ pub fn normalize(
         emit(statement);
     };
     match stream {
-        "assets" => page(&mut reader, &mut |piece| match piece
-            .and_then(|piece| asset::asset(piece.offset, &piece.bytes))
-        {
+        "assets" => page(&mut reader, &mut asset::asset, &mut |read| match read {
             Ok(asset) => emit_asset(asset, &mut counted),
             Err(bad) => counted(Normalized::Refused(bad)),
         })?,
-        "vulnerabilities" => page(&mut reader, &mut |piece| match piece
-            .and_then(|piece| rule::rule(piece.offset, &piece.bytes))
-        {
+        "vulnerabilities" => page(&mut reader, &mut rule::rule, &mut |read| match read {
             Ok(rule) => counted(Normalized::Rule(rule)),
             Err(bad) => counted(Normalized::Refused(bad)),
         })?,
@@ -64,11 +59,17 @@ fn emit_asset(asset: asset::Asset, emit: &mut dyn FnMut(Normalized)) {
     asset.refused.into_iter().for_each(|bad| emit(Normalized::Refused(bad)));
 }
 
-fn page(reader: &mut dyn Read, take: &mut dyn FnMut(Result<Piece, BadRecord>)) -> Result<(), NormalizeError> {
+fn page<T>(
+    reader: &mut dyn Read,
+    read: &mut ReadElement<'_, T>,
+    take: &mut dyn FnMut(Result<T, BadRecord>),
+) -> Result<(), NormalizeError> {
     let mut splitter = JsonMember::new(RECORDS, RECORD_LIMIT);
     pieces(reader, |bytes| {
         splitter.feed(bytes);
-        splitter.by_ref().for_each(&mut *take);
+        while let Some(element) = splitter.read_next(read) {
+            take(element);
+        }
         splitter.error().map_or(Ok(()), |error| Err(malformed(error)))
     })?;
     splitter.finish().map_err(|error| malformed(&error))

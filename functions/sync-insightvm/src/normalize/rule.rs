@@ -3,38 +3,40 @@
 use domain::{CveId, Rule, RuleId, Scanner};
 use serde::Deserialize;
 use sync::BadRecord;
-use sync::lenient::{List, Scalar};
+use sync::lenient::{Field, List};
 use sync::rapid7::{best_cvss, severity};
+use sync::split::json::element;
 use sync::text::plain;
 
 use super::brief;
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Record {
-    id: Scalar,
-    title: Scalar,
-    description: Scalar,
-    severity: Scalar,
-    severity_score: Scalar,
-    cvss_v2_score: Scalar,
-    cvss_v2_vector: Scalar,
-    cvss_v3_score: Scalar,
-    cvss_v3_vector: Scalar,
-    cves: List<Scalar>,
-    references: List<Scalar>,
-    modified: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Record<'a> {
+    id: Field<'a>,
+    title: Field<'a>,
+    description: Field<'a>,
+    severity: Field<'a>,
+    severity_score: Field<'a>,
+    cvss_v2_score: Field<'a>,
+    cvss_v2_vector: Field<'a>,
+    cvss_v3_score: Field<'a>,
+    cvss_v3_vector: Field<'a>,
+    cves: List<Field<'a>>,
+    references: List<Field<'a>>,
+    modified: Field<'a>,
 }
 
-/// Reads a definition that begins at `offset`. The solution is not in it.
-pub fn rule(offset: u64, bytes: &[u8]) -> Result<Rule, BadRecord> {
+/// Reads the definition that `bytes` begin with, which stands at `offset`, and answers how many bytes it has. The solution
+/// is not in it.
+pub fn rule(offset: u64, bytes: &[u8]) -> Result<(Rule, usize), BadRecord> {
     let bad = |problem: String| BadRecord { offset, problem };
-    let record: Record = serde_json::from_slice(bytes)
-        .map_err(|error| bad(format!("it is no definition: {}", brief(&error))))?;
+    let (record, length): (Record<'_>, _) =
+        element(bytes).map_err(|error| bad(format!("it is no definition: {}", brief(&error))))?;
     let id = record.id.text().ok_or_else(|| bad("a definition without id".into()))?;
     let cvss3 = record.cvss_v3_score.number();
     let word = record.severity.text();
-    Ok(Rule {
+    let rule = Rule {
         scanner: Scanner::Insightvm,
         title: record.title.text().unwrap_or_else(|| id.clone()),
         id: RuleId::new(id),
@@ -48,7 +50,8 @@ pub fn rule(offset: u64, bytes: &[u8]) -> Result<Rule, BadRecord> {
         solution: None,
         patchable: None,
         modified: record.modified.time(),
-    })
+    };
+    Ok((rule, length))
 }
 
 /// `"CVE-2016-2334,CVE-2016-2335"`, `""`, or a list; completed by the references `cve:CVE-…`. What is no CVE is left out.

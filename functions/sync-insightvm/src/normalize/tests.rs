@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn asset_of(record: &Value) -> asset::Asset {
-    asset::asset(0, record.to_string().as_bytes()).unwrap()
+    asset::asset(0, record.to_string().as_bytes()).unwrap().0
 }
 
 fn with_findings(list: &str, findings: Value) -> asset::Asset {
@@ -17,7 +17,7 @@ fn with_findings(list: &str, findings: Value) -> asset::Asset {
 }
 
 fn rule_of(record: &Value) -> domain::Rule {
-    rule::rule(0, record.to_string().as_bytes()).unwrap()
+    rule::rule(0, record.to_string().as_bytes()).unwrap().0
 }
 
 fn all(stream: &str, body: &str) -> (Vec<Normalized>, Result<Summary, NormalizeError>) {
@@ -171,7 +171,8 @@ fn a_finding_that_cannot_be_read_fails_alone_with_its_place_and_takes_the_proof_
     let Some(Normalized::Refused(bad)) = statements.last() else { panic!("{statements:?}") };
     assert_eq!(bad.offset as usize, body.find(r#"{"port":1}"#).unwrap());
     let record = &body[9..body.len() - 16];
-    let asset = asset::asset(9, record.as_bytes()).unwrap();
+    let (asset, length) = asset::asset(9, record.as_bytes()).unwrap();
+    assert_eq!(length, record.len());
     assert!(!asset.whole);
 }
 

@@ -10,6 +10,8 @@
 //!
 //! The name that Nessus gives to the service on a port is no part of the key: it guesses, and guesses otherwise next time.
 
+use std::borrow::Cow;
+
 use domain::{CveId, Cvss, Finding, FindingKey, FindingKind, FindingState, Rule, RuleId, Scanner, Severity};
 use sync::xml::{Element, clean, outer_attributes, walk};
 
@@ -37,93 +39,93 @@ pub struct Item {
 pub fn item(bytes: &[u8], wanted: impl Fn(&RuleId) -> bool) -> Result<Item, String> {
     let text = clean(bytes);
     let mut all = Gathered::default();
-    outer_attributes(&text, |name, value| all.attribute(name, &value));
+    outer_attributes(&text, |name, value| all.attribute(name, value));
     walk(&text, |path, element| all.take(path, element))?;
     all.finish(wanted)
 }
 
 /// What is gathered before it can be put together.
 #[derive(Default)]
-struct Gathered {
-    plugin: String,
-    name: String,
-    severity: String,
-    port: String,
-    protocol: String,
-    service: String,
-    output: String,
-    synopsis: String,
-    description: String,
-    solution: String,
+struct Gathered<'x> {
+    plugin: Cow<'x, str>,
+    name: Cow<'x, str>,
+    severity: Cow<'x, str>,
+    port: Cow<'x, str>,
+    protocol: Cow<'x, str>,
+    service: Cow<'x, str>,
+    output: Cow<'x, str>,
+    synopsis: Cow<'x, str>,
+    description: Cow<'x, str>,
+    solution: Cow<'x, str>,
     cves: Vec<CveId>,
-    score: [String; 3],
-    vector: [String; 3],
+    score: [Cow<'x, str>; 3],
+    vector: [Cow<'x, str>; 3],
     epss: Option<f64>,
     vpr: Option<f64>,
     exploit: Option<bool>,
     patched: bool,
-    modified: String,
-    audit: Option<Box<Audit>>,
+    modified: Cow<'x, str>,
+    audit: Option<Box<Audit<'x>>>,
 }
 
 /// The `cm:` elements: one check of an audit.
 #[derive(Default)]
-struct Audit {
-    id: String,
-    name: String,
-    file: String,
-    result: String,
-    info: String,
-    solution: String,
-    actual: String,
-    wanted: String,
-    error: String,
+struct Audit<'x> {
+    id: Cow<'x, str>,
+    name: Cow<'x, str>,
+    file: Cow<'x, str>,
+    result: Cow<'x, str>,
+    info: Cow<'x, str>,
+    solution: Cow<'x, str>,
+    actual: Cow<'x, str>,
+    wanted: Cow<'x, str>,
+    error: Cow<'x, str>,
 }
 
-impl Gathered {
-    fn attribute(&mut self, name: &str, value: &str) {
+impl<'x> Gathered<'x> {
+    fn attribute(&mut self, name: &str, value: Cow<'x, str>) {
         match name {
-            "pluginID" => value.clone_into(&mut self.plugin),
-            "pluginName" => value.clone_into(&mut self.name),
-            "severity" => value.clone_into(&mut self.severity),
-            "port" => value.clone_into(&mut self.port),
-            "protocol" => self.protocol = value.to_ascii_lowercase(),
-            "svc_name" => value.clone_into(&mut self.service),
+            "pluginID" => self.plugin = value,
+            "pluginName" => self.name = value,
+            "severity" => self.severity = value,
+            "port" => self.port = value,
+            "protocol" => self.protocol = lowercase(value),
+            "svc_name" => self.service = value,
             _ => {}
         }
     }
 
-    fn take(&mut self, path: &str, element: &Element<'_>) {
+    fn take(&mut self, path: &str, element: &Element<'_, 'x>) {
         let text = element.text;
         match path {
-            "plugin_output" => text.clone_into(&mut self.output),
-            "synopsis" => text.clone_into(&mut self.synopsis),
-            "description" => text.clone_into(&mut self.description),
-            "solution" => text.clone_into(&mut self.solution),
+            "plugin_output" => self.output = element.kept(),
+            "synopsis" => self.synopsis = element.kept(),
+            "description" => self.description = element.kept(),
+            "solution" => self.solution = element.kept(),
             "cve" => self.cves.extend(text.parse::<CveId>()),
-            "cvss_base_score" => text.clone_into(&mut self.score[2]),
-            "cvss_vector" => text.clone_into(&mut self.vector[2]),
-            "cvss3_base_score" => text.clone_into(&mut self.score[1]),
-            "cvss3_vector" => text.clone_into(&mut self.vector[1]),
-            "cvss4_base_score" => text.clone_into(&mut self.score[0]),
-            "cvss4_vector" => text.clone_into(&mut self.vector[0]),
+            "cvss_base_score" => self.score[2] = element.kept(),
+            "cvss_vector" => self.vector[2] = element.kept(),
+            "cvss3_base_score" => self.score[1] = element.kept(),
+            "cvss3_vector" => self.vector[1] = element.kept(),
+            "cvss4_base_score" => self.score[0] = element.kept(),
+            "cvss4_vector" => self.vector[0] = element.kept(),
             "epss_score" => self.epss = number(text).filter(|share| (0.0..=1.0).contains(share)),
             "vpr_score" => self.vpr = number(text).filter(|score| (0.0..=10.0).contains(score)),
             "exploit_available" => self.exploit = text.parse().ok(),
             "patch_publication_date" => self.patched = !text.is_empty(),
-            "plugin_modification_date" => text.clone_into(&mut self.modified),
+            "plugin_modification_date" => self.modified = element.kept(),
             "compliance" if text == "true" => {
                 self.audit();
             }
             _ => {
                 if let Some(field) = path.strip_prefix("cm:compliance-") {
-                    self.audit().take(field, text);
+                    self.audit().take(field, element);
                 }
             }
         }
     }
 
-    fn audit(&mut self) -> &mut Audit {
+    fn audit(&mut self) -> &mut Audit<'x> {
         self.audit.get_or_insert_default()
     }
 
@@ -139,7 +141,7 @@ impl Gathered {
         }
         let audit = self.audit.take();
         let rule = match &audit {
-            None => RuleId::new(&self.plugin),
+            None => RuleId::new(&*self.plugin),
             Some(audit) => audit.rule(&self.plugin)?,
         };
         let port = self.port.parse::<u16>().ok().filter(|port| *port > 0);
@@ -149,9 +151,9 @@ impl Gathered {
         let dead = self.plugin == PING && self.output.contains("dead");
         let (state, source_state) = match &audit {
             Some(audit) if audit.result.eq_ignore_ascii_case("PASSED") => {
-                (FindingState::Fixed, audit.result.clone())
+                (FindingState::Fixed, audit.result.clone().into_owned())
             }
-            Some(audit) => (FindingState::Open, audit.result.clone()),
+            Some(audit) => (FindingState::Open, audit.result.clone().into_owned()),
             None => (FindingState::Open, String::new()),
         };
         let severity: Severity = severity(&self.severity);
@@ -161,7 +163,7 @@ impl Gathered {
             rule,
             kind: if audit.is_some() { FindingKind::Compliance } else { FindingKind::Vulnerability },
             severity,
-            source_severity: self.severity,
+            source_severity: self.severity.into_owned(),
             state,
             source_state,
             cvss,
@@ -180,7 +182,7 @@ impl Gathered {
         Ok(Item { finding, rule: definition, credentialed, dead })
     }
 
-    fn rule(&self, id: &RuleId, severity: Severity, cvss: Option<Cvss>, audit: Option<&Audit>) -> Rule {
+    fn rule(&self, id: &RuleId, severity: Severity, cvss: Option<Cvss>, audit: Option<&Audit<'_>>) -> Rule {
         let mut cves = self.cves.clone();
         cves.sort();
         cves.dedup();
@@ -188,7 +190,7 @@ impl Gathered {
             None => [&self.synopsis, &self.description],
             Some(audit) => [&audit.info, if audit.info.is_empty() { &self.description } else { &audit.file }],
         };
-        let mut texts: Vec<&str> = texts.into_iter().map(String::as_str).filter(|t| !t.is_empty()).collect();
+        let mut texts: Vec<&str> = texts.into_iter().map(|text| &**text).filter(|t| !t.is_empty()).collect();
         texts.dedup();
         let (title, solution) = match audit {
             None => (&self.name, &self.solution),
@@ -210,8 +212,8 @@ impl Gathered {
     }
 }
 
-impl Audit {
-    fn take(&mut self, field: &str, text: &str) {
+impl<'x> Audit<'x> {
+    fn take(&mut self, field: &str, element: &Element<'_, 'x>) {
         let mine = match field {
             "check-id" => &mut self.id,
             "check-name" => &mut self.name,
@@ -224,12 +226,12 @@ impl Audit {
             "error" => &mut self.error,
             _ => return,
         };
-        text.clone_into(mine);
+        *mine = element.kept();
     }
 
     /// All checks of an audit share one plugin; each is a rule of its own.
     fn rule(&self, plugin: &str) -> Result<RuleId, String> {
-        let check = match (self.id.as_str(), self.name.as_str()) {
+        let check = match (&*self.id, &*self.name) {
             ("", "") => return Err("the result of an audit without the check that it is of".to_owned()),
             ("", name) => format!("{:016x}", domain::digest(format!("{}\n{name}", self.file).as_bytes())),
             (id, _) => id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect(),
@@ -246,6 +248,11 @@ impl Audit {
             .collect();
         if lines.is_empty() { some(output) } else { Some(lines.join("\n")) }
     }
+}
+
+/// In lower case, which it mostly is.
+fn lowercase(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.bytes().any(|b| b.is_ascii_uppercase()) { text.to_ascii_lowercase().into() } else { text }
 }
 
 /// `Credentialed checks : yes, as 'root' via ssh`

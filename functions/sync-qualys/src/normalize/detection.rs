@@ -1,5 +1,7 @@
 //! `DETECTION` of host detections.
 
+use std::borrow::Cow;
+
 use domain::{Finding, FindingKey, FindingState, RuleId};
 
 use super::{cvss, qid, severity, some, time, yes};
@@ -7,37 +9,38 @@ use crate::xml::{clean, walk};
 
 /// The fields of a detection as they came.
 #[derive(Debug, Default)]
-pub(super) struct Raw {
-    pub unique: String,
-    pub rule: String,
-    pub kind: String,
-    pub severity: String,
-    pub port: String,
-    pub protocol: String,
-    pub service: String,
-    pub fqdn: String,
-    pub ssl: String,
-    pub instance: String,
+pub(super) struct Raw<'x> {
+    pub unique: Cow<'x, str>,
+    pub rule: Cow<'x, str>,
+    pub kind: Cow<'x, str>,
+    pub severity: Cow<'x, str>,
+    pub port: Cow<'x, str>,
+    pub protocol: Cow<'x, str>,
+    pub service: Cow<'x, str>,
+    pub fqdn: Cow<'x, str>,
+    pub ssl: Cow<'x, str>,
+    pub instance: Cow<'x, str>,
     pub evidence: Option<String>,
-    pub status: String,
-    pub first_found: String,
-    pub last_found: String,
-    pub last_fixed: String,
-    pub first_reopened: String,
-    pub last_reopened: String,
+    pub status: Cow<'x, str>,
+    pub first_found: Cow<'x, str>,
+    pub last_found: Cow<'x, str>,
+    pub last_fixed: Cow<'x, str>,
+    pub first_reopened: Cow<'x, str>,
+    pub last_reopened: Cow<'x, str>,
     pub ignored: bool,
     pub disabled: bool,
-    pub risk: String,
-    pub epss: String,
-    pub cvss: String,
-    pub cvss_vector: String,
-    pub cvss_version: String,
+    pub risk: Cow<'x, str>,
+    pub epss: Cow<'x, str>,
+    pub cvss: Cow<'x, str>,
+    pub cvss_vector: Cow<'x, str>,
+    pub cvss_version: Cow<'x, str>,
 }
 
 /// Reads one `DETECTION` element. `None` for information that was gathered: it has no state and is no finding.
 pub fn detection(bytes: &[u8]) -> Result<Option<Finding>, String> {
+    let xml = clean(bytes);
     let mut raw = Raw::default();
-    walk(&clean(bytes), |path, element| {
+    walk(&xml, |path, element| {
         let text = element.text;
         let field = match path {
             "UNIQUE_VULN_ID" => &mut raw.unique,
@@ -78,15 +81,15 @@ pub fn detection(bytes: &[u8]) -> Result<Option<Finding>, String> {
             }
             _ => return,
         };
-        text.clone_into(field);
+        *field = element.kept();
     })?;
     raw.finding()
 }
 
-impl Raw {
+impl Raw<'_> {
     pub(super) fn finding(self) -> Result<Option<Finding>, String> {
         let rule = qid(&self.rule).ok_or("a detection without a numeric QID")?;
-        if matches!(self.kind.as_str(), "Info" | "Ig" | "Information Gathered") {
+        if matches!(&*self.kind, "Info" | "Ig" | "Information Gathered") {
             return Ok(None);
         }
         let state = self.state();
@@ -109,18 +112,18 @@ impl Raw {
             service: some(&self.service).or_else(|| yes(&self.ssl).then(|| "ssl".to_owned())),
             evidence: self.evidence,
             kind: domain::FindingKind::Vulnerability,
-            source_severity: self.severity,
-            source_state: self.status,
+            source_severity: self.severity.into_owned(),
+            source_state: self.status.into_owned(),
         }))
     }
 
     /// Qualys' own id of the detection, else the fields by which its documentation tells detections apart.
     fn key(&self, rule: &RuleId) -> FindingKey {
         if !self.unique.is_empty() {
-            return FindingKey::new(&self.unique);
+            return FindingKey::new(&*self.unique);
         }
         let ssl = if yes(&self.ssl) { "1" } else { "0" };
-        let port = if self.port == "0" { "" } else { &self.port };
+        let port = if self.port == "0" { "" } else { &*self.port };
         let protocol = self.protocol.to_ascii_lowercase();
         FindingKey::new([rule.as_str(), port, &protocol, ssl, &self.fqdn, &self.instance].join("|"))
     }

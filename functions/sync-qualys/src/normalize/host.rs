@@ -46,7 +46,7 @@ pub fn host(bytes: &[u8]) -> Result<(Host, Marks), String> {
 }
 
 impl Gathered {
-    fn take(&mut self, path: &str, element: &Element<'_>) {
+    fn take(&mut self, path: &str, element: &Element<'_, '_>) {
         let text = element.text;
         let host = &mut self.host;
         match path {

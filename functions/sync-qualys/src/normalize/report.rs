@@ -8,8 +8,9 @@ use crate::xml::{clean, walk};
 /// Reads one `VULN_INFO`: a finding whose severity stands in the glossary at the report's end. `None` for gathered
 /// information.
 pub fn report_finding(bytes: &[u8]) -> Result<Option<Finding>, String> {
+    let xml = clean(bytes);
     let mut raw = detection::Raw::default();
-    walk(&clean(bytes), |path, element| {
+    walk(&xml, |path, element| {
         let text = element.text;
         let field = match path {
             "QID" => &mut raw.rule,
@@ -30,15 +31,16 @@ pub fn report_finding(bytes: &[u8]) -> Result<Option<Finding>, String> {
             }
             _ => return,
         };
-        text.clone_into(field);
+        *field = element.kept();
     })?;
     raw.finding()
 }
 
 /// Reads one `VULN_DETAILS`: the definition, and the severity as it is written there.
 pub fn report_detail(bytes: &[u8]) -> Result<(Rule, String), String> {
+    let xml = clean(bytes);
     let mut raw = rule::Raw::default();
-    walk(&clean(bytes), |path, element| {
+    walk(&xml, |path, element| {
         let text = element.text;
         let field = match path {
             "QID" => &mut raw.id,
@@ -56,15 +58,15 @@ pub fn report_detail(bytes: &[u8]) -> Result<(Rule, String), String> {
             "CVSS3_SCORE/CVSS3_BASE" | "CVSS_SCORE/CVSS_BASE" => {
                 let (score, vector) = text.split_once(' ').unwrap_or((text, ""));
                 let into = &mut raw.cvss[if path.starts_with("CVSS3") { 1 } else { 2 }];
-                score.clone_into(&mut into[0]);
-                vector.clone_into(&mut into[1]);
+                into[0] = score.to_owned().into();
+                into[1] = vector.to_owned().into();
                 return;
             }
             _ => return,
         };
-        text.clone_into(field);
+        *field = element.kept();
     })?;
-    let severity = raw.severity.clone();
+    let severity = raw.severity.clone().into_owned();
     Ok((raw.rule()?, severity))
 }
 

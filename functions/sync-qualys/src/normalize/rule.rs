@@ -1,5 +1,7 @@
 //! `VULN` of the knowledge base.
 
+use std::borrow::Cow;
+
 use domain::{CveId, Rule, Scanner, Severity};
 
 use sync::text::plain;
@@ -9,25 +11,26 @@ use crate::xml::{clean, walk};
 
 /// The fields of a definition as they came.
 #[derive(Default)]
-pub(super) struct Raw {
-    pub id: String,
-    pub kind: String,
-    pub severity: String,
-    pub title: String,
+pub(super) struct Raw<'x> {
+    pub id: Cow<'x, str>,
+    pub kind: Cow<'x, str>,
+    pub severity: Cow<'x, str>,
+    pub title: Cow<'x, str>,
     pub cves: Vec<CveId>,
-    pub diagnosis: String,
-    pub consequence: String,
-    pub solution: String,
+    pub diagnosis: Cow<'x, str>,
+    pub consequence: Cow<'x, str>,
+    pub solution: Cow<'x, str>,
     pub patchable: Option<bool>,
-    pub modified: String,
+    pub modified: Cow<'x, str>,
     /// Score, vector and version of CVSS 4, 3 and 2.
-    pub cvss: [[String; 3]; 3],
+    pub cvss: [[Cow<'x, str>; 3]; 3],
 }
 
 /// Reads one `VULN` element.
 pub fn rule(bytes: &[u8]) -> Result<Rule, String> {
+    let xml = clean(bytes);
     let mut raw = Raw::default();
-    walk(&clean(bytes), |path, element| {
+    walk(&xml, |path, element| {
         let text = element.text;
         let field = match path {
             "QID" => &mut raw.id,
@@ -55,28 +58,26 @@ pub fn rule(bytes: &[u8]) -> Result<Rule, String> {
             }
             _ => return,
         };
-        text.clone_into(field);
+        *field = element.kept();
     })?;
     raw.rule()
 }
 
-impl Raw {
+impl Raw<'_> {
     pub(super) fn rule(mut self) -> Result<Rule, String> {
         let id = qid(&self.id).ok_or("a definition without a numeric QID")?;
         self.cves.sort();
         self.cves.dedup();
         let gathered = self.kind.eq_ignore_ascii_case("Information Gathered");
-        let version =
-            |given: &str, default: &str| if given.is_empty() { default.to_owned() } else { given.to_owned() };
-        let [v4, v3, v2] = &self.cvss;
-        let cvss = cvss(&v4[0], &v4[1], &version(&v4[2], "4.0"))
-            .or_else(|| cvss(&v3[0], &v3[1], &version(&v3[2], "3")))
-            .or_else(|| cvss(&v2[0], &v2[1], &version(&v2[2], "2.0")));
+        let versions = self.cvss.iter().zip(["4.0", "3", "2.0"]);
+        let cvss = versions.into_iter().find_map(|([score, vector, given], version)| {
+            cvss(score, vector, if given.is_empty() { version } else { given })
+        });
         let description =
             [said(&self.diagnosis), said(&self.consequence)].into_iter().flatten().collect::<Vec<_>>();
         Ok(Rule {
             scanner: Scanner::Qualys,
-            title: if self.title.is_empty() { format!("QID {id}") } else { self.title },
+            title: if self.title.is_empty() { format!("QID {id}") } else { self.title.into_owned() },
             id,
             cves: self.cves,
             severity: if gathered {

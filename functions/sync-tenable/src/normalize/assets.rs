@@ -11,65 +11,70 @@
 //! | network | `network_id`, `network_name`, `network_interfaces` |
 //! | software | `installed_software`, CPE names |
 
+use std::borrow::Cow;
+
 use domain::host::{self, OpenPort, Software};
 use domain::{CloudId, Host, Tag};
 use serde::Deserialize;
 use sync::BadRecord;
+use sync::split::json::element;
 
-use super::lenient::{FromScalar, List, Part, Scalar};
+use super::lenient::{Field, FromScalar, List, Part, Scalar};
 use super::{brief, names};
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Record {
-    id: Scalar,
-    agent_uuid: Scalar,
-    bios_uuid: Scalar,
-    serial_number: Scalar,
-    operating_systems: List<Scalar>,
-    tags: List<WireTag>,
-    resource_tags: List<WireTag>,
-    acr_score: Scalar,
-    ratings: Part<Ratings>,
-    installed_software: List<Scalar>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Record<'a> {
+    id: Field<'a>,
+    agent_uuid: Field<'a>,
+    bios_uuid: Field<'a>,
+    serial_number: Field<'a>,
+    operating_systems: List<Field<'a>>,
+    tags: List<WireTag<'a>>,
+    resource_tags: List<WireTag<'a>>,
+    acr_score: Field<'a>,
+    ratings: Part<Ratings<'a>>,
+    installed_software: List<Field<'a>>,
 
     // Version 1
-    ipv4s: List<Scalar>,
-    ipv6s: List<Scalar>,
-    fqdns: List<Scalar>,
-    hostnames: List<Scalar>,
-    netbios_names: List<Scalar>,
-    mac_addresses: List<Scalar>,
-    network_interfaces: List<Interface>,
-    network_id: Scalar,
-    network_name: Scalar,
-    open_ports: List<Port>,
-    aws_ec2_instance_id: Scalar,
-    aws_owner_id: Scalar,
-    aws_region: Scalar,
-    azure_vm_id: Scalar,
-    azure_resource_id: Scalar,
-    gcp_instance_id: Scalar,
-    gcp_project_id: Scalar,
-    gcp_zone: Scalar,
-    last_scan_time: Scalar,
-    last_authenticated_scan_date: Scalar,
-    last_authentication_scan_status: Scalar,
-    deleted_at: Scalar,
-    terminated_at: Scalar,
+    ipv4s: List<Field<'a>>,
+    ipv6s: List<Field<'a>>,
+    fqdns: List<Field<'a>>,
+    hostnames: List<Field<'a>>,
+    netbios_names: List<Field<'a>>,
+    mac_addresses: List<Field<'a>>,
+    network_interfaces: List<Interface<'a>>,
+    network_id: Field<'a>,
+    network_name: Field<'a>,
+    open_ports: List<Port<'a>>,
+    aws_ec2_instance_id: Field<'a>,
+    aws_owner_id: Field<'a>,
+    aws_region: Field<'a>,
+    azure_vm_id: Field<'a>,
+    azure_resource_id: Field<'a>,
+    gcp_instance_id: Field<'a>,
+    gcp_project_id: Field<'a>,
+    gcp_zone: Field<'a>,
+    last_scan_time: Field<'a>,
+    last_authenticated_scan_date: Field<'a>,
+    last_authentication_scan_status: Field<'a>,
+    deleted_at: Field<'a>,
+    terminated_at: Field<'a>,
 
     // Version 2
-    network: Part<Network>,
-    scan: Part<Scan>,
-    timestamps: Part<Timestamps>,
-    cloud: Part<Cloud>,
+    network: Part<Network<'a>>,
+    scan: Part<Scan<'a>>,
+    timestamps: Part<Timestamps<'a>>,
+    cloud: Part<Cloud<'a>>,
 }
 
 /// Objects of which a bare value tells nothing.
 macro_rules! plain_parts {
     ($($name:ident),*) => {$(
-        impl FromScalar for $name {
-            fn from_scalar(_: Scalar) -> Self {
+        impl<'a> FromScalar for $name<'a> {
+            type Text = Cow<'a, str>;
+
+            fn from_scalar(_: Field<'a>) -> Self {
                 Self::default()
             }
         }
@@ -78,117 +83,119 @@ macro_rules! plain_parts {
 plain_parts!(Ratings, Rating, Interface, Port, Network, Scan, Timestamps, Cloud, Aws, Azure, Gcp);
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireTag {
-    key: Scalar,
-    value: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct WireTag<'a> {
+    key: Field<'a>,
+    value: Field<'a>,
 }
 
-impl FromScalar for WireTag {
-    fn from_scalar(key: Scalar) -> Self {
+impl<'a> FromScalar for WireTag<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(key: Field<'a>) -> Self {
         Self { key, value: Scalar::Absent }
     }
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Ratings {
-    acr: Part<Rating>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Ratings<'a> {
+    acr: Part<Rating<'a>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Rating {
-    score: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Rating<'a> {
+    score: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Interface {
-    name: Scalar,
-    mac_addresses: List<Scalar>,
-    ipv4s: List<Scalar>,
-    ipv6s: List<Scalar>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Interface<'a> {
+    name: Field<'a>,
+    mac_addresses: List<Field<'a>>,
+    ipv4s: List<Field<'a>>,
+    ipv6s: List<Field<'a>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Port {
-    port: Scalar,
-    protocol: Scalar,
-    service_names: List<Scalar>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Port<'a> {
+    port: Field<'a>,
+    protocol: Field<'a>,
+    service_names: List<Field<'a>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Network {
-    ipv4s: List<Scalar>,
-    ipv6s: List<Scalar>,
-    fqdns: List<Scalar>,
-    hostnames: List<Scalar>,
-    netbios_names: List<Scalar>,
-    mac_addresses: List<Scalar>,
-    network_interfaces: List<Interface>,
-    network_id: Scalar,
-    network_name: Scalar,
-    open_ports: List<Port>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Network<'a> {
+    ipv4s: List<Field<'a>>,
+    ipv6s: List<Field<'a>>,
+    fqdns: List<Field<'a>>,
+    hostnames: List<Field<'a>>,
+    netbios_names: List<Field<'a>>,
+    mac_addresses: List<Field<'a>>,
+    network_interfaces: List<Interface<'a>>,
+    network_id: Field<'a>,
+    network_name: Field<'a>,
+    open_ports: List<Port<'a>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Scan {
-    last_scan_time: Scalar,
-    last_authenticated_scan_date: Scalar,
-    last_authentication_scan_status: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Scan<'a> {
+    last_scan_time: Field<'a>,
+    last_authenticated_scan_date: Field<'a>,
+    last_authentication_scan_status: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Timestamps {
-    deleted_at: Scalar,
-    terminated_at: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Timestamps<'a> {
+    deleted_at: Field<'a>,
+    terminated_at: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Cloud {
-    aws: Part<Aws>,
-    azure: Part<Azure>,
-    gcp: Part<Gcp>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Cloud<'a> {
+    aws: Part<Aws<'a>>,
+    azure: Part<Azure<'a>>,
+    gcp: Part<Gcp<'a>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Aws {
-    ec2_instance_id: Scalar,
-    owner_id: Scalar,
-    region: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Aws<'a> {
+    ec2_instance_id: Field<'a>,
+    owner_id: Field<'a>,
+    region: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Azure {
-    vm_id: Scalar,
-    resource_id: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Azure<'a> {
+    vm_id: Field<'a>,
+    resource_id: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Gcp {
-    instance_id: Scalar,
-    project_id: Scalar,
-    zone: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Gcp<'a> {
+    instance_id: Field<'a>,
+    project_id: Field<'a>,
+    zone: Field<'a>,
 }
 
-/// Reads one element of an asset chunk that begins at `offset`.
-pub fn asset(offset: u64, bytes: &[u8]) -> Result<Host, BadRecord> {
+/// Reads the element of an asset chunk that `bytes` begin with, which stands at `offset`, and answers how many bytes it
+/// has.
+pub fn asset(offset: u64, bytes: &[u8]) -> Result<(Host, usize), BadRecord> {
     let bad = |problem: String| BadRecord { offset, problem };
-    let record: Record =
-        serde_json::from_slice(bytes).map_err(|error| bad(format!("it is no asset: {}", brief(&error))))?;
+    let (record, length): (Record<'_>, _) =
+        element(bytes).map_err(|error| bad(format!("it is no asset: {}", brief(&error))))?;
     let native = record.id.clone().text().ok_or_else(|| bad("it has no id".into()))?;
     let (network, scan, times) = (record.network.0, record.scan.0, record.timestamps.0);
 
-    let either = |first: Scalar, second: Scalar| if first == Scalar::Absent { second } else { first };
     let last_scanned_at = either(record.last_scan_time, scan.last_scan_time).time();
     let login_date = either(record.last_authenticated_scan_date, scan.last_authenticated_scan_date).time();
     let login_status =
@@ -245,8 +252,7 @@ pub fn asset(offset: u64, bytes: &[u8]) -> Result<Host, BadRecord> {
     host.network = Some(place).filter(|place| *place != host::Network::default());
     host.open_ports =
         record.open_ports.0.into_iter().chain(network.open_ports.0).filter_map(open_port).collect();
-    host.software =
-        record.installed_software.texts().iter().filter_map(|text| Software::parse(text)).collect();
+    host.software = software(&record.installed_software);
     let addresses = [record.ipv4s, network.ipv4s, record.ipv6s, network.ipv6s];
     names::sort_into(
         &mut host,
@@ -254,11 +260,19 @@ pub fn asset(offset: u64, bytes: &[u8]) -> Result<Host, BadRecord> {
         lists(record.hostnames, network.hostnames),
         lists(record.fqdns, network.fqdns),
     );
-    Ok(host)
+    Ok((host, length))
+}
+
+fn either<'a>(first: Field<'a>, second: Field<'a>) -> Field<'a> {
+    if matches!(first, Scalar::Absent) { second } else { first }
 }
 
 /// Where the asset is in the network. Of interfaces that nobody could name only the addresses are told.
-fn place(id: Scalar, name: Scalar, interfaces: impl Iterator<Item = Interface>) -> host::Network {
+fn place<'a>(
+    id: Field<'a>,
+    name: Field<'a>,
+    interfaces: impl Iterator<Item = Interface<'a>>,
+) -> host::Network {
     let unnamed = |name: &String| !matches!(name.as_str(), "UNKNOWN" | "catch_all_interface");
     let interfaces = interfaces.map(|wire| host::Interface {
         name: wire.name.text().filter(unnamed),
@@ -272,7 +286,20 @@ fn place(id: Scalar, name: Scalar, interfaces: impl Iterator<Item = Interface>) 
     }
 }
 
-fn open_port(wire: Port) -> Option<OpenPort> {
+/// Each once.
+fn software(told: &List<Field<'_>>) -> Vec<Software> {
+    let mut texts: Vec<&str> = Vec::with_capacity(told.0.len());
+    for field in &told.0 {
+        if let Scalar::Text(text) = field
+            && !texts.contains(&&**text)
+        {
+            texts.push(text);
+        }
+    }
+    texts.into_iter().filter_map(Software::parse).collect()
+}
+
+fn open_port(wire: Port<'_>) -> Option<OpenPort> {
     let number = wire.port.number().filter(|n| n.fract() == 0.0 && (1.0..=65_535.0).contains(n))?;
     // The range check makes the cast exact.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -285,11 +312,11 @@ fn open_port(wire: Port) -> Option<OpenPort> {
     })
 }
 
-fn lists(v1: List<Scalar>, v2: List<Scalar>) -> Vec<String> {
+fn lists(v1: List<Field<'_>>, v2: List<Field<'_>>) -> Vec<String> {
     v1.texts().into_iter().chain(v2.texts()).collect()
 }
 
-fn cloud_ids(aws: Aws, azure: Azure, gcp: Gcp) -> Vec<CloudId> {
+fn cloud_ids(aws: Aws<'_>, azure: Azure<'_>, gcp: Gcp<'_>) -> Vec<CloudId> {
     let mut ids = Vec::new();
     if let Some(id) = aws.ec2_instance_id.text() {
         let (account, region) = (aws.owner_id.text(), aws.region.text());
@@ -316,7 +343,7 @@ fn subscription(resource: &str) -> Option<String> {
 }
 
 /// Tenable's own tags, then those that a cloud connector brought along.
-fn tags(own: List<WireTag>, resource: List<WireTag>) -> Vec<Tag> {
+fn tags(own: List<WireTag<'_>>, resource: List<WireTag<'_>>) -> Vec<Tag> {
     let mut tags: Vec<Tag> = Vec::with_capacity(own.0.len());
     for wire in own.0.into_iter().chain(resource.0) {
         let Some(key) = wire.key.text() else { continue };
@@ -329,7 +356,7 @@ fn tags(own: List<WireTag>, resource: List<WireTag>) -> Vec<Tag> {
 }
 
 /// ACR 1 to 10, as text or number, to criticality 1 to 5.
-fn criticality(acr: &Scalar) -> Option<u8> {
+fn criticality(acr: &Field<'_>) -> Option<u8> {
     let acr = acr.number().filter(|acr| (1.0..=10.0).contains(acr))?;
     // The range check makes the cast exact.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -343,7 +370,7 @@ mod tests {
     use super::*;
 
     fn read(record: &Value) -> Host {
-        asset(0, record.to_string().as_bytes()).unwrap()
+        asset(0, record.to_string().as_bytes()).unwrap().0
     }
 
     #[test]

@@ -10,64 +10,71 @@
 //! | state fixed | `status` PASSED, or `state` FIXED: the check is not made any more |
 //! | nothing | `status` ERROR, SKIPPED, UNKNOWN |
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use domain::{Finding, FindingKey, FindingKind, FindingState, Host, Rule, RuleId, Scanner, Severity};
 use serde::Deserialize;
 use sync::BadRecord;
+use sync::split::json::element;
 
 use super::findings::Statement;
-use super::lenient::{FromScalar, List, Part, Scalar};
+use super::lenient::{Field, FromScalar, List, Part};
 use super::{brief, names};
 
 /// What is kept of what a check saw; the table keeps less.
 const EVIDENCE_LIMIT: usize = 4_000;
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Record {
-    asset_uuid: Scalar,
-    asset: Part<Asset>,
-    audit_file: Scalar,
-    check_id: Scalar,
-    check_name: Scalar,
-    check_info: Scalar,
-    actual_value: Scalar,
-    compliance_control_id: Scalar,
-    compliance_full_id: Scalar,
-    solution: Scalar,
-    synopsis: Scalar,
-    status: Scalar,
-    state: Scalar,
-    first_seen: Scalar,
-    last_seen: Scalar,
-    last_observed: Scalar,
-    last_fixed: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Record<'a> {
+    asset_uuid: Field<'a>,
+    asset: Part<Asset<'a>>,
+    audit_file: Field<'a>,
+    check_id: Field<'a>,
+    check_name: Field<'a>,
+    check_info: Field<'a>,
+    actual_value: Field<'a>,
+    compliance_control_id: Field<'a>,
+    compliance_full_id: Field<'a>,
+    solution: Field<'a>,
+    synopsis: Field<'a>,
+    status: Field<'a>,
+    state: Field<'a>,
+    first_seen: Field<'a>,
+    last_seen: Field<'a>,
+    last_observed: Field<'a>,
+    last_fixed: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Asset {
-    id: Scalar,
-    name: List<Scalar>,
-    ipv4_addresses: List<Scalar>,
-    ipv6_addresses: List<Scalar>,
-    fqdns: List<Scalar>,
-    netbios_name: List<Scalar>,
-    mac_addresses: List<Scalar>,
-    operating_systems: List<Scalar>,
-    agent_uuid: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Asset<'a> {
+    id: Field<'a>,
+    name: List<Field<'a>>,
+    ipv4_addresses: List<Field<'a>>,
+    ipv6_addresses: List<Field<'a>>,
+    fqdns: List<Field<'a>>,
+    netbios_name: List<Field<'a>>,
+    mac_addresses: List<Field<'a>>,
+    operating_systems: List<Field<'a>>,
+    agent_uuid: Field<'a>,
 }
 
-impl FromScalar for Asset {
-    fn from_scalar(_: Scalar) -> Self {
+impl<'a> FromScalar for Asset<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(_: Field<'a>) -> Self {
         Self::default()
     }
 }
 
-/// Reads one element of a compliance chunk that begins at `offset`. `None`: the check says nothing.
-pub fn finding(offset: u64, bytes: &[u8]) -> Result<Option<Statement>, BadRecord> {
+/// Reads the element of a compliance chunk that `bytes` begin with, which stands at `offset`, and answers how many bytes it
+/// has. `None`: the check says nothing.
+pub fn finding(offset: u64, bytes: &[u8]) -> Result<(Option<Statement>, usize), BadRecord> {
     let bad = |problem: String| BadRecord { offset, problem };
-    let record: Record = serde_json::from_slice(bytes)
-        .map_err(|error| bad(format!("it is no result of a check: {}", brief(&error))))?;
+    let (record, length): (Record<'_>, _) =
+        element(bytes).map_err(|error| bad(format!("it is no result of a check: {}", brief(&error))))?;
     let asset = record.asset.0;
     let native = record
         .asset_uuid
@@ -92,7 +99,7 @@ pub fn finding(offset: u64, bytes: &[u8]) -> Result<Option<Statement>, BadRecord
         (_, "FIXED") | ("PASSED", _) => FindingState::Fixed,
         ("FAILED" | "WARNING", "REOPENED") => FindingState::Reopened,
         ("FAILED" | "WARNING", _) => FindingState::Open,
-        _ => return Ok(None),
+        _ => return Ok((None, length)),
     };
     let rule = Rule {
         scanner: Scanner::Tenable,
@@ -142,7 +149,8 @@ pub fn finding(offset: u64, bytes: &[u8]) -> Result<Option<Statement>, BadRecord
     };
     let addresses = asset.ipv4_addresses.texts().into_iter().chain(asset.ipv6_addresses.texts()).collect();
     names::sort_into(&mut host, addresses, asset.name.texts(), asset.fqdns.texts());
-    Ok(Some(Statement { host, finding, rule: Some(rule) }))
+    let rule = Some(Arc::new(rule));
+    Ok((Some(Statement { host: Arc::new(host), finding, rule }), length))
 }
 
 fn short(mut text: String) -> String {
@@ -160,7 +168,7 @@ mod tests {
     use super::*;
 
     fn read(record: &Value) -> Option<Statement> {
-        finding(0, record.to_string().as_bytes()).unwrap()
+        finding(0, record.to_string().as_bytes()).unwrap().0
     }
 
     fn record(status: &str, state: &str) -> Value {
@@ -198,7 +206,7 @@ mod tests {
         let Statement { host, finding, rule } = read(&record("FAILED", "OPEN")).unwrap();
         assert_eq!((host.native.as_str(), &host.ips[..]), ("a1", &["10.22.20.164".to_owned()][..]));
         assert_eq!(
-            (host.fqdns, host.agent_ids),
+            (host.fqdns.clone(), host.agent_ids.clone()),
             (vec!["h.example.com".to_owned()], vec!["5084c8".to_owned()])
         );
         assert_eq!(finding.kind, FindingKind::Compliance);

@@ -8,188 +8,275 @@
 //! | `vendor_risk` | `vpr.score`, 0.1 to 10 |
 //! | `epss` | `epss_score` / 100 |
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use domain::finding::Tenths;
 use domain::{CveId, Cvss, Finding, FindingKey, FindingState, Host, Rule, RuleId, Scanner, Severity};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sync::BadRecord;
+use sync::split::json::element;
 
-use super::lenient::{FromScalar, List, Part, Scalar};
+use super::lenient::{Field, FromScalar, List, Part, Scalar};
 use super::{brief, names};
 
 /// What one record says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement {
     /// The host, as poorly as findings describe it.
-    pub host: Host,
+    pub host: Arc<Host>,
     /// The finding.
     pub finding: Finding,
     /// The definition of its rule; `None` where the caller has it already.
-    pub rule: Option<Rule>,
+    pub rule: Option<Arc<Rule>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
 struct Record<'a> {
-    asset: Option<Asset>,
-    output: Scalar,
-    #[serde(borrow)]
-    plugin: Option<Plugin<'a>>,
-    port: Part<Port>,
-    scan: Part<Scan>,
-    severity: Scalar,
-    severity_id: Scalar,
-    severity_default_id: Scalar,
-    severity_modification_type: Scalar,
-    first_found: Scalar,
-    last_found: Scalar,
-    last_fixed: Scalar,
-    resurfaced_date: Scalar,
-    state: Scalar,
-    finding_id: Scalar,
+    asset: Option<&'a RawValue>,
+    output: Field<'a>,
+    plugin: Option<&'a RawValue>,
+    port: Part<Port<'a>>,
+    scan: Part<Scan<'a>>,
+    severity: Field<'a>,
+    severity_id: Field<'a>,
+    severity_default_id: Field<'a>,
+    severity_modification_type: Field<'a>,
+    first_found: Field<'a>,
+    last_found: Field<'a>,
+    last_fixed: Field<'a>,
+    resurfaced_date: Field<'a>,
+    state: Field<'a>,
+    finding_id: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Asset {
-    uuid: Scalar,
-    hostname: List<Scalar>,
-    fqdn: List<Scalar>,
-    ipv4: List<Scalar>,
-    ipv6: List<Scalar>,
-    mac_address: List<Scalar>,
-    netbios_name: List<Scalar>,
-    operating_system: Scalar,
-    agent_uuid: Scalar,
-    bios_uuid: Scalar,
-    serial_number: Scalar,
-    last_authenticated_results: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Asset<'a> {
+    uuid: Field<'a>,
+    hostname: List<Field<'a>>,
+    fqdn: List<Field<'a>>,
+    ipv4: List<Field<'a>>,
+    ipv6: List<Field<'a>>,
+    mac_address: List<Field<'a>>,
+    netbios_name: List<Field<'a>>,
+    operating_system: Field<'a>,
+    agent_uuid: Field<'a>,
+    bios_uuid: Field<'a>,
+    serial_number: Field<'a>,
+    last_authenticated_results: Field<'a>,
 }
 
 /// The inline definition. Its long texts are read only when the definition is wanted.
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
 struct Plugin<'a> {
-    id: Scalar,
-    name: Scalar,
-    #[serde(borrow)]
+    id: Field<'a>,
+    name: Field<'a>,
     synopsis: Option<&'a RawValue>,
-    #[serde(borrow)]
     description: Option<&'a RawValue>,
-    #[serde(borrow)]
     solution: Option<&'a RawValue>,
-    #[serde(borrow)]
     xrefs: Option<&'a RawValue>,
-    cve: List<Scalar>,
-    cvss_base_score: Scalar,
-    cvss_vector: Part<Vector>,
-    cvss3_base_score: Scalar,
-    cvss3_vector: Part<Vector>,
-    cvss4_base_score: Scalar,
-    cvss4_vector: Part<Vector>,
-    epss_score: Scalar,
-    vpr: Part<Vpr>,
-    vpr_v2: Part<Vpr>,
-    has_patch: Scalar,
-    modification_date: Scalar,
+    cve: List<Field<'a>>,
+    cvss_base_score: Field<'a>,
+    cvss_vector: Part<Vector<'a>>,
+    cvss3_base_score: Field<'a>,
+    cvss3_vector: Part<Vector<'a>>,
+    cvss4_base_score: Field<'a>,
+    cvss4_vector: Part<Vector<'a>>,
+    epss_score: Field<'a>,
+    vpr: Part<Vpr<'a>>,
+    vpr_v2: Part<Vpr<'a>>,
+    has_patch: Field<'a>,
+    modification_date: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Vector {
-    raw: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Vector<'a> {
+    raw: Field<'a>,
 }
 
-impl FromScalar for Vector {
-    fn from_scalar(raw: Scalar) -> Self {
+impl<'a> FromScalar for Vector<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(raw: Field<'a>) -> Self {
         Self { raw }
     }
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Vpr {
-    score: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Vpr<'a> {
+    score: Field<'a>,
 }
 
-impl FromScalar for Vpr {
-    fn from_scalar(score: Scalar) -> Self {
+impl<'a> FromScalar for Vpr<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(score: Field<'a>) -> Self {
         Self { score }
     }
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Port {
-    port: Scalar,
-    protocol: Scalar,
-    service: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Port<'a> {
+    port: Field<'a>,
+    protocol: Field<'a>,
+    service: Field<'a>,
 }
 
-impl FromScalar for Port {
-    fn from_scalar(port: Scalar) -> Self {
+impl<'a> FromScalar for Port<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(port: Field<'a>) -> Self {
         Self { port, ..Self::default() }
     }
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Scan {
-    started_at: Scalar,
-    completed_at: Scalar,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Scan<'a> {
+    started_at: Field<'a>,
+    completed_at: Field<'a>,
 }
 
-impl FromScalar for Scan {
-    fn from_scalar(_: Scalar) -> Self {
+impl<'a> FromScalar for Scan<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(_: Field<'a>) -> Self {
         Self::default()
     }
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Xref {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Xref<'a> {
     #[serde(rename = "type")]
-    kind: Scalar,
-    id: Scalar,
+    kind: Field<'a>,
+    id: Field<'a>,
 }
 
-impl FromScalar for Xref {
-    fn from_scalar(_: Scalar) -> Self {
+impl<'a> FromScalar for Xref<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(_: Field<'a>) -> Self {
         Self::default()
     }
 }
 
-/// Reads one element of a vulnerability chunk that begins at `offset`. `wants_rule` says whether the caller has any use
-/// for the definition of this rule, which is repeated in every finding.
-pub fn finding(
-    offset: u64,
-    bytes: &[u8],
-    wants_rule: impl FnOnce(&RuleId) -> bool,
-) -> Result<Statement, BadRecord> {
-    let bad = |problem: String| BadRecord { offset, problem };
-    let record: Record<'_> =
-        serde_json::from_slice(bytes).map_err(|error| bad(format!("it is no finding: {}", brief(&error))))?;
-    let asset = record.asset.ok_or_else(|| bad("it has no asset".into()))?;
-    let plugin = record.plugin.ok_or_else(|| bad("it has no plugin".into()))?;
-    let native = asset.uuid.clone().text().ok_or_else(|| bad("its asset has no uuid".into()))?;
-    let rule_id = RuleId::new(plugin.id.clone().text().ok_or_else(|| bad("its plugin has no id".into()))?);
+/// Reads the elements of a vulnerability chunk. Each of them repeats its host and its plugin, mostly to the byte: what was
+/// read once is not read again.
+#[derive(Debug, Default)]
+pub struct Findings {
+    plugins: HashMap<u64, Known>,
+    /// Bytes of `plugins`.
+    kept: usize,
+    asset: Option<(Box<str>, Arc<Host>)>,
+}
 
+/// Bytes of plugins that are remembered at most; then it begins anew.
+const KEPT_LIMIT: usize = 8 << 20;
+
+/// What a plugin says, beside its texts.
+#[derive(Debug, Clone)]
+struct Known {
+    text: Box<str>,
+    id: RuleId,
+    cvss: Option<Cvss>,
+    epss: Option<f64>,
+    vendor_risk: Option<f64>,
+    /// Its definition, once somebody wanted it.
+    rule: Option<Arc<Rule>>,
+}
+
+impl Findings {
+    /// Reads the element that `bytes` begin with, which stands at `offset`, and answers how many bytes it has.
+    /// `wants_rule` says whether the caller has any use for the definition of this rule.
+    pub fn read(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+        wants_rule: impl FnOnce(&RuleId) -> bool,
+    ) -> Result<(Statement, usize), BadRecord> {
+        let bad = |problem: String| BadRecord { offset, problem };
+        let no_finding = |error: serde_json::Error| bad(format!("it is no finding: {}", brief(&error)));
+        let (record, length): (Record<'_>, _) = element(bytes).map_err(no_finding)?;
+        let asset = record.asset.ok_or_else(|| bad("it has no asset".into()))?.get();
+        let plugin = record.plugin.ok_or_else(|| bad("it has no plugin".into()))?.get();
+        let scanned_at = record.scan.0.completed_at.time().or_else(|| record.scan.0.started_at.time());
+        let host = match &self.asset {
+            Some((text, host)) if **text == *asset && host.last_scanned_at == scanned_at => Arc::clone(host),
+            _ => {
+                let read: Asset<'_> = serde_json::from_str(asset).map_err(no_finding)?;
+                let native = read.uuid.clone().text().ok_or_else(|| bad("its asset has no uuid".into()))?;
+                let host = Arc::new(host(native, read, scanned_at));
+                self.asset = Some((asset.into(), Arc::clone(&host)));
+                host
+            }
+        };
+        let severity = severity_of(&record.severity_default_id);
+        let known = self
+            .plugin(plugin)
+            .map_err(|error| error.map_or_else(|| bad("its plugin has no id".into()), no_finding))?;
+        let rule = match wants_rule(&known.id) {
+            true => Some(known.rule(severity).map_err(no_finding)?),
+            false => None,
+        };
+        Ok((Statement { host, finding: finding(record, known), rule }, length))
+    }
+
+    /// What this plugin says. An error without a cause: it has no id.
+    fn plugin(&mut self, text: &str) -> Result<&mut Known, Option<serde_json::Error>> {
+        let digest = domain::digest(text.as_bytes());
+        if self.plugins.get(&digest).is_none_or(|known| *known.text != *text) {
+            let read: Plugin<'_> = serde_json::from_str(text)?;
+            let known = Known {
+                text: text.into(),
+                id: RuleId::new(read.id.clone().text().ok_or(None)?),
+                cvss: best_cvss(&read),
+                epss: epss(&read.epss_score),
+                vendor_risk: vpr(&read.vpr.0.score).or_else(|| vpr(&read.vpr_v2.0.score)),
+                rule: None,
+            };
+            if self.kept + text.len() > KEPT_LIMIT {
+                self.plugins.clear();
+                self.kept = 0;
+            }
+            self.kept += text.len();
+            self.plugins.insert(digest, known);
+        }
+        self.plugins.get_mut(&digest).ok_or(None)
+    }
+}
+
+impl Known {
+    fn rule(&mut self, severity: Option<Severity>) -> serde_json::Result<Arc<Rule>> {
+        if let Some(rule) = self.rule.as_ref().filter(|rule| rule.severity == severity) {
+            return Ok(Arc::clone(rule));
+        }
+        let rule = Arc::new(rule(&self.id, &serde_json::from_str(&self.text)?, severity));
+        self.rule = Some(Arc::clone(&rule));
+        Ok(rule)
+    }
+}
+
+fn finding(record: Record<'_>, plugin: &Known) -> Finding {
     let (state, source_state) = state(&record.state, &record.severity_modification_type);
     let protocol = record.port.0.protocol.text().map(|protocol| protocol.trim().to_ascii_lowercase());
     let port = port(&record.port.0.port);
     let key = match record.finding_id.text() {
         Some(id) => id,
         // Older records have no id of their own; the host is not repeated, as keys are compared within a host.
-        None => format!("{rule_id}|{}|{}", port.unwrap_or(0), protocol.as_deref().unwrap_or("")),
+        None => format!("{}|{}|{}", plugin.id, port.unwrap_or(0), protocol.as_deref().unwrap_or("")),
     };
-    let rule = if wants_rule(&rule_id) {
-        Some(rule(&rule_id, &plugin, severity_of(&record.severity_default_id)))
-    } else {
-        None
-    };
-    let finding = Finding {
+    Finding {
         key: FindingKey::new(key),
-        rule: rule_id,
+        rule: plugin.id.clone(),
         severity: severity_of(&record.severity_id)
             .or_else(|| severity_of(&record.severity))
             .or_else(|| severity_of(&record.severity_default_id))
@@ -199,9 +286,9 @@ pub fn finding(
         source_severity: record.severity_id.text().or(record.severity.text()).unwrap_or_default(),
         state,
         source_state,
-        cvss: best_cvss(&plugin),
-        epss: epss(&plugin.epss_score),
-        vendor_risk: vpr(&plugin.vpr.0.score).or_else(|| vpr(&plugin.vpr_v2.0.score)),
+        cvss: plugin.cvss.clone(),
+        epss: plugin.epss,
+        vendor_risk: plugin.vendor_risk,
         exploit_available: None,
         first_found: record.first_found.time(),
         last_found: record.last_found.time(),
@@ -212,12 +299,10 @@ pub fn finding(
         protocol,
         service: record.port.0.service.text(),
         evidence: record.output.text(),
-    };
-    let scanned_at = record.scan.0.completed_at.time().or_else(|| record.scan.0.started_at.time());
-    Ok(Statement { host: host(native, asset, scanned_at), finding, rule })
+    }
 }
 
-fn host(native: String, asset: Asset, scanned_at: Option<jiff::Timestamp>) -> Host {
+fn host(native: String, asset: Asset<'_>, scanned_at: Option<jiff::Timestamp>) -> Host {
     let mut host = Host {
         native,
         netbios: asset.netbios_name.texts(),
@@ -237,7 +322,7 @@ fn host(native: String, asset: Asset, scanned_at: Option<jiff::Timestamp>) -> Ho
 }
 
 /// `severity_id` 0 to 4, or the word for it.
-fn severity_of(value: &Scalar) -> Option<Severity> {
+fn severity_of(value: &Field<'_>) -> Option<Severity> {
     if let Some(number) = value.number() {
         return [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical]
             .into_iter()
@@ -257,9 +342,9 @@ fn severity_of(value: &Scalar) -> Option<Severity> {
 }
 
 /// Our state, and Tenable's own word. A word that we do not know counts as open: nothing is closed by a guess.
-fn state(state: &Scalar, modification: &Scalar) -> (FindingState, String) {
+fn state(state: &Field<'_>, modification: &Field<'_>) -> (FindingState, String) {
     let word = state.clone().text().unwrap_or_default();
-    let is = |text: &Scalar, wanted: &str| matches!(text, Scalar::Text(t) if t.trim().eq_ignore_ascii_case(wanted));
+    let is = |text: &Field<'_>, wanted: &str| matches!(text, Scalar::Text(t) if t.trim().eq_ignore_ascii_case(wanted));
     let ours = if is(state, "FIXED") {
         FindingState::Fixed
     } else if is(modification, "ACCEPTED") {
@@ -273,7 +358,7 @@ fn state(state: &Scalar, modification: &Scalar) -> (FindingState, String) {
 }
 
 /// The port, where the finding has one: 0 stands for the host as a whole.
-fn port(value: &Scalar) -> Option<u16> {
+fn port(value: &Field<'_>) -> Option<u16> {
     let number = value.number()?;
     // The range check makes the cast exact.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -281,19 +366,19 @@ fn port(value: &Scalar) -> Option<u16> {
 }
 
 /// Tenable counts EPSS in per cent with three decimals; we in 0 to 1 with five, as FIRST does.
-fn epss(value: &Scalar) -> Option<f64> {
+fn epss(value: &Field<'_>) -> Option<f64> {
     let percent = value.number()?;
     (0.0..=100.0).contains(&percent).then(|| (percent * 1_000.0).round() / 100_000.0)
 }
 
 /// A rating from 0.1 to 10; 0 stands for none.
-fn vpr(value: &Scalar) -> Option<f64> {
+fn vpr(value: &Field<'_>) -> Option<f64> {
     value.number().filter(|score| *score > 0.0 && *score <= 10.0)
 }
 
 /// CVSS 4 before 3 before 2. A score of 0 stands for none.
 fn best_cvss(plugin: &Plugin<'_>) -> Option<Cvss> {
-    let cvss = |score: &Scalar, vector: &Part<Vector>, version: &str, prefix: &str| {
+    let cvss = |score: &Field<'_>, vector: &Part<Vector<'_>>, version: &str, prefix: &str| {
         let score = Tenths::from_f64(score.number()?).filter(|score| score.0 > 0)?;
         let vector =
             vector.0.raw.clone().text().map(|raw| raw.trim().trim_start_matches("CVSS2#").to_owned());
@@ -332,14 +417,16 @@ fn rule(id: &RuleId, plugin: &Plugin<'_>, severity: Option<Severity>) -> Rule {
 }
 
 fn long_text(raw: Option<&RawValue>) -> Option<String> {
-    serde_json::from_str::<Scalar>(raw?.get()).ok()?.text()
+    serde_json::from_str::<Field<'_>>(raw?.get()).ok()?.text()
 }
 
 /// `cve`, completed by the cross references; what is no CVE id is left out.
 fn cves(plugin: &Plugin<'_>) -> Vec<CveId> {
     let named = plugin.cve.0.iter().filter_map(|cve| cve.clone().text()?.parse().ok());
-    let xrefs =
-        plugin.xrefs.and_then(|raw| serde_json::from_str::<List<Xref>>(raw.get()).ok()).unwrap_or_default();
+    let xrefs = plugin
+        .xrefs
+        .and_then(|raw| serde_json::from_str::<List<Xref<'_>>>(raw.get()).ok())
+        .unwrap_or_default();
     let referenced = xrefs.0.into_iter().filter_map(|xref| {
         let is_cve = xref.kind.text()?.eq_ignore_ascii_case("CVE");
         let id = xref.id.text()?;

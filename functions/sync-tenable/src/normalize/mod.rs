@@ -6,18 +6,17 @@ pub mod findings;
 
 use std::collections::HashSet;
 use std::io::Read;
+use std::sync::Arc;
 
 use domain::RuleId;
+use findings::{Findings, Statement};
 pub use sync::lenient;
 use sync::names;
-use sync::split::json::{JsonArray, SplitError};
+use sync::split::json::{JsonArray, ReadElement, SplitError};
 use sync::{BadRecord, NormalizeError, Normalized, Summary, pieces};
 
 /// Longest record that is read. A plugin's output has up to 1 MB, which JSON may write six times as long.
 pub const RECORD_LIMIT: usize = 8 * 1024 * 1024;
-
-/// Reads the record that begins at an offset.
-type ReadRecord = Box<dyn FnMut(u64, &[u8], &mut dyn FnMut(Normalized))>;
 
 /// Normalises a chunk of an export: `assets`, `vulnerabilities` or `compliance`.
 ///
@@ -29,62 +28,84 @@ pub fn normalize(
     reader: impl Read,
     emit: &mut dyn FnMut(Normalized),
 ) -> Result<Summary, NormalizeError> {
-    let mut read: ReadRecord = match stream {
-        "assets" => Box::new(|offset, bytes, emit| match assets::asset(offset, bytes) {
-            Ok(host) => emit(Normalized::Host(host)),
-            Err(bad) => emit(Normalized::Refused(bad)),
-        }),
-        "vulnerabilities" | "vulns" | "findings" => {
-            Box::new(read_finding(|offset, bytes| findings::finding(offset, bytes, |_| true).map(Some)))
-        }
-        "compliance" => Box::new(read_finding(compliance::finding)),
-        _ => {
-            let known = "assets, vulnerabilities, compliance";
-            return Err(NormalizeError::UnknownStream { stream: stream.to_owned(), known });
-        }
-    };
     let mut summary = Summary::default();
     let mut counted = |statement: Normalized| {
         summary.count(&statement);
         emit(statement);
     };
-    let mut splitter = JsonArray::new(RECORD_LIMIT);
-    pieces(reader, |bytes| {
-        splitter.feed(bytes);
-        for piece in splitter.by_ref() {
-            match piece {
-                Ok(piece) => read(piece.offset, &piece.bytes, &mut counted),
+    match stream {
+        "assets" => each(reader, &mut assets::asset, &mut |read| match read {
+            Ok(host) => counted(Normalized::Host(host)),
+            Err(bad) => counted(Normalized::Refused(bad)),
+        })?,
+        "vulnerabilities" | "vulns" | "findings" => {
+            let (mut findings, mut told) = (Findings::default(), Told::default());
+            let read = &mut |offset, bytes: &[u8]| findings.read(offset, bytes, |_| true);
+            each(reader, read, &mut |read| match read {
+                Ok(statement) => told.emit(statement, &mut counted),
                 Err(bad) => counted(Normalized::Refused(bad)),
-            }
+            })?;
         }
-        splitter.error().map_or(Ok(()), |error| Err(malformed(error)))
-    })?;
-    splitter.finish().map_err(|error| malformed(&error))?;
+        "compliance" => {
+            let mut told = Told::default();
+            each(reader, &mut compliance::finding, &mut |read| match read {
+                Ok(Some(statement)) => told.emit(statement, &mut counted),
+                Ok(None) => {}
+                Err(bad) => counted(Normalized::Refused(bad)),
+            })?;
+        }
+        _ => {
+            let known = "assets, vulnerabilities, compliance";
+            return Err(NormalizeError::UnknownStream { stream: stream.to_owned(), known });
+        }
+    }
     Ok(summary)
 }
 
-fn read_finding(
-    read: fn(u64, &[u8]) -> Result<Option<findings::Statement>, BadRecord>,
-) -> impl FnMut(u64, &[u8], &mut dyn FnMut(Normalized)) {
-    let mut hosts = HashSet::new();
-    // The finding's title, CVEs and solution come from its own record each time; only the definition is told once.
-    let mut rules: HashSet<RuleId> = HashSet::new();
-    move |offset, bytes, emit| match read(offset, bytes) {
-        Ok(None) => {}
-        Ok(Some(findings::Statement { host, finding, rule })) => {
-            let native = host.native.clone();
-            if hosts.insert(native.clone()) {
-                emit(Normalized::Host(host));
-            }
-            let title = rule.as_ref().map(|rule| rule.title.clone());
-            let cves = rule.as_ref().map(|rule| rule.cves.clone()).unwrap_or_default();
-            let solution = rule.as_ref().and_then(|rule| rule.solution.clone());
-            if let Some(rule) = rule.filter(|rule| rules.insert(rule.id.clone())) {
-                emit(Normalized::Rule(rule));
-            }
-            emit(Normalized::Finding { host: native, finding, title, cves, solution });
+/// Calls `take` with each element of the array, as `read` understands it.
+fn each<T>(
+    reader: impl Read,
+    read: &mut ReadElement<'_, T>,
+    take: &mut dyn FnMut(Result<T, BadRecord>),
+) -> Result<(), NormalizeError> {
+    let mut splitter = JsonArray::new(RECORD_LIMIT);
+    pieces(reader, |bytes| {
+        splitter.feed(bytes);
+        while let Some(element) = splitter.read_next(read) {
+            take(element);
         }
-        Err(bad) => emit(Normalized::Refused(bad)),
+        splitter.error().map_or(Ok(()), |error| Err(malformed(error)))
+    })?;
+    splitter.finish().map_err(|error| malformed(&error))
+}
+
+/// What was told already: each host and each definition is told once.
+#[derive(Default)]
+struct Told {
+    hosts: HashSet<String>,
+    rules: HashSet<RuleId>,
+}
+
+impl Told {
+    fn emit(&mut self, statement: Statement, emit: &mut dyn FnMut(Normalized)) {
+        let Statement { host, finding, rule } = statement;
+        let native = host.native.clone();
+        if !self.hosts.contains(&native) {
+            self.hosts.insert(native.clone());
+            emit(Normalized::Host(Arc::unwrap_or_clone(host)));
+        }
+        // The finding's title, CVEs and solution come from its own record each time; only the definition is told once.
+        let (mut title, mut cves, mut solution) = (None, Vec::new(), None);
+        if let Some(rule) = rule {
+            title = Some(rule.title.clone());
+            cves.clone_from(&rule.cves);
+            solution.clone_from(&rule.solution);
+            if !self.rules.contains(&rule.id) {
+                self.rules.insert(rule.id.clone());
+                emit(Normalized::Rule(Arc::unwrap_or_clone(rule)));
+            }
+        }
+        emit(Normalized::Finding { host: native, finding, title, cves, solution });
     }
 }
 

@@ -1,8 +1,10 @@
-use domain::{FindingState, RuleId, Severity};
+use std::sync::Arc;
+
+use domain::{Finding, FindingState, Host, Rule, RuleId, Severity};
 use serde_json::{Value, json};
 use sync::{NormalizeError, Normalized, Summary};
 
-use super::findings::{Statement, finding};
+use super::findings::Findings;
 use super::normalize;
 
 /// A whole record, as Tenable documents it, with `changes` merged into it.
@@ -54,8 +56,50 @@ fn merge(target: &mut Value, changes: Value) {
     }
 }
 
+struct Statement {
+    host: Host,
+    finding: Finding,
+    rule: Option<Rule>,
+}
+
+fn read_by(findings: &mut Findings, changes: Value, wanted: bool) -> Statement {
+    let record = record(changes).to_string();
+    let (statement, length) = findings.read(0, record.as_bytes(), |_| wanted).unwrap();
+    assert_eq!(length, record.len());
+    Statement {
+        host: Arc::unwrap_or_clone(statement.host),
+        finding: statement.finding,
+        rule: statement.rule.map(Arc::unwrap_or_clone),
+    }
+}
+
 fn read(changes: Value) -> Statement {
-    finding(0, record(changes).to_string().as_bytes(), |_| true).unwrap()
+    read_by(&mut Findings::default(), changes, true)
+}
+
+#[test]
+fn what_an_earlier_record_said_of_a_plugin_or_a_host_is_not_said_again_of_another() {
+    let mut findings = Findings::default();
+    let changes = [
+        json!({}),
+        json!({"plugin": {"name": "Another name"}}),
+        json!({"plugin": {"cvss3_base_score": 1.0, "cvss4_base_score": null}}),
+        json!({"asset": {"ipv4": "203.0.113.72"}}),
+        json!({"scan": {"completed_at": "2023-06-01T00:00:00Z"}}),
+        json!({"severity_default_id": 1}),
+        json!({}),
+        json!({"asset": {"uuid": "other"}, "plugin": {"id": 7}}),
+    ];
+    for changes in changes {
+        // What is not wanted is not remembered as if there were none.
+        assert!(read_by(&mut findings, changes.clone(), false).rule.is_none());
+        let (known, alone) = (read_by(&mut findings, changes.clone(), true), read(changes.clone()));
+        assert_eq!(
+            (known.host, known.finding, known.rule),
+            (alone.host, alone.finding, alone.rule),
+            "{changes}"
+        );
+    }
 }
 
 fn at(text: &str) -> Option<jiff::Timestamp> {
@@ -244,8 +288,9 @@ fn odd_and_redacted_values_cost_no_record() {
 
 #[test]
 fn a_known_rule_is_not_read_again() {
-    let statement =
-        finding(0, record(json!({})).to_string().as_bytes(), |rule| *rule != RuleId::new("156641")).unwrap();
+    let record = record(json!({})).to_string();
+    let not_this = |rule: &RuleId| *rule != RuleId::new("156641");
+    let (statement, _) = Findings::default().read(0, record.as_bytes(), not_this).unwrap();
     assert_eq!(statement.rule, None);
     assert!(statement.finding.cvss.is_some());
 }
@@ -260,7 +305,8 @@ fn a_record_without_identity_is_refused_with_its_place() {
         json!({"asset": 5}),
     ];
     for change in changes {
-        let error = finding(42, record(change.clone()).to_string().as_bytes(), |_| true).unwrap_err();
+        let record = record(change.clone()).to_string();
+        let error = Findings::default().read(42, record.as_bytes(), |_| true).unwrap_err();
         assert_eq!(error.offset, 42, "{change}");
         assert!(error.problem.len() < 200, "{error}");
     }

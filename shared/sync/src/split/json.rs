@@ -53,6 +53,18 @@ impl SplitError {
 /// Brackets inside each other that are told apart. No parser of ours goes as deep: deeper ones are only counted.
 const DEPTH: usize = 256;
 
+/// The bytes outside of strings that matter, marked: most do not.
+const BRACKETS: [bool; 256] = {
+    let mut marked = [false; 256];
+    let mut at = 0;
+    while at < BRACKET_BYTES.len() {
+        marked[BRACKET_BYTES[at] as usize] = true;
+        at += 1;
+    }
+    marked
+};
+const BRACKET_BYTES: &[u8] = b"\"{}[]";
+
 /// Cuts a JSON array that arrives in chunks into its elements.
 ///
 /// Feed a chunk, take what is complete ([`Iterator::next`]) until there is nothing, feed the next chunk; ask
@@ -84,6 +96,8 @@ pub struct JsonArray {
     dropped: bool,
     error: Option<SplitError>,
     ready: VecDeque<Result<Piece, BadRecord>>,
+    /// Length of the last element that was read where it lay.
+    usual: usize,
     /// The array is a part of a document: what follows it belongs to somebody else.
     nested: bool,
 }
@@ -122,6 +136,7 @@ impl JsonArray {
             dropped: false,
             error: None,
             ready: VecDeque::new(),
+            usual: 0,
             nested: false,
         }
     }
@@ -163,6 +178,39 @@ impl JsonArray {
             self.base += chunk.len() as u64;
         } else {
             self.buffer.extend_from_slice(chunk);
+        }
+    }
+
+    /// The next element as `read` understands it, or `None` until more is fed. `read` is given where bytes begin that
+    /// begin with an element, and says how many of them were the element ([`element`]).
+    ///
+    /// An element that is there and good is read where it lies; any other is cut out first, and what `read` says of it
+    /// then counts.
+    pub fn read_next<T>(&mut self, read: &mut ReadElement<'_, T>) -> Option<Result<T, BadRecord>> {
+        while self.ready.is_empty() && matches!(self.state, State::Start | State::Between { .. }) {
+            let at = self.skip_blanks();
+            let rest = &self.buffer[self.seen..];
+            if at != Some(b'{') || self.state == State::Start || rest.len() < self.usual {
+                if matches!(at, Some(b',' | b']' | b'[')) && self.step() {
+                    continue;
+                }
+                break;
+            }
+            let offset = self.here();
+            match read(offset, rest) {
+                Ok((value, length)) if length <= self.limit => {
+                    self.element = offset;
+                    self.seen += length;
+                    self.usual = length;
+                    self.state = State::Between { after_comma: false };
+                    return Some(Ok(value));
+                }
+                _ => break,
+            }
+        }
+        match self.next()? {
+            Ok(piece) => Some(read(piece.offset, &piece.bytes).map(|(value, _)| value)),
+            Err(bad) => Some(Err(bad)),
         }
     }
 
@@ -283,6 +331,13 @@ impl JsonArray {
 
     fn step_nested(&mut self) -> bool {
         while self.seen < self.buffer.len() {
+            if !self.in_string {
+                let rest = &self.buffer[self.seen..];
+                self.seen += rest.iter().position(|byte| BRACKETS[usize::from(*byte)]).unwrap_or(rest.len());
+                if self.seen == self.buffer.len() {
+                    break;
+                }
+            }
             if self.in_string {
                 self.pass_string();
                 if !self.in_string && self.open.is_empty() {
@@ -375,6 +430,49 @@ impl JsonArray {
         self.state = State::Between { after_comma: false };
         self.in_string = false;
         self.escaped = false;
+    }
+}
+
+/// What reads the element that bytes begin with, which stands at an offset, and answers how many bytes it has.
+pub type ReadElement<'r, T> = dyn FnMut(u64, &[u8]) -> Result<(T, usize), BadRecord> + Send + 'r;
+
+/// Reads nothing of an element: for whoever counts.
+///
+/// # Errors
+/// When it is not whole.
+pub fn pass_over(offset: u64, bytes: &[u8]) -> Result<((), usize), BadRecord> {
+    match element::<serde::de::IgnoredAny>(bytes) {
+        Ok((_, length)) => Ok(((), length)),
+        Err(error) => Err(BadRecord { offset, problem: error.to_string() }),
+    }
+}
+
+/// Reads an element that is all there is.
+///
+/// # Errors
+/// Those of `read`; also where something follows the element.
+pub fn only<T>(
+    bytes: &[u8],
+    read: impl FnOnce(u64, &[u8]) -> Result<(T, usize), BadRecord>,
+) -> Result<T, BadRecord> {
+    let (value, length) = read(0, bytes)?;
+    match bytes[length..].iter().position(|byte| !byte.is_ascii_whitespace()) {
+        None => Ok(value),
+        Some(at) => {
+            Err(BadRecord { offset: (length + at) as u64, problem: "something follows it".to_owned() })
+        }
+    }
+}
+
+/// The value that `bytes` begin with, and how many of them it is.
+///
+/// # Errors
+/// Those of the parser; also where the value is not whole.
+pub fn element<'de, T: serde::Deserialize<'de>>(bytes: &'de [u8]) -> serde_json::Result<(T, usize)> {
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<T>();
+    match values.next() {
+        Some(value) => value.map(|value| (value, values.byte_offset())),
+        None => Err(serde::de::Error::custom("there is nothing")),
     }
 }
 
@@ -577,6 +675,34 @@ mod tests {
         at.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect()
     }
 
+    /// The elements as values, read where they lie or cut out first.
+    fn values(
+        limit: usize,
+        chunks: &[&[u8]],
+        cut: bool,
+    ) -> Vec<Result<(u64, serde_json::Value), (u64, String)>> {
+        let mut splitter = JsonArray::new(limit);
+        let mut read = |offset, bytes: &[u8]| match element(bytes) {
+            Ok((value, length)) => Ok(((offset, value), length)),
+            Err(error) => Err(BadRecord { offset, problem: error.to_string() }),
+        };
+        let mut seen = Vec::new();
+        for chunk in chunks {
+            splitter.feed(chunk);
+            loop {
+                let next = match cut {
+                    true => splitter.next().map(|cut| cut.and_then(|piece| read(piece.offset, &piece.bytes))),
+                    false => splitter.read_next(&mut read).map(|read| read.map(|value| (value, 0))),
+                };
+                let Some(next) = next else { break };
+                seen.push(next.map(|(value, _)| value).map_err(|bad| (bad.offset, bad.problem)));
+            }
+        }
+        let end = splitter.finish();
+        seen.push(Err((u64::MAX, format!("{end:?}"))));
+        seen
+    }
+
     proptest! {
         #[test]
         fn any_array_comes_out_element_by_element(
@@ -601,6 +727,23 @@ mod tests {
         ) {
             let at_once = cut(limit, &[body.as_bytes()]);
             prop_assert_eq!(cut(limit, &chunked(body.as_bytes(), &cuts)), at_once);
+        }
+
+        #[test]
+        fn what_is_read_where_it_lies_is_what_is_read_after_cutting(
+            elements in prop::collection::vec(json(), 0..8),
+            junk in "[\\[\\]{},:\"\\\\a1 ]{0,12}",
+            at in any::<usize>(),
+            cuts in prop::collection::vec(any::<usize>(), 0..12),
+            limit in 1_usize..200,
+        ) {
+            let mut body: Vec<char> = serde_json::Value::from(elements).to_string().chars().collect();
+            let at = at % (body.len() + 1);
+            body.splice(at..at, junk.chars());
+            let body: String = body.into_iter().collect();
+            let expected = values(limit, &[body.as_bytes()], true);
+            prop_assert_eq!(&values(limit, &[body.as_bytes()], false), &expected, "{}", body);
+            prop_assert_eq!(&values(limit, &chunked(body.as_bytes(), &cuts), false), &expected, "{}", body);
         }
     }
 }

@@ -236,22 +236,9 @@ impl XmlSplitter {
     /// Consumes some bytes of `rest`, or none and changes the state.
     fn step(&mut self, rest: &[u8]) -> Result<usize, SplitError> {
         match self.lex {
-            Lex::Text => match memchr::memchr(b'<', rest) {
-                Some(0) => {
-                    // Most tags are whole and plain, and need not be gathered byte by byte.
-                    if let Some(length) = whole_tag(rest) {
-                        self.tag_at = self.offset;
-                        self.element(&rest[..length])?;
-                        return Ok(length);
-                    }
-                    self.begin_markup(self.offset);
-                    Ok(1)
-                }
-                found => {
-                    let end = found.unwrap_or(rest.len());
-                    self.text(&rest[..end])?;
-                    Ok(end)
-                }
+            Lex::Text => match self.pass_over(rest) {
+                0 => self.step_text(rest),
+                passed => Ok(passed),
             },
             Lex::Markup => self.markup(rest[0]),
             Lex::Tag { quote } => self.tag(rest, quote),
@@ -265,6 +252,56 @@ impl XmlSplitter {
             Lex::Declaration { quote, brackets } => {
                 self.lex = declaration(rest[0], quote, brackets);
                 Ok(1)
+            }
+        }
+    }
+
+    /// Takes what of `rest` is whole and of no consequence for the record or the part that is open: elements of other
+    /// names, texts, CDATA sections. Most of a document is that.
+    fn pass_over(&mut self, rest: &[u8]) -> usize {
+        let Some(record) = &mut self.record else { return 0 };
+        let is_awaited = |name: &[u8]| match &self.part {
+            Some(part) => name == part.name.as_bytes() || name == record.name.as_bytes(),
+            None => {
+                let is_part = |part: &&str| name == part.as_bytes();
+                name == record.name.as_bytes()
+                    || name == record.parent.as_bytes()
+                    || record.parts.iter().any(is_part)
+            }
+        };
+        let mut passed = 0;
+        while let Some(at) = memchr::memchr(b'<', &rest[passed..]) {
+            let tag = &rest[passed + at..];
+            let length = match whole_tag(tag) {
+                Some(length) if is_awaited(name_of(&tag[..length])) => None,
+                Some(length) => Some(length),
+                None => whole_section(tag),
+            };
+            let Some(length) = length else { break };
+            passed += at + length;
+        }
+        if passed > 0 {
+            self.part.as_mut().unwrap_or(record).push(&rest[..passed], self.limit);
+        }
+        passed
+    }
+
+    fn step_text(&mut self, rest: &[u8]) -> Result<usize, SplitError> {
+        match memchr::memchr(b'<', rest) {
+            Some(0) => {
+                // Most tags are whole and plain, and need not be gathered byte by byte.
+                if let Some(length) = whole_tag(rest) {
+                    self.tag_at = self.offset;
+                    self.element(&rest[..length])?;
+                    return Ok(length);
+                }
+                self.begin_markup(self.offset);
+                Ok(1)
+            }
+            found => {
+                let end = found.unwrap_or(rest.len());
+                self.text(&rest[..end])?;
+                Ok(end)
             }
         }
     }
@@ -622,6 +659,14 @@ fn whole_tag(rest: &[u8]) -> Option<usize> {
             None => return (rest[end] == b'>' && end < TAG_LIMIT).then_some(end + 1),
         }
     }
+}
+
+/// The length of the CDATA section that `rest` begins with, where all of it is there.
+fn whole_section(rest: &[u8]) -> Option<usize> {
+    const BEGINS: &[u8] = b"<![CDATA[";
+    let inside = rest.strip_prefix(BEGINS)?;
+    let ends = |at: &usize| inside[..*at].ends_with(b"]]");
+    Some(BEGINS.len() + memchr::memchr_iter(b'>', inside).find(ends)? + 1)
 }
 
 /// The name in `<name …>`, `</name>` or `<name/>`.

@@ -1,8 +1,6 @@
 //! Cutting the elements of one array out of a JSON object while it arrives: `{"data":[…],"metadata":{…}}`.
 
-use std::collections::VecDeque;
-
-use super::{JsonArray, SplitError};
+use super::{JsonArray, ReadElement, SplitError};
 use crate::scanner::BadRecord;
 use crate::split::Piece;
 
@@ -87,7 +85,6 @@ pub struct JsonMember {
     array: Option<JsonArray>,
     found: bool,
     others: Vec<(String, Vec<u8>)>,
-    ready: VecDeque<Result<Piece, BadRecord>>,
     error: Option<MemberError>,
 }
 
@@ -121,7 +118,6 @@ impl JsonMember {
             array: None,
             found: false,
             others: Vec::new(),
-            ready: VecDeque::new(),
             error: None,
         }
     }
@@ -130,8 +126,8 @@ impl JsonMember {
     pub fn feed(&mut self, chunk: &[u8]) {
         let mut at = 0;
         while at < chunk.len() && self.error.is_none() {
-            if self.state == State::Array {
-                self.feed_array(&chunk[at..]);
+            if let Some(array) = &mut self.array {
+                array.feed(&chunk[at..]);
                 return;
             }
             if self.byte(chunk[at]) {
@@ -146,7 +142,7 @@ impl JsonMember {
         self.others.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
     }
 
-    /// Whether the object was whole and had the array. Ask when the body has ended.
+    /// Whether the object was whole and had the array. Ask when the body has ended and [`Iterator::next`] has nothing more.
     pub fn finish(&self) -> Result<(), MemberError> {
         match (&self.error, self.state) {
             (Some(error), _) => Err(error.clone()),
@@ -166,10 +162,18 @@ impl JsonMember {
         self.error.as_ref()
     }
 
-    fn feed_array(&mut self, chunk: &[u8]) {
+    /// The next element as `read` understands it; see [`JsonArray::read_next`].
+    pub fn read_next<T>(&mut self, read: &mut ReadElement<'_, T>) -> Option<Result<T, BadRecord>> {
+        let next = self.array.as_mut()?.read_next(read);
+        if next.is_none() {
+            self.leave_array();
+        }
+        next
+    }
+
+    /// Goes on behind the array where that has ended, or notes why it cannot be read.
+    fn leave_array(&mut self) {
         let Some(array) = &mut self.array else { return };
-        array.feed(chunk);
-        self.ready.extend(array.by_ref());
         self.error = array.error().cloned().map(MemberError::Array);
         if let Some(rest) = array.take_rest() {
             self.offset = array.here();
@@ -291,7 +295,11 @@ impl Iterator for JsonMember {
 
     /// The next complete element, or `None` until more is fed.
     fn next(&mut self) -> Option<Self::Item> {
-        self.ready.pop_front()
+        let next = self.array.as_mut()?.next();
+        if next.is_none() {
+            self.leave_array();
+        }
+        next
     }
 }
 
@@ -322,6 +330,7 @@ mod tests {
         let members: String = (0..1000).map(|n| format!("\"m{n}\":0,")).collect();
         let mut splitter = JsonMember::new("data", 100);
         splitter.feed(format!("{{{members}\"data\":[]}}").as_bytes());
+        assert_eq!(splitter.next(), None);
         assert_eq!(splitter.finish(), Ok(()));
         assert_eq!((splitter.others.len(), splitter.other("m7")), (OTHERS, Some(&b"0"[..])));
     }
