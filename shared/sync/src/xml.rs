@@ -102,9 +102,13 @@ pub fn walk<'x>(xml: &'x str, mut visit: impl FnMut(&str, &Element<'_, 'x>)) -> 
                 let inside = rest.strip_prefix("<!--").ok_or(NO_TAG)?;
                 rest = &inside[find(inside, "-->")? + 3..];
             }
-            [b'<', b'?', ..] => rest = &rest[find(rest, "?>")? + 2..],
-            [b'<', b'!', ..] => rest = &rest[find(rest, ">")? + 1..],
-            [b'<', first, ..] if !first.is_ascii_whitespace() && !matches!(first, b'>' | b'<') => {
+            [b'<', b'?', first, ..] if !first.is_ascii_whitespace() && *first != b'>' => {
+                rest = &rest[find(rest, "?>")? + 2..];
+            }
+            [b'<', b'!', b'D' | b'd', ..] if open.is_empty() => rest = after_doctype(rest)?,
+            [b'<', first, ..]
+                if !first.is_ascii_whitespace() && !matches!(first, b'>' | b'<' | b'?' | b'!') =>
+            {
                 let end = tag_end(rest.as_bytes()).ok_or(NO_END)?;
                 let empty = rest.as_bytes()[end - 1] == b'/';
                 let tag = &rest[1..if empty { end - 1 } else { end }];
@@ -190,6 +194,27 @@ fn tag_end(tag: &[u8]) -> Option<usize> {
         }
         from = at + 2 + memchr::memchr(tag[at], &tag[at + 1..])?;
     }
+}
+
+/// What follows the document type that this begins with. It may hold declarations, and those quoted values.
+fn after_doctype(xml: &str) -> Result<&str, String> {
+    const BEGIN: usize = "<!DOCTYPE".len();
+    let (mut depth, mut quote) = (0_u32, None);
+    let ends = |byte| {
+        match (quote, byte) {
+            (Some(open), byte) if open == byte => quote = None,
+            (Some(_), _) => {}
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'<') => depth += 1,
+            (None, b'>') => depth -= 1,
+            (None, _) => {}
+        }
+        depth == 0
+    };
+    let end = xml.bytes().position(ends).ok_or(NO_END)?;
+    let is_doctype = xml.get(2..BEGIN).is_some_and(|word| word.eq_ignore_ascii_case("DOCTYPE"));
+    let named = xml.get(BEGIN..end).filter(|name| is_doctype && !name.trim_ascii().is_empty());
+    named.map(|_| &xml[end + 1..]).ok_or_else(|| NO_TAG.to_owned())
 }
 
 fn find(text: &str, end: &str) -> Result<usize, String> {
@@ -333,7 +358,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_is_what_a_whole_parser_reads(xml in xml()) {
+        fn what_is_read_is_what_a_whole_parser_reads(
+            prolog in prop::sample::select(vec![
+                "",
+                "<?xml version='1.0'?>\n",
+                "<!DOCTYPE R SYSTEM \"https://example.com/a>b.dtd\">",
+                "<!doctype R [<!ELEMENT R (A)><!ENTITY a 'b>'>]>",
+            ]),
+            xml in xml(),
+        ) {
+            let xml = prolog.to_owned() + &xml;
             let mut seen = Vec::new();
             let end = walk(&xml, |path, element| seen.push((path.to_owned(), element.text.to_owned())));
             prop_assert_eq!(end.map(|()| seen), read_by_library(&xml));
@@ -343,7 +377,9 @@ mod tests {
         fn what_a_whole_parser_refuses_is_refused(
             (xml, cut, junk) in xml().prop_flat_map(|xml| {
                 let cuts = 0..=xml.chars().count();
-                (Just(xml), cuts, prop::sample::select(vec!["", "</A>", "<A>", "<![CDATA[", "<!--", "<A x='"]))
+                (Just(xml), cuts, prop::sample::select(vec![
+                    "", "</A>", "<A>", "<![CDATA[", "<!--", "<A x='", "<!", "<!DOCTYPE", "<?", "<", ">", "&",
+                ]))
             })
         ) {
             let (before, after): (String, String) =
