@@ -89,7 +89,7 @@ impl Score {
         let is_new_here = home.as_ref() != Some(&target);
         change.move_from(self, sighting, &observation, (linked, home), (&target, leaves));
         change.ask_again(sighting, &observation, &target, is_new_here);
-        change.supersede(self, &assignment, &target);
+        change.replace(self, &assignment, &target);
         change.review(self, sighting, &observation, &assignment, &target);
         let touched = change.touched.clone();
         self.store.regroup(&change.done(&target, self.clock.now())).await?;

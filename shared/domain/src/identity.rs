@@ -38,6 +38,7 @@ mod index;
 mod line;
 mod observe;
 mod preview;
+mod replace;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -50,7 +51,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::AssetId;
 use crate::vulnerability::Asset;
-pub use assign::{Arrival, Assignment, HOLDERS, Lesson, Merge, Supersession, assign};
+pub use assign::{Arrival, Assignment, HOLDERS, Lesson, Merge, assign};
 pub use carry::{MOST_HELD, Parted, United, part, split, take, unite};
 pub use change::{Happened, IdentityChange};
 use compare::{Comparison, Relation};
@@ -60,6 +61,7 @@ pub use index::{Index, Placement};
 pub use line::{LineError, SightingLine};
 pub use observe::{Observation, observe, observe_agents_of};
 pub use preview::{Consequences, Regrouped, Sightings, preview};
+pub use replace::{Place, Replacement};
 
 /// Rule name of a sighting that founded its asset.
 pub const RULE_NEW: &str = "new";
@@ -148,8 +150,9 @@ pub struct Known {
     pub os: Option<String>,
     /// When a scanner last saw it.
     pub last_seen: Option<Timestamp>,
-    /// Another machine has taken its place: only an identifier of the machine itself leads back to it.
-    pub superseded: bool,
+    /// The machine that has taken its place: what is not the machine's own leads to it no more, but for a sighting of when
+    /// it had its address.
+    pub superseded_by: Option<AssetId>,
     /// Assets that it must never be united with.
     pub apart: BTreeSet<AssetId>,
 }
@@ -163,7 +166,7 @@ impl Known {
             seen: BTreeMap::new(),
             os: None,
             last_seen: None,
-            superseded: false,
+            superseded_by: None,
             apart: BTreeSet::new(),
         }
     }
@@ -184,6 +187,14 @@ impl Known {
         self.seen.get(id).copied().or_else(|| self.last_seen.map(Span::at))
     }
 
+    /// When it was seen with this identifier, if that is certain: a sighting that shows nothing of the machine itself may
+    /// turn out to be of another one, but where nothing more is known of any.
+    fn certain(&self, id: &Identifier) -> Option<Span> {
+        let span = *self.seen.get(id)?;
+        let is_certain = span.sure.is_some() || !self.identifiers.iter().any(Identifier::is_own);
+        is_certain.then(|| span.sure())
+    }
+
     /// Whether an address that it was seen with may have been its own at this time.
     fn had(&self, address: &Identifier, at: Option<Timestamp>) -> bool {
         let Some((span, at)) = self.span(address).map(Span::sure).zip(at) else { return false };
@@ -194,6 +205,11 @@ impl Known {
     fn kept(&self, address: &Identifier, at: Option<Timestamp>) -> bool {
         let Some((span, at)) = self.span(address).zip(at) else { return false };
         span.is_lasting() && span.is_near(at, ADDRESS_WINDOW)
+    }
+
+    /// When it was first seen, by what shows something of the machine itself where there is such.
+    fn first_seen(&self) -> Option<Timestamp> {
+        self.seen.values().map(|span| span.sure().first).min()
     }
 
     /// Whether anything but addresses is known of it.
@@ -209,7 +225,7 @@ impl From<&Asset> for Known {
             seen: asset.seen.clone(),
             os: asset.host.os.clone(),
             last_seen: asset.host.last_scanned_at,
-            superseded: asset.superseded_by.is_some(),
+            superseded_by: asset.superseded_by.clone(),
             apart: asset.apart.clone(),
             ..Self::new(asset.id.clone())
         }
@@ -304,7 +320,8 @@ pub fn correlate(observation: &Observation, known: &[Known]) -> Correlation {
     let mut refused: BTreeMap<&AssetId, Refusal> = BTreeMap::new();
     for (tier, judge) in TIERS {
         let mut accepted: Vec<(&Comparison, Match)> = Vec::new();
-        for candidate in compared.iter().filter(|c| tier <= 2 || !c.known.superseded) {
+        let is_there = |c: &&Comparison| c.known.superseded_by.is_none() || c.address_in_window;
+        for candidate in compared.iter().filter(|c| tier <= 2 || is_there(c)) {
             let asset = &candidate.known.asset;
             match judge(candidate) {
                 // The one that is known bears it, and others may that are not.

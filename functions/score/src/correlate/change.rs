@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::decide::SWEEP_AFTER;
-use domain::identity::{self, Assignment, Happened, Identifier, IdentifierKind, IdentityChange, Observation};
+use domain::identity::{
+    self, Assignment, Happened, Identifier, IdentifierKind, IdentityChange, Observation, Place,
+};
 use domain::vulnerability::Join;
 use domain::{Asset, AssetId, SightingId};
 use jiff::Timestamp;
@@ -204,25 +206,33 @@ impl Change {
         self.change.history.extend(left.on_both(home));
     }
 
-    /// Closes the assets whose place this one has taken.
-    pub(super) fn supersede(&mut self, score: &Score, assignment: &Assignment, target: &AssetId) {
-        for supersession in assignment.supersedes.iter().filter(|old| old.asset != *target) {
-            let Some(old) = self.asset(&supersession.asset) else { continue };
-            old.superseded_by = Some(target.clone());
-            old.apart.insert(target.clone());
-            if let Some(new) = self.asset(target) {
-                new.apart.insert(supersession.asset.clone());
+    /// Closes the assets whose place others have taken, and opens again those that are still there.
+    pub(super) fn replace(&mut self, score: &Score, assignment: &Assignment, target: &AssetId) {
+        for replacement in &assignment.replacements {
+            let id = replacement.asset.as_ref().unwrap_or(target);
+            let Some(old) = self.asset(id) else { continue };
+            let (by, reason) = match &replacement.place {
+                Place::Taken { by, reason } => (by.as_ref().unwrap_or(target), reason),
+                Place::Its => {
+                    old.superseded_by = None;
+                    continue;
+                }
+            };
+            old.superseded_by = Some(by.clone());
+            old.apart.insert(by.clone());
+            if let Some(new) = self.asset(by) {
+                new.apart.insert(id.clone());
             }
             let happened = IdentityChange {
                 at: score.clock.now(),
                 what: Happened::Superseded,
-                other: target.clone(),
+                other: by.clone(),
                 sightings: Vec::new(),
-                reason: supersession.reason.clone(),
+                reason: reason.clone(),
                 identifiers: Vec::new(),
                 by: None,
             };
-            self.change.history.extend(happened.on_both(supersession.asset.clone()));
+            self.change.history.extend(happened.on_both(id.clone()));
         }
     }
 

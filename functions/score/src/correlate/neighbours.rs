@@ -42,7 +42,7 @@ impl Neighbours {
         shared: &BTreeSet<Identifier>,
     ) -> Option<Assignment> {
         let asset = &self.assets[home].value;
-        let is_fixed = asset.superseded_by.is_some() || asset.sightings.get(sighting)?.is_settled();
+        let is_fixed = asset.sightings.get(sighting)?.is_settled();
         let is_own = |id: &&Identifier| !shared.contains(id) && id.is_own();
         if is_fixed || observation.identifiers.iter().any(|id| is_own(&id)) {
             return None;
@@ -74,9 +74,10 @@ impl Neighbours {
         });
         let target = assignment.asset.as_ref().filter(|target| *target != home)?;
         let target = known.iter().find(|known| known.asset == *target)?;
-        let may_be = target.identifiers.iter().any(Identifier::is_own)
-            && !target.apart.contains(home)
-            && !asset.apart.contains(&target.asset);
+        let is_successor = target.superseded_by.as_ref() == Some(home)
+            || asset.superseded_by.as_ref() == Some(&target.asset);
+        let is_apart = target.apart.contains(home) || asset.apart.contains(&target.asset);
+        let may_be = target.identifiers.iter().any(Identifier::is_own) && (is_successor || !is_apart);
         may_be.then_some(assignment)
     }
 
@@ -157,7 +158,7 @@ impl Neighbours {
         if !asset.identifiers.iter().any(Identifier::is_own) {
             // What another machine has replaced was not this one.
             asset.superseded_by = None;
-            known.superseded = false;
+            known.superseded_by = None;
         }
     }
 }
@@ -196,6 +197,10 @@ impl Score {
         let seen = self.store.sightings(&ids).await?;
         for asset in near.assets.values() {
             let mut known = Known::from(&asset.value);
+            if (1..=SIGHTINGS).contains(&asset.value.sightings.len()) {
+                // What the others say is all there is: this one may leave.
+                known.last_seen = None;
+            }
             for other in others(&asset.value) {
                 let connector = self.config.connector(&other.connector);
                 let Some((host, connector)) =

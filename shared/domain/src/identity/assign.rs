@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::compare::{Comparison, Relation};
 use super::{
-    ADDRESS_WINDOW, BY_SYSTEM, Correlation, Identifier, IdentifierKind, Known, OTHER_BIOS, OTHER_INSTANCE,
-    OTHER_SERIAL, Observation, Outcome, RULE_NATIVE, Refusal, Span, TIERS, claimable, contradiction,
-    correlate, refusal, seed, stop,
+    ADDRESS_WINDOW, BY_SYSTEM, Correlation, Identifier, IdentifierKind, Known, OTHER_INSTANCE, Observation,
+    Outcome, RULE_NATIVE, Refusal, Replacement, Span, TIERS, claimable, contradiction, correlate, refusal,
+    replace, seed, stop,
 };
 use crate::ids::AssetId;
 
@@ -62,8 +62,8 @@ pub struct Assignment {
     pub claims: BTreeSet<Identifier>,
     /// Values that proved to be shared. They lead nowhere from now on.
     pub lessons: Vec<Lesson>,
-    /// Assets whose place this one has taken.
-    pub supersedes: Vec<Supersession>,
+    /// What became known of who has whose place.
+    pub replacements: Vec<Replacement>,
     /// Assets that turned out to be this one, sorted.
     pub merges: Vec<Merge>,
 }
@@ -75,15 +75,6 @@ pub struct Lesson {
     pub identifier: Identifier,
     /// How that is known.
     pub reason: &'static str,
-}
-
-/// An asset that was replaced.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Supersession {
-    /// The asset that is closed. It keeps its history and its findings.
-    pub asset: AssetId,
-    /// Why.
-    pub reason: String,
 }
 
 /// An asset that is the same machine as the one assigned.
@@ -100,7 +91,8 @@ pub struct Merge {
 /// Takes an observation in. Pure: the same arrival gives the same answer, whatever the order of `known`.
 pub fn assign(arrival: &Arrival<'_>) -> Assignment {
     let observation = usable(arrival);
-    let known = rivals(arrival, &observation);
+    let all = valid(arrival);
+    let known = rivals(&all, &observation);
     let home = arrival.home.and_then(|home| known.iter().find(|known| known.asset == *home));
     let left = home
         .filter(|_| !arrival.pinned)
@@ -132,13 +124,9 @@ pub fn assign(arrival: &Arrival<'_>) -> Assignment {
         Outcome::Ambiguous { candidates } => (None, candidates.clone()),
     };
     let founder = asset.as_ref().and_then(|id| known.iter().find(|known| known.asset == *id));
-    // An older machine that becomes known later has not taken the place of a newer one.
-    let is_older = |refusal: &&Refusal| {
-        let other = known.iter().find(|known| known.asset == refusal.asset);
-        other.is_none_or(|other| other.last_seen <= observation.observed_at)
-    };
-    let replaced = correlation.refused.iter().filter(|_| asset.is_none()).filter(is_older);
-    let supersedes = supersedes(&observation, left.as_ref(), replaced);
+    let (own, others): (Vec<&Known>, Vec<&Known>) =
+        all.iter().partition(|known| asset.as_ref() == Some(&known.asset));
+    let replacements = replace::replacements(&observation, own.first().copied(), left.as_ref(), &others);
     let lessons = lessons(&observation, founder, &known);
     let merges = if asset.is_some() {
         let learned: BTreeSet<&Identifier> = lessons.iter().map(|lesson| &lesson.identifier).collect();
@@ -164,7 +152,7 @@ pub fn assign(arrival: &Arrival<'_>) -> Assignment {
         ambiguous,
         claims,
         lessons,
-        supersedes,
+        replacements,
         merges,
     }
 }
@@ -198,15 +186,21 @@ fn usable(arrival: &Arrival<'_>) -> Observation {
     observation
 }
 
-/// The assets that may be meant, each without what is shared and without what was another one's when this was seen: a full
-/// name or an address is one machine's at a time, and leads to the one that was seen with it nearest to that time.
-fn rivals(arrival: &Arrival<'_>, observation: &Observation) -> Vec<Known> {
+/// What is known, without what is shared.
+fn valid(arrival: &Arrival<'_>) -> Vec<Known> {
     let mut known: Vec<Known> = arrival.known.to_vec();
     known.sort_by(|a, b| a.asset.cmp(&b.asset));
     known.dedup_by(|a, b| a.asset == b.asset);
     for asset in &mut known {
         asset.identifiers.retain(|id| !arrival.shared.contains(id));
     }
+    known
+}
+
+/// The assets that may be meant, each without what was another one's when this was seen: a full name or an address is one
+/// machine's at a time, and leads to the one that was seen with it nearest to that time.
+fn rivals(all: &[Known], observation: &Observation) -> Vec<Known> {
+    let mut known = all.to_vec();
     let lendable = |id: &&Identifier| matches!(id.kind, IdentifierKind::Fqdn | IdentifierKind::Ip);
     for id in observation.identifiers.iter().filter(lendable) {
         let holds = |asset: &&Known| asset.is_identified() && asset.identifiers.contains(id);
@@ -248,30 +242,6 @@ fn passed_on(arrival: &Arrival<'_>, home: &Known) -> Option<Refusal> {
     })
 }
 
-/// The home of a sighting that shows other hardware now, and an instance whose name and address a new one has.
-fn supersedes<'a>(
-    observation: &Observation,
-    left: Option<&'a Refusal>,
-    refused: impl Iterator<Item = &'a Refusal>,
-) -> Vec<Supersession> {
-    let by_hardware =
-        |refusal: &&Refusal| [OTHER_INSTANCE, OTHER_BIOS, OTHER_SERIAL].contains(&refusal.reason.as_str());
-    let has = |refusal: &Refusal, kinds: &[IdentifierKind]| {
-        refusal.identifiers.iter().any(|id| kinds.contains(&id.kind) && observation.identifiers.contains(id))
-    };
-    let in_place = |refusal: &&Refusal| {
-        refusal.reason == OTHER_INSTANCE
-            && has(refusal, &[IdentifierKind::Fqdn, IdentifierKind::Hostname])
-            && has(refusal, &[IdentifierKind::Ip])
-    };
-    let replaced = refused.filter(in_place);
-    let supersession = |refusal: &Refusal| Supersession {
-        asset: refusal.asset.clone(),
-        reason: format!("replaced: {}", refusal.reason),
-    };
-    left.into_iter().filter(by_hardware).chain(replaced).map(supersession).collect()
-}
-
 /// Which values two machines that are not one have both shown, and may not.
 fn lessons(observation: &Observation, founder: Option<&Known>, known: &[Known]) -> Vec<Lesson> {
     let mut all = BTreeSet::new();
@@ -294,7 +264,9 @@ fn lessons(observation: &Observation, founder: Option<&Known>, known: &[Known]) 
                     learn(id, "two machines show it");
                 }
                 IdentifierKind::Fqdn
-                    if refusal.reason == OTHER_INSTANCE && is_recent(observation, other, id) =>
+                    if refusal.reason == OTHER_INSTANCE
+                        && other.certain(id).is_some()
+                        && is_recent(observation, other, id) =>
                 {
                     learn(id, "instances show it one after another");
                 }
@@ -333,7 +305,8 @@ fn is_recent(observation: &Observation, other: &Known, id: &Identifier) -> bool 
     other.span(id).zip(observation.observed_at).is_none_or(|(span, at)| span.sure().is_near(at, VALIDITY))
 }
 
-/// Whether this asset had the value before the other one took it, and has it now, all within `window`.
+/// Whether this asset had the value before the other one took it, and has it now, all within `window`, and that is certain
+/// of both.
 fn alternates(
     observation: &Observation,
     founder: Option<&Known>,
@@ -341,9 +314,12 @@ fn alternates(
     id: &Identifier,
     window: SignedDuration,
 ) -> bool {
-    let theirs = other.seen.get(id).map(|span| span.sure());
-    let Some((at, theirs)) = observation.observed_at.zip(theirs) else { return false };
-    let ours = founder.and_then(|founder| founder.seen.get(id)).map(|span| span.sure());
+    let Some((at, theirs)) = observation.observed_at.zip(other.certain(id)) else { return false };
+    let shows_itself = observation.identifiers.iter().any(Identifier::is_own);
+    if !shows_itself && founder.is_some_and(|founder| founder.identifiers.iter().any(Identifier::is_own)) {
+        return false;
+    }
+    let ours = founder.and_then(|founder| founder.certain(id));
     let ours = ours.map_or(Span::at(at), |ours| ours.with(Span::at(at)));
     ours.first <= theirs.last && theirs.first <= ours.last && theirs.is_near(at, window)
 }
@@ -413,8 +389,8 @@ pub(super) fn unite(one: &Known, other: &Known) -> Option<Merge> {
     if one.asset == other.asset
         || one.apart.contains(&other.asset)
         || other.apart.contains(&one.asset)
-        || one.superseded
-        || other.superseded
+        || one.superseded_by.is_some()
+        || other.superseded_by.is_some()
     {
         return None;
     }

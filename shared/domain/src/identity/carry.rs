@@ -40,8 +40,6 @@ pub fn take(
     shared: &BTreeSet<Identifier>,
 ) {
     asset.sightings.insert(sighting, join);
-    // It is not gone after all.
-    asset.superseded_by = None;
     let mut valid = observation.clone();
     valid.identifiers.retain(|id| !shared.contains(id));
     let now = Span::of(&valid);
@@ -98,7 +96,8 @@ pub fn unite(one: &Asset, other: &Asset, by: Option<&str>) -> United {
     }
     kept.apart.extend(gone.apart.iter().cloned());
     kept.absorbing.insert(gone.id.clone());
-    kept.superseded_by = None;
+    kept.superseded_by =
+        if by.is_none() { kept.superseded_by.take().or(gone.superseded_by.clone()) } else { None };
     kept.inventory = kept.inventory.take().or_else(|| gone.inventory.clone());
     for reach in &gone.reach {
         if !kept.reach.iter().any(|known| known.source.is_like(&reach.source)) {

@@ -218,6 +218,12 @@ fn strongest(relations: impl Iterator<Item = Relation>) -> Relation {
     })
 }
 
+/// Whether both are instances of a cloud, and not the same, nor the same id in two accounts.
+pub(super) fn are_two_instances(one: &BTreeSet<Identifier>, other: &BTreeSet<Identifier>) -> bool {
+    let clouds = Clouds::compare(one, other);
+    clouds.relation == Relation::Differ && !clouds.foreign_twin
+}
+
 /// Instance ids with the accounts and regions that are told of each.
 struct Clouds<'a> {
     relation: Relation,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::assign::{Arrival, Assignment, HOLDERS, assign, unite};
 use super::carry::MOST_HELD;
-use super::{Identifier, IdentifierKind, Known, Observation, Span};
+use super::{Identifier, IdentifierKind, Known, Observation, Place, Span};
 use crate::ids::AssetId;
 
 /// Where a sighting was placed. The number stays valid when assets are united.
@@ -186,7 +186,8 @@ impl Index {
         }
         known.os.clone_from(&record.os);
         known.last_seen = record.last_seen;
-        known.superseded = record.superseded_by.is_some();
+        let successor = record.superseded_by.map(|number| self.resolve(number));
+        known.superseded_by = successor.map(|number| self.assets[number as usize].id.clone());
         known.apart =
             record.apart.iter().map(|other| self.assets[self.resolve(*other) as usize].id.clone()).collect();
         known
@@ -219,7 +220,6 @@ impl Index {
             self.hold_one(asset, *number, span);
         }
         let record = &mut self.assets[asset as usize];
-        record.superseded_by = None;
         record.last_seen = record.last_seen.max(observation.observed_at);
         if record.os.is_none() {
             record.os.clone_from(&observation.os);
@@ -268,10 +268,15 @@ impl Index {
                 self.share(*number, lesson.reason);
             }
         }
-        for supersession in &assignment.supersedes {
-            let old = self.resolve(self.by_id[&supersession.asset]);
-            self.assets[old as usize].superseded_by = Some(asset);
-            self.assets[old as usize].apart.insert(asset);
+        for replacement in &assignment.replacements {
+            let number = |id: &Option<AssetId>| id.as_ref().map_or(asset, |id| self.resolve(self.by_id[id]));
+            let old = number(&replacement.asset);
+            let new = match &replacement.place {
+                Place::Taken { by, .. } => Some(number(by)),
+                Place::Its => None,
+            };
+            self.assets[old as usize].superseded_by = new;
+            self.assets[old as usize].apart.extend(new);
         }
         for merge in &assignment.merges {
             let other = self.resolve(self.by_id[&merge.asset]);

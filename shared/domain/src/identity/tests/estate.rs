@@ -306,10 +306,49 @@ fn what_shows_all_of_two_assets_makes_them_one_as_if_it_had_come_first() {
 }
 
 #[test]
-fn an_older_instance_that_becomes_known_later_takes_nobodys_place() {
+fn whichever_instance_becomes_known_first_the_next_one_has_taken_its_place() {
     let one = |id: &str| Host { hostnames: texts(&["asg"]), ips: texts(&["10.0.0.9"]), ..instance(id, None) };
-    let (assets, index) = settle(&[("2", 20, one("i-02")), ("1", 0, one("i-01"))]);
-    assert_eq!((index.superseded_by(&assets[0]), index.superseded_by(&assets[1])), (None, None));
+    let all = [("1", 0, one("i-01")), ("2", 20, one("i-02")), ("3", 40, one("i-03"))];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let (assets, index) = settle(&order.map(|n| all[n].clone()));
+        let [first, second, third] = [0, 1, 2].map(|n| &assets[order.iter().position(|m| *m == n).unwrap()]);
+        let successors = [first, second, third].map(|asset| index.superseded_by(asset));
+        assert_eq!(successors, [Some(second), Some(third), None], "{order:?}");
+    }
+}
+
+#[test]
+fn an_instance_that_is_seen_after_another_one_came_was_not_replaced() {
+    let one = |id: &str| Host { hostnames: texts(&["asg"]), ips: texts(&["10.0.0.9"]), ..instance(id, None) };
+    let all = [("1", 0, one("i-01")), ("2", 20, one("i-02")), ("1b", 30, one("i-01"))];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let (assets, index) = settle(&order.map(|n| all[n].clone()));
+        assert!(assets.iter().all(|asset| index.superseded_by(asset).is_none()), "{order:?}");
+    }
+}
+
+#[test]
+fn what_was_seen_at_a_replaced_instance_while_it_was_there_is_its_own() {
+    let one = |id: &str| Host { hostnames: texts(&["asg"]), ips: texts(&["10.0.0.9"]), ..instance(id, None) };
+    let far = Host { hostnames: texts(&["asg"]), ips: texts(&["10.0.0.9"]), ..Host::default() };
+    let (assets, index) =
+        settle(&[("1", 0, one("i-01")), ("2", 60, one("i-02")), ("then", 1, far.clone()), ("now", 61, far)]);
+    assert_eq!([&assets[2], &assets[3]], [&assets[0], &assets[1]]);
+    assert_eq!(index.superseded_by(&assets[0]), Some(&assets[1]), "it is no sign of life");
+}
+
+#[test]
+fn what_may_be_another_machines_does_not_make_an_address_a_shared_one() {
+    let machine = |name: &str, mac: &str, address: &str| Host { ips: texts(&[address]), ..named(name, mac) };
+    let far = Host { ips: texts(&["10.0.0.2"]), ..named_only("db") };
+    let (_, index) = settle(&[
+        ("1", 0, machine("db", MAC_1, "10.0.0.1")),
+        // By its full name it goes to that machine, at an address that the other one has around that time.
+        ("far", 5, far),
+        ("2", 8, machine("app", MAC_2, "10.0.0.2")),
+        ("2", 2, machine("app", MAC_2, "10.0.0.2")),
+    ]);
+    assert!(index.shared().is_empty(), "{:?}", index.shared());
 }
 
 #[test]
