@@ -117,7 +117,7 @@ impl Score {
             is_asked_again || is_said_shared || join.as_ref().is_some_and(|join| !join.agreeing.is_empty());
         let mut leaves = home
             .filter(|_| may_leave)
-            .and_then(|home| near.groundless((home, sighting), &observation.identifiers, &shared));
+            .and_then(|home| near.groundless((home, sighting), observation, &shared));
         let mut nearer = home
             .filter(|_| is_asked_again && leaves.is_none())
             .and_then(|home| near.leads_elsewhere((home, sighting), observation, &shared));

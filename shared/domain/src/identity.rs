@@ -150,8 +150,8 @@ pub struct Known {
     pub os: Option<String>,
     /// When a scanner last saw it.
     pub last_seen: Option<Timestamp>,
-    /// The machine that has taken its place: what is not the machine's own leads to it no more, but for a sighting of when
-    /// it had its address.
+    /// The machine that has taken its place: what is not the machine's own leads to it no more, but for a full name or an
+    /// address that it had at the time.
     pub superseded_by: Option<AssetId>,
     /// Assets that it must never be united with.
     pub apart: BTreeSet<AssetId>,
@@ -179,6 +179,17 @@ impl Known {
         let Some(at) = Span::of(observation) else { return };
         for id in &observation.identifiers {
             self.seen.entry(id.clone()).and_modify(|span| *span = span.with(at)).or_insert(at);
+        }
+    }
+
+    /// Adds what is known of an asset that turned out to be the same.
+    fn absorb(&mut self, other: Self) {
+        self.identifiers.extend(other.identifiers);
+        self.apart.extend(other.apart);
+        self.os = self.os.take().or(other.os);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        for (id, span) in other.seen {
+            self.seen.entry(id).and_modify(|mine| *mine = mine.with(span)).or_insert(span);
         }
     }
 
@@ -320,7 +331,10 @@ pub fn correlate(observation: &Observation, known: &[Known]) -> Correlation {
     let mut refused: BTreeMap<&AssetId, Refusal> = BTreeMap::new();
     for (tier, judge) in TIERS {
         let mut accepted: Vec<(&Comparison, Match)> = Vec::new();
-        let is_there = |c: &&Comparison| c.known.superseded_by.is_none() || c.address_in_window;
+        // Of several that bore a full name or had an address, the one that was seen with it nearest to the time has it here.
+        let is_there = |c: &&Comparison| {
+            c.known.superseded_by.is_none() || c.address_in_window || c.fqdn == Relation::Agree
+        };
         for candidate in compared.iter().filter(|c| tier <= 2 || is_there(c)) {
             let asset = &candidate.known.asset;
             match judge(candidate) {

@@ -15,8 +15,18 @@ const GROUPS: u64 = 16;
 
 /// Estates whose sightings come in different orders, and the orders, beside the one in time: those in which instances that
 /// replace each other, or laptops that share a dock, are most easily taken for one another.
-const ESTATES: [(u64, &[u64]); 6] =
-    [(1, &[3]), (5, &[3, 5]), (6, &[2, 9]), (7, &[1, 4]), (8, &[1, 3, 6, 8, 10]), (12, &[1, 2, 8])];
+const ESTATES: [(u64, &[u64]); 10] = [
+    (1, &[3]),
+    (5, &[3, 5]),
+    (6, &[2, 9]),
+    (7, &[1]),
+    (8, &[1, 8, 10]),
+    (12, &[1, 2, 8]),
+    (17, &[1]),
+    (20, &[3]),
+    (24, &[2]),
+    (28, &[1, 2]),
+];
 
 /// The connector of a line: of the scanner that its name begins with, in the network that it names.
 fn connector(line: &SightingLine) -> String {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::decide::SWEEP_AFTER;
 use domain::identity::{
-    self, Assignment, Happened, Identifier, IdentifierKind, IdentityChange, Observation, Place,
+    self, Assignment, Happened, Identifier, IdentifierKind, IdentityChange, Lesson, Observation, Place,
 };
 use domain::vulnerability::Join;
 use domain::{Asset, AssetId, SightingId};
@@ -68,10 +68,12 @@ impl Change {
             let others = self.near.assets[&id].value.sightings.keys().filter(|other| *other != sighting);
             let again: Vec<SightingId> = others
                 .filter(|other| {
-                    let told = self.near.told.get(*other);
-                    told.is_some_and(|told| {
-                        self.near.groundless((&id, other), &told.identifiers, &shared) == Some(NOT_JOINED)
-                    })
+                    let Some(told) = self.near.told.get(*other) else { return false };
+                    // What shows nothing of the machine itself is asked again in any case.
+                    let is_weak = !told.identifiers.iter().any(|id| !shared.contains(id) && id.is_own());
+                    let shows_it = |lesson: &Lesson| told.identifiers.contains(&lesson.identifier);
+                    (is_weak && assignment.lessons.iter().any(shows_it))
+                        || self.near.groundless((&id, other), told, &shared) == Some(NOT_JOINED)
                 })
                 .cloned()
                 .collect();

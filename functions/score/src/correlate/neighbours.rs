@@ -33,18 +33,17 @@ impl Neighbours {
         self.told_beside(asset, sighting).flat_map(|told| &told.identifiers).collect()
     }
 
-    /// Where a sighting that shows nothing of the machine itself would be put if it came now, if that is another asset
-    /// than its own: what leads to a machine may have come after it.
-    pub(super) fn leads_elsewhere(
+    /// Where a sighting would be put if it came now, if it shows nothing of the machine itself or is all that its asset has:
+    /// others stay where they are.
+    fn placed_anew(
         &self,
         (home, sighting): (&AssetId, &SightingId),
         observation: &Observation,
         shared: &BTreeSet<Identifier>,
-    ) -> Option<Assignment> {
+    ) -> Option<(Assignment, Vec<Known>)> {
         let asset = &self.assets[home].value;
-        let is_fixed = asset.sightings.get(sighting)?.is_settled();
-        let is_own = |id: &&Identifier| !shared.contains(id) && id.is_own();
-        if is_fixed || observation.identifiers.iter().any(|id| is_own(&id)) {
+        let is_own = |id: &Identifier| !shared.contains(id) && id.is_own();
+        if asset.sightings.len() > 1 && observation.identifiers.iter().any(is_own) {
             return None;
         }
         let mut known = self.known.clone();
@@ -72,6 +71,21 @@ impl Neighbours {
             known: &known,
             shared,
         });
+        Some((assignment, known))
+    }
+
+    /// The same, if that is another asset than its own: what leads to a machine may have come after it.
+    pub(super) fn leads_elsewhere(
+        &self,
+        (home, sighting): (&AssetId, &SightingId),
+        observation: &Observation,
+        shared: &BTreeSet<Identifier>,
+    ) -> Option<Assignment> {
+        let asset = &self.assets[home].value;
+        if asset.sightings.get(sighting)?.is_settled() {
+            return None;
+        }
+        let (assignment, known) = self.placed_anew((home, sighting), observation, shared)?;
         let target = assignment.asset.as_ref().filter(|target| *target != home)?;
         let target = known.iter().find(|known| known.asset == *target)?;
         let is_successor = target.superseded_by.as_ref() == Some(home)
@@ -81,16 +95,17 @@ impl Neighbours {
         may_be.then_some(assignment)
     }
 
-    /// Why what held a sighting in its asset holds it no longer: what joined it, or, where it founded the asset, all that
-    /// the others have in common with it, is shared by several machines; or it was a weak match, which what is known now
-    /// may speak against.
+    /// Why what held a sighting in its asset holds it no longer: what joined it, or, where it founded the asset, what the
+    /// others have in common with it, is shared by several machines; or it was a weak match, which what is known now may
+    /// speak against.
     pub(super) fn groundless(
         &self,
         (asset, sighting): (&AssetId, &SightingId),
-        shows: &BTreeSet<Identifier>,
+        observation: &Observation,
         shared: &BTreeSet<Identifier>,
     ) -> Option<&'static str> {
         let asset = &self.assets[asset].value;
+        let shows = &observation.identifiers;
         let join = asset.sightings.get(sighting).filter(|_| asset.sightings.len() > 1)?;
         if join.pinned_by.is_some() {
             return None;
@@ -102,8 +117,15 @@ impl Neighbours {
         let others: BTreeSet<Identifier> =
             self.shown_beside(&asset.id, sighting).into_iter().cloned().collect();
         let in_common = |id: &Identifier| !shared.contains(id) && others.contains(id);
-        if founded && shows.iter().any(|id| shared.contains(id)) && !shows.iter().any(in_common) {
-            return Some(NOT_JOINED);
+        if founded && shows.iter().any(|id| shared.contains(id)) {
+            let anew = self.placed_anew((&asset.id, sighting), observation, shared);
+            let stays = match anew {
+                Some((assignment, _)) => assignment.asset.as_ref() == Some(&asset.id),
+                None => shows.iter().any(in_common),
+            };
+            if !stays {
+                return Some(NOT_JOINED);
+            }
         }
         if (founded || join.is_weak()) && identity::is_stranger(shows, &others) {
             return Some(STRANGER);
@@ -132,7 +154,7 @@ impl Neighbours {
         }
     }
 
-    /// Leaves the home no more of what the sighting shows than what its other sightings show too.
+    /// Leaves the home no more of what the sighting shows than what its other sightings show too, and since they did.
     pub(super) fn take_back(
         &mut self,
         home: &AssetId,
@@ -140,9 +162,15 @@ impl Neighbours {
         observation: &Observation,
         leads: &mut BTreeMap<Identifier, Lead>,
     ) {
-        let others = self.shown_beside(home, sighting);
-        let own: Vec<&Identifier> =
-            observation.identifiers.iter().filter(|id| !others.contains(id)).collect();
+        let mut others: BTreeMap<Identifier, Option<Span>> = BTreeMap::new();
+        for told in self.told_beside(home, sighting) {
+            for id in &told.identifiers {
+                let span = others.entry(id.clone()).or_default();
+                *span = [*span, Span::of(told)].into_iter().flatten().reduce(Span::with);
+            }
+        }
+        let (own, common): (Vec<&Identifier>, Vec<&Identifier>) =
+            observation.identifiers.iter().partition(|id| !others.contains_key(id));
         let asset = self.assets.get_mut(home).map(|asset| &mut asset.value);
         let known = self.known.iter_mut().find(|known| known.asset == *home);
         let (Some(asset), Some(known)) = (asset, known) else { return };
@@ -153,6 +181,13 @@ impl Neighbours {
             known.seen.remove(id);
             if let Some(lead) = leads.get_mut(id) {
                 lead.holders.retain(|holder| self.now.get(holder) != Some(home));
+            }
+        }
+        for id in common {
+            for seen in [&mut asset.seen, &mut known.seen] {
+                if let Some((span, others)) = seen.get_mut(id).zip(others[id]) {
+                    *span = others;
+                }
             }
         }
         if !asset.identifiers.iter().any(Identifier::is_own) {

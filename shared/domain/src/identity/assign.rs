@@ -374,9 +374,7 @@ fn merges(
     while let Some((at, merge)) =
         rest.iter().enumerate().find_map(|(at, other)| Some((at, unite(&one, other)?)))
     {
-        let other = rest.remove(at);
-        one.identifiers.extend(other.identifiers);
-        one.apart.extend(other.apart);
+        one.absorb(rest.remove(at));
         merges.insert(merge.asset.clone(), merge);
     }
     merges.into_values().collect()

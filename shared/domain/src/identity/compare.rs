@@ -156,11 +156,13 @@ impl<'a> Comparison<'a> {
         tiers.len()
     }
 
-    /// Values in common that could not come from one another: each strong hardware address, a full name, and an
-    /// address at the time.
+    /// Values in common that could not come from one another: each strong hardware address, a full name or, beside a
+    /// hardware address, a host name that is not cut, and an address at the time.
     pub fn independent(&self) -> usize {
         let macs = self.agreeing.iter().filter(|id| id.kind == IdentifierKind::Mac && id.is_strong()).count();
-        macs + usize::from(self.fqdn == Relation::Agree) + usize::from(self.address_in_window)
+        let is_named =
+            if macs > 0 { self.name_agrees() && !self.name_is_cut } else { self.fqdn == Relation::Agree };
+        macs + usize::from(is_named) + usize::from(self.address_in_window)
     }
 
     /// What both have of these kinds.

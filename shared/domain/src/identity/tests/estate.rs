@@ -338,6 +338,55 @@ fn what_was_seen_at_a_replaced_instance_while_it_was_there_is_its_own() {
 }
 
 #[test]
+fn a_full_name_leads_to_the_instance_that_bore_it_at_the_time_replaced_or_not() {
+    let one = |id: &str| Host { ips: texts(&["10.0.0.9"]), hostnames: texts(&["web"]), ..instance(id, None) };
+    let (assets, index) = settle(&[
+        ("1", 0, Host { fqdns: texts(&["web.corp.example.com"]), ..one("i-01") }),
+        ("2", 400, one("i-02")),
+        ("far", 40, Host { fqdns: texts(&["web.corp.example.com"]), ..Host::default() }),
+    ]);
+    assert_eq!(index.superseded_by(&assets[0]), Some(&assets[1]));
+    assert_eq!(assets[2], assets[0]);
+}
+
+#[test]
+fn a_hardware_address_and_a_host_name_make_two_assets_one_wherever_they_were() {
+    let host = |macs: &[&str], names: &[&str], address: &str| Host {
+        macs: texts(macs),
+        hostnames: texts(names),
+        ips: texts(&[address]),
+        ..Host::default()
+    };
+    let all = [
+        ("near", 0, host(&[MAC_1], &["app01", "vip"], "10.0.0.1")),
+        ("login", 100, Host { bios_uuid: Some(UUID.into()), ..host(&[MAC_2], &["app01"], "10.0.0.2") }),
+        (
+            "agent",
+            110,
+            Host { bios_uuid: Some(UUID.into()), ..host(&[MAC_1, MAC_2], &["app01"], "10.0.0.2") },
+        ),
+    ];
+    for order in [[0, 1, 2], [1, 0, 2], [2, 0, 1], [0, 2, 1]] {
+        let (assets, _) = settle(&order.map(|n| all[n].clone()));
+        assert_eq!(BTreeSet::from_iter(&assets).len(), 1, "{order:?}");
+    }
+}
+
+#[test]
+fn an_address_that_two_assets_kept_between_them_takes_what_shows_nothing_else() {
+    let host = |mac: &str, name: &str| Host { ips: texts(&["10.0.0.7"]), ..named(name, mac) };
+    let both = Host { macs: texts(&[MAC_1, MAC_2]), ..host(MAC_1, "app01") };
+    let bare = ip("10.0.0.7");
+    let (assets, _) = settle(&[
+        ("near", 0, Host { fqdns: Vec::new(), ..host(MAC_1, "") }),
+        ("login", 200, host(MAC_2, "app01")),
+        ("bare", 190, bare),
+        ("agent", 201, both),
+    ]);
+    assert_eq!(BTreeSet::from_iter(&assets).len(), 1, "{assets:?}");
+}
+
+#[test]
 fn what_may_be_another_machines_does_not_make_an_address_a_shared_one() {
     let machine = |name: &str, mac: &str, address: &str| Host { ips: texts(&[address]), ..named(name, mac) };
     let far = Host { ips: texts(&["10.0.0.2"]), ..named_only("db") };
