@@ -350,3 +350,29 @@ fn every_shape_of_a_document_is_read() {
     let broken = normalize("", &b"{\n \"findings\": ["[..], &mut |_| {}).unwrap_err().to_string();
     assert!(broken.starts_with("at byte 15"), "{broken}");
 }
+
+#[test]
+fn what_stands_in_the_place_of_something_else_tells_nothing() {
+    let odd = inspector(json!({
+        "/packageVulnerabilityDetails/cvss": { "baseScore": 9.8 }, "/remediation": [7], "/epss": "high",
+        "/packageVulnerabilityDetails/vulnerablePackages": ["zlib"], "/resources/0/tags": ["team"],
+        "/networkReachabilityDetails": true, "/new": { "unheard": [1.5] }
+    }));
+    let Told { push, rule } = read(&odd);
+    assert_eq!((push.finding.cvss, push.finding.epss, push.finding.port), (None, None, None));
+    assert_eq!((push.host.tags.len(), rule.solution), (0, None));
+    assert_eq!(push.host.ips, ["10.0.0.7"]);
+}
+
+#[test]
+fn of_a_field_that_is_given_twice_the_last_counts() {
+    let finding = inspector(json!({})).to_string();
+    let twice = format!("{{\"findings\":[{{\"severity\":\"LOW\",{}]}}", &finding[1..]);
+    let mut severities = Vec::new();
+    let summary = normalize("", twice.as_bytes(), &mut |statement| {
+        if let sync::Normalized::Finding { finding, .. } = statement {
+            severities.push(finding.severity);
+        }
+    });
+    assert_eq!((summary.unwrap().refused, severities), (0, vec![Severity::Medium]));
+}

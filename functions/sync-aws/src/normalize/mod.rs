@@ -11,18 +11,25 @@
 pub mod inspector;
 mod resource;
 pub mod security_hub;
+mod wire;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::Read;
 
 use domain::finding::Tenths;
-use domain::{CveId, Cvss, Rule, RuleId, Scanner, Severity};
+use domain::{CveId, Cvss, Finding, Host, Rule, RuleId, Scanner, Severity};
 use jiff::Timestamp;
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
 use serde_json::Value;
-use store::Push;
+use serde_json::value::RawValue;
+use store::{Push, Said};
+use sync::lenient::{Field, Scalar};
 use sync::{BadRecord, NormalizeError, Normalized, Summary};
+
+use wire::{Listed, Object};
 
 /// Source of Inspector's events.
 pub const INSPECTOR_SOURCE: &str = "aws.inspector2";
@@ -65,14 +72,15 @@ pub fn findings(document: &Value) -> Vec<(Option<Kind>, &Value)> {
         Value::Null => vec![],
         one => vec![one],
     };
-    let kind = |finding: &Value| {
-        if finding.get("findingArn").is_some() {
-            Some(Kind::Inspector)
-        } else {
-            finding.get("ProductArn").or(finding.get("SchemaVersion")).map(|_| Kind::SecurityHub)
-        }
-    };
     each.into_iter().map(|finding| (kind(finding), finding)).collect()
+}
+
+fn kind(finding: &Value) -> Option<Kind> {
+    if finding.get("findingArn").is_some() {
+        Some(Kind::Inspector)
+    } else {
+        finding.get("ProductArn").or(finding.get("SchemaVersion")).map(|_| Kind::SecurityHub)
+    }
 }
 
 /// Normalises a document of findings; see [`findings`]. `stream` is `inspector` or `security_hub`, or empty: what is
@@ -88,47 +96,128 @@ pub fn normalize(
     }
     let mut text = Vec::new();
     reader.read_to_end(&mut text)?;
+    let mut taken = Taken { emit, summary: Summary::default(), hosts: HashSet::new(), rules: HashSet::new() };
+    if let Some((findings, sent)) = listed(&text) {
+        for (index, finding) in findings.into_iter().enumerate() {
+            taken.take(index, read_text(stream, finding.get(), sent));
+        }
+        return Ok(taken.summary);
+    }
     let document: Value = serde_json::from_slice(&text).map_err(|error| NormalizeError::Malformed {
         offset: offset_of(&text, &error),
         problem: error.to_string(),
         remedy: "give an event, or the whole answer of a call",
     })?;
-    let mut summary = Summary::default();
-    let mut counted = |statement: Normalized| {
-        summary.count(&statement);
-        emit(statement);
-    };
-    let (mut hosts, mut rules) = (BTreeSet::new(), BTreeSet::new());
     let sent = time(document.get("time"));
     for (index, (kind, finding)) in findings(&document).into_iter().enumerate() {
-        let read = match kind {
-            Some(Kind::Inspector) if stream != "security_hub" => inspector::finding(finding, sent),
-            Some(Kind::SecurityHub) if stream != "inspector" => security_hub::finding(finding, sent),
-            _ => Err(format!("not a finding of {}", if stream.is_empty() { "AWS" } else { stream })),
-        };
+        taken.take(index, read(stream, kind, finding, sent));
+    }
+    Ok(taken.summary)
+}
+
+/// An answer of a call.
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Answer<'a> {
+    #[serde(alias = "Findings")]
+    findings: Option<Vec<&'a RawValue>>,
+    time: Field<'a>,
+    #[serde(rename = "detail-type", deserialize_with = "given")]
+    event: Option<IgnoredAny>,
+}
+
+/// The findings of an answer or of a list, the documents of many findings, and when they were sent.
+fn listed(text: &[u8]) -> Option<(Vec<&RawValue>, Option<Timestamp>)> {
+    match text.trim_ascii_start().first()? {
+        b'[' => Some((serde_json::from_slice(text).ok()?, None)),
+        b'{' => {
+            let answer: Answer<'_> = serde_json::from_slice(text).ok()?;
+            let findings = answer.findings.filter(|_| answer.event.is_none())?;
+            Some((findings, moment(&answer.time)))
+        }
+        _ => None,
+    }
+}
+
+/// Reads a finding where it lies; where that fails, as the value that it is.
+fn read_text(stream: &str, text: &str, sent: Option<Timestamp>) -> Result<Vec<Told>, String> {
+    if text.starts_with('{') {
+        if stream != "security_hub"
+            && let Ok(record) = serde_json::from_str::<inspector::Record<'_>>(text)
+            && record.is_finding()
+        {
+            return record.read(sent);
+        }
+        if stream != "inspector"
+            && let Ok(record) = serde_json::from_str::<security_hub::Record<'_>>(text)
+            && record.is_finding()
+        {
+            return record.read(sent);
+        }
+    }
+    let finding: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    read(stream, kind(&finding), &finding, sent)
+}
+
+fn read(
+    stream: &str,
+    kind: Option<Kind>,
+    finding: &Value,
+    sent: Option<Timestamp>,
+) -> Result<Vec<Told>, String> {
+    match kind {
+        Some(Kind::Inspector) if stream != "security_hub" => inspector::finding(finding, sent),
+        Some(Kind::SecurityHub) if stream != "inspector" => security_hub::finding(finding, sent),
+        _ => Err(format!("not a finding of {}", if stream.is_empty() { "AWS" } else { stream })),
+    }
+}
+
+/// What was told already: each host and each definition is told once.
+struct Taken<'e> {
+    emit: &'e mut dyn FnMut(Normalized),
+    summary: Summary,
+    hosts: HashSet<String>,
+    rules: HashSet<RuleId>,
+}
+
+impl Taken<'_> {
+    fn take(&mut self, index: usize, read: Result<Vec<Told>, String>) {
         match read {
-            Ok(told) => {
-                for Told { push, rule } in told {
-                    let native = push.host.native.clone();
-                    if hosts.insert(native.clone()) {
-                        counted(Normalized::Host(push.host));
-                    }
-                    let (title, cves) = (Some(rule.title.clone()), rule.cves.clone());
-                    let solution = rule.solution.clone();
-                    if rules.insert(rule.id.clone()) {
-                        counted(Normalized::Rule(rule));
-                    }
-                    let finding = push.finding;
-                    counted(Normalized::Finding { host: native, finding, title, cves, solution });
-                }
-            }
+            Ok(told) => told.into_iter().for_each(|told| self.tell(told)),
             Err(problem) => {
                 let problem = format!("finding {index}: {problem}");
-                counted(Normalized::Refused(BadRecord { offset: 0, problem }));
+                self.emit(Normalized::Refused(BadRecord { offset: 0, problem }));
             }
         }
     }
-    Ok(summary)
+
+    fn tell(&mut self, Told { push, rule }: Told) {
+        let native = push.host.native.clone();
+        if !self.hosts.contains(&native) {
+            self.hosts.insert(native.clone());
+            self.emit(Normalized::Host(push.host));
+        }
+        let finding = push.finding;
+        let (title, cves, solution) = if self.rules.contains(&rule.id) {
+            (rule.title, rule.cves, rule.solution)
+        } else {
+            let said = (rule.title.clone(), rule.cves.clone(), rule.solution.clone());
+            self.rules.insert(rule.id.clone());
+            self.emit(Normalized::Rule(rule));
+            said
+        };
+        self.emit(Normalized::Finding { host: native, finding, title: Some(title), cves, solution });
+    }
+
+    fn emit(&mut self, statement: Normalized) {
+        self.summary.count(&statement);
+        (self.emit)(statement);
+    }
+}
+
+/// A field that is there, whatever it holds; for one that may be absent.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 fn offset_of(text: &[u8], error: &serde_json::Error) -> u64 {
@@ -138,58 +227,61 @@ fn offset_of(text: &[u8], error: &serde_json::Error) -> u64 {
 }
 
 /// A text that says something.
-fn text(value: Option<&Value>) -> Option<String> {
-    let text = match value? {
-        Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
-        Value::Bool(truth) => truth.to_string(),
-        _ => return None,
-    };
-    let void = ["", "None Provided", "NotAvailable", "N/A", "null"];
-    (!void.contains(&text.as_str())).then_some(text)
+fn text(field: &Field<'_>) -> Option<String> {
+    match field {
+        Scalar::Absent => None,
+        Scalar::Text(text) => match text.trim() {
+            "" | "None Provided" | "NotAvailable" | "N/A" | "null" => None,
+            text => Some(text.to_owned()),
+        },
+        // As JSON writes it: 2.0, not 2.
+        Scalar::Number(number) => Some(Value::from(*number).to_string()),
+        Scalar::Whole(number) => Some(number.to_string()),
+        Scalar::Truth(truth) => Some(truth.to_string()),
+    }
 }
 
-/// A number, also where it is written as text.
-fn number(value: Option<&Value>) -> Option<f64> {
-    match value? {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
+fn texts<'f>(list: &'f Listed<Field<'_>>) -> impl Iterator<Item = String> + 'f {
+    list.0.iter().filter_map(text)
+}
+
+/// A whole number, which is none where it is written as text.
+fn whole(field: &Field<'_>) -> Option<u64> {
+    match field {
+        Scalar::Whole(number) => u64::try_from(*number).ok(),
         _ => None,
     }
-    .filter(|number| number.is_finite())
-}
-
-fn list(value: Option<&Value>) -> &[Value] {
-    value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-fn texts(value: Option<&Value>) -> Vec<String> {
-    list(value).iter().filter_map(|value| text(Some(value))).collect()
 }
 
 /// `YES` and `NO`; `PARTIAL` is a yes.
-fn yes(value: Option<&Value>) -> Option<bool> {
-    match text(value)?.to_ascii_uppercase().as_str() {
-        "YES" | "PARTIAL" => Some(true),
-        "NO" => Some(false),
-        _ => None,
-    }
+fn yes(field: &Field<'_>) -> Option<bool> {
+    let Scalar::Text(text) = field else { return None };
+    let is = |word: &str| text.trim().eq_ignore_ascii_case(word);
+    if is("YES") || is("PARTIAL") { Some(true) } else { is("NO").then_some(false) }
+}
+
+/// A moment, to the second; see [`moment`].
+pub fn time(value: Option<&Value>) -> Option<Timestamp> {
+    moment(&Field::deserialize(value?).ok()?)
 }
 
 /// A moment, to the second, so that both services tell the same one. RFC 3339, the two ways in which Inspector's events
 /// write it (`Wed Sep 04 16:59:44.356 UTC 2024`, `Mar 20, 2023, 6:08:05 PM`), and seconds since 1970.
-pub fn time(value: Option<&Value>) -> Option<Timestamp> {
-    let whole = |time: Timestamp| Timestamp::from_second(time.as_second()).ok();
-    if let Some(number) = value?.as_f64() {
+fn moment(field: &Field<'_>) -> Option<Timestamp> {
+    let text = match field {
+        Scalar::Text(text) => &**text,
+        Scalar::Whole(number) => return Timestamp::from_second(*number).ok(),
         // The range check of `from_second` follows; a fraction of a second does not matter.
         #[allow(clippy::cast_possible_truncation)]
-        return Timestamp::from_second(number as i64).ok();
-    }
-    if let Some(time) = sync::lenient::moment(value?.as_str()?) {
+        Scalar::Number(number) => return Timestamp::from_second(*number as i64).ok(),
+        Scalar::Absent | Scalar::Truth(_) => return None,
+    };
+    let whole = |time: Timestamp| Timestamp::from_second(time.as_second()).ok();
+    if let Some(time) = sync::lenient::moment(text) {
         return whole(time);
     }
     // Some versions of Java put a narrow space before AM and PM.
-    let text = value?.as_str()?.replace(['\u{202f}', '\u{a0}'], " ");
+    let text = text.replace(['\u{202f}', '\u{a0}'], " ");
     let text = text.trim();
     if let Ok(time) = text.parse::<Timestamp>() {
         return whole(time);
@@ -213,20 +305,49 @@ fn severity(label: &str) -> Severity {
     }
 }
 
-/// One entry of a list of CVSS scores: version, score, vector.
-type Scored<'a> = (Option<&'a Value>, Option<&'a Value>, Option<&'a Value>);
+/// A CVSS score, in either service's words.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct Score<'a> {
+    #[serde(alias = "Version")]
+    version: Field<'a>,
+    #[serde(alias = "BaseScore")]
+    base_score: Field<'a>,
+    /// What Inspector made of the base score.
+    score: Field<'a>,
+    #[serde(alias = "BaseVector")]
+    scoring_vector: Field<'a>,
+}
 
 /// The highest score of the newest version of the standard.
-fn best_cvss<'a>(scores: impl Iterator<Item = Scored<'a>>) -> Option<Cvss> {
+fn best_cvss<'f, 'a: 'f>(scores: impl IntoIterator<Item = &'f Object<Score<'a>>>) -> Option<Cvss> {
     scores
-        .filter_map(|(version, score, vector)| {
-            let score = number(score).filter(|score| *score > 0.0).and_then(Tenths::from_f64)?;
-            Some(Cvss { version: text(version).unwrap_or_else(|| "3".into()), score, vector: text(vector) })
+        .into_iter()
+        .filter_map(|Object(Score { version, base_score, score, scoring_vector })| {
+            let score = base_score.number().or_else(|| score.number()).filter(|score| *score > 0.0);
+            let score = score.and_then(Tenths::from_f64)?;
+            Some((text(version).unwrap_or_else(|| "3".into()), score, scoring_vector))
         })
-        .reduce(|best, next| {
-            let rank = |cvss: &Cvss| (cvss.version.clone(), cvss.score);
-            if rank(&next) > rank(&best) { next } else { best }
-        })
+        .reduce(|best, next| if (&next.0, next.1) > (&best.0, best.1) { next } else { best })
+        .map(|(version, score, vector)| Cvss { version, score, vector: text(vector) })
+}
+
+/// A package that the weakness is in, in either service's words.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct WirePackage<'a> {
+    #[serde(alias = "Name")]
+    name: Field<'a>,
+    #[serde(alias = "Version")]
+    version: Field<'a>,
+    #[serde(alias = "Release")]
+    release: Field<'a>,
+    #[serde(alias = "FilePath")]
+    file_path: Field<'a>,
+    #[serde(alias = "FixedInVersion")]
+    fixed_in_version: Field<'a>,
+    #[serde(alias = "Remediation")]
+    remediation: Field<'a>,
 }
 
 /// A package that the weakness is in.
@@ -238,6 +359,19 @@ struct Package {
     path: Option<String>,
     fixed_in: Option<String>,
     remedy: Option<String>,
+}
+
+impl From<&Object<WirePackage<'_>>> for Package {
+    fn from(Object(wire): &Object<WirePackage<'_>>) -> Self {
+        Self {
+            name: text(&wire.name).unwrap_or_default(),
+            version: text(&wire.version).unwrap_or_default(),
+            release: text(&wire.release),
+            path: text(&wire.file_path),
+            fixed_in: text(&wire.fixed_in_version),
+            remedy: text(&wire.remediation),
+        }
+    }
 }
 
 impl Package {
@@ -276,15 +410,39 @@ fn solution(advice: Option<String>, packages: &[Package]) -> Option<String> {
 }
 
 /// The CVEs of a rule: its id, or where that is an advisory's, the CVEs that it names.
-fn cves<'a>(id: &str, related: impl Iterator<Item = &'a Value>) -> Vec<CveId> {
+fn cves(id: &str, related: &Listed<Field<'_>>) -> Vec<CveId> {
     if let Ok(cve) = id.parse() {
         return vec![cve];
     }
-    let named: BTreeSet<CveId> = related.filter_map(|id| id.as_str()?.parse().ok()).collect();
+    let named: BTreeSet<CveId> = texts(related).filter_map(|id| id.parse().ok()).collect();
     named.into_iter().collect()
 }
 
+/// What a finding tells, once on each of its hosts.
+fn on_each(
+    hosts: impl ExactSizeIterator<Item = Result<Host, String>>,
+    arn: &str,
+    said: Said,
+    finding: Finding,
+    rule: Rule,
+) -> Result<Vec<Told>, String> {
+    if hosts.len() == 0 {
+        return Err(format!("{arn}: it names no resource"));
+    }
+    let each = std::iter::repeat_n((finding, rule), hosts.len());
+    hosts
+        .zip(each)
+        .map(|(host, (finding, rule))| {
+            let host = host.map_err(|problem| format!("{arn}: {problem}"))?;
+            Ok(Told { push: Push { host, finding, said }, rule })
+        })
+        .collect()
+}
+
 fn cut(text: String) -> String {
+    if text.len() <= DESCRIPTION {
+        return text;
+    }
     match text.char_indices().nth(DESCRIPTION) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
