@@ -59,6 +59,16 @@ impl<'de: 'a, 'a> Words<'de> for Cow<'a, str> {
     }
 }
 
+impl<'a> Field<'a> {
+    /// As text, which stays where it is if it can.
+    pub fn words(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            other => other.text().map(Cow::Owned),
+        }
+    }
+}
+
 impl<T: AsRef<str> + Into<String>> Scalar<T> {
     /// As text.
     pub fn text(self) -> Option<String> {
@@ -118,11 +128,6 @@ pub fn moment(text: &str) -> Option<Timestamp> {
 
 /// `2023-05-04T05:13:40Z`, or with up to nine digits of a fraction.
 fn in_utc(text: &[u8]) -> Option<Timestamp> {
-    let number = |digits: &[u8]| {
-        digits.iter().try_fold(0_i32, |number, digit| {
-            digit.is_ascii_digit().then(|| number * 10 + i32::from(digit - b'0'))
-        })
-    };
     let (whole, rest) = text.split_at_checked(19)?;
     let fraction = match rest {
         b"Z" => 0,
@@ -135,17 +140,34 @@ fn in_utc(text: &[u8]) -> Option<Timestamp> {
     else {
         return None;
     };
-    let two = |a, b| i8::try_from(number(&[a, b])?).ok();
     let year = i16::try_from(number(&[y1, y2, y3, y4])?).ok()?;
     let date = Date::new(year, two(m1, m2)?, two(d1, d2)?).ok()?;
     let time = Time::new(two(h1, h2)?, two(n1, n2)?, two(s1, s2)?, fraction).ok()?;
     Offset::UTC.to_timestamp(date.to_datetime(time)).ok()
 }
 
-/// `2022-01-11` or `2022/01/11`, midnight UTC.
-fn date(text: &str) -> Option<Timestamp> {
-    let date: Date = text.replace('/', "-").parse().ok()?;
+/// `2022-01-11` or `2022/01/11`, midnight UTC. Written with two digits each, which nearly all are, it is read without a
+/// parser for all that may stand there.
+pub fn date(text: &str) -> Option<Timestamp> {
+    let date = plain_date(text.as_bytes()).or_else(|| text.replace('/', "-").parse().ok())?;
     Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()
+}
+
+fn plain_date(text: &[u8]) -> Option<Date> {
+    let [y1, y2, y3, y4, b'-' | b'/', m1, m2, b'-' | b'/', d1, d2] = *text else { return None };
+    let year = i16::try_from(number(&[y1, y2, y3, y4])?).ok()?;
+    Date::new(year, two(m1, m2)?, two(d1, d2)?).ok()
+}
+
+fn two(a: u8, b: u8) -> Option<i8> {
+    i8::try_from(number(&[a, b])?).ok()
+}
+
+/// Up to nine digits.
+fn number(digits: &[u8]) -> Option<i32> {
+    digits
+        .iter()
+        .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i32::from(digit - b'0')))
 }
 
 fn epoch(number: i64) -> Option<Timestamp> {

@@ -15,7 +15,7 @@ pub fn plain(html: &str) -> String {
     let mut rest = html;
     let mut link: Option<(String, usize)> = None;
     let mut preformatted = 0_usize;
-    while let Some(at) = rest.find('<') {
+    while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
         text.push(&rest[..at], preformatted > 0);
         rest = &rest[at..];
         if let Some(comment) = rest.strip_prefix("<!--") {
@@ -112,7 +112,7 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
 
 /// Character references of HTML, the common names and all numbers.
 fn decode(text: &str) -> Cow<'_, str> {
-    if !text.contains('&') {
+    if memchr::memchr(b'&', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());

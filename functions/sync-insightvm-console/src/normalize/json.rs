@@ -101,14 +101,14 @@ pub fn asset(offset: u64, bytes: &[u8]) -> Result<(Asset, usize), BadRecord> {
     let native = wire.id.text().ok_or_else(|| bad("it has no id".into()))?;
     // Other entries are changes by people and imports: nothing was looked at then.
     let looks = wire.history.0.into_iter().filter_map(|event| {
-        let kind = event.kind.text().unwrap_or_default().to_ascii_uppercase();
-        let agent = kind == "AGENT-IMPORT";
-        event.date.time().filter(|_| agent || kind == "SCAN").map(|date| (date, agent))
+        let kind = event.kind.words().unwrap_or_default();
+        let agent = kind.eq_ignore_ascii_case("AGENT-IMPORT");
+        event.date.time().filter(|_| agent || kind.eq_ignore_ascii_case("SCAN")).map(|date| (date, agent))
     });
     let last = looks.max();
     let mut host = Host {
         native,
-        os: wire.os.text().or(wire.os_fingerprint.0.description.text()),
+        os: wire.os.text().or_else(|| wire.os_fingerprint.0.description.text()),
         last_scanned_at: last.map(|(date, _)| date),
         ..Host::default()
     };
@@ -121,7 +121,7 @@ pub fn asset(offset: u64, bytes: &[u8]) -> Result<(Asset, usize), BadRecord> {
     host.macs.retain(|mac| mac.bytes().any(|b| b.is_ascii_hexdigit() && b != b'0'));
     let mut hostnames = wire.host_name.texts();
     for name in wire.host_names.0 {
-        let source = name.source.text().unwrap_or_default();
+        let source = name.source.words().unwrap_or_default();
         match name.name.text() {
             Some(name) if source.eq_ignore_ascii_case("netbios") => host.netbios.push(name),
             name => hostnames.extend(name),
@@ -129,8 +129,8 @@ pub fn asset(offset: u64, bytes: &[u8]) -> Result<(Asset, usize), BadRecord> {
     }
     names::sort_into(&mut host, ips, hostnames, vec![]);
     for unique in wire.ids.0 {
-        if let Some(id) = unique.id.text() {
-            identify(&mut host, id.trim(), &unique.source.text().unwrap_or_default());
+        if let Some(id) = unique.id.words() {
+            identify(&mut host, id.trim(), &unique.source.words().unwrap_or_default());
         }
     }
     // An agent looks from inside: it needs no credentials.
@@ -208,8 +208,8 @@ pub fn finding(offset: u64, bytes: &[u8], seen_at: Option<Timestamp>) -> Result<
     let (wire, length): (WireFinding<'_>, _) =
         element(bytes).map_err(|error| bad(format!("it is no finding: {}", brief(&error))))?;
     let vulnerability = wire.id.text().ok_or_else(|| bad("it has no id".into()))?;
-    let whole = wire.status.text().unwrap_or_default();
-    let asset = wire.links.0.into_iter().filter_map(|link| link.href.text()).find_map(|href| {
+    let whole = wire.status.words().unwrap_or_default();
+    let asset = wire.links.0.into_iter().filter_map(|link| link.href.words()).find_map(|href| {
         let (_, rest) = href.split_once("/assets/")?;
         rest.split('/')
             .next()
@@ -218,16 +218,16 @@ pub fn finding(offset: u64, bytes: &[u8], seen_at: Option<Timestamp>) -> Result<
     });
     let instances = wire.results.0.into_iter().map(|result| {
         let since = result.since.time();
-        let status = result.status.text().unwrap_or_else(|| whole.clone());
+        let status = result.status.text().unwrap_or_else(|| whole.clone().into_owned());
         let gone = status.eq_ignore_ascii_case("not-vulnerable");
         Instance {
             vulnerability: vulnerability.clone(),
             status,
             excepted: false,
             port: state::port(result.port.number()),
-            protocol: result.protocol.text().map(|protocol| protocol.to_ascii_lowercase()),
+            protocol: result.protocol.words().map(|protocol| protocol.to_ascii_lowercase()),
             key: result.key.text(),
-            evidence: result.proof.text().map(|proof| plain(&proof)).filter(|proof| !proof.is_empty()),
+            evidence: result.proof.words().map(|proof| plain(&proof)).filter(|proof| !proof.is_empty()),
             first_found: since.filter(|_| !gone),
             last_found: seen_at.filter(|_| !gone),
             reopened_at: None,
@@ -280,8 +280,9 @@ struct Score<'a> {
 
 impl Text<'_> {
     fn read(self) -> Option<String> {
-        let text = self.html.text().map(|html| plain(&html)).or(self.text.text())?;
-        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+        let html = self.html.words().map(|html| plain(&html));
+        let text = html.or_else(|| self.text.words().map(|text| text.trim().to_owned()));
+        text.filter(|text| !text.is_empty())
     }
 }
 
@@ -299,7 +300,7 @@ pub fn rule(offset: u64, bytes: &[u8]) -> Result<(Rule, usize), BadRecord> {
         title: wire.title.text().unwrap_or_else(|| id.clone()),
         id: RuleId::new(id),
         cves: cves(wire.cves.texts().iter().map(String::as_str)),
-        severity: rapid7::severity(wire.severity.text().as_deref(), wire.severity_score.number(), score3),
+        severity: rapid7::severity(wire.severity.words().as_deref(), wire.severity_score.number(), score3),
         cvss: rapid7::best_cvss((score3, v3.vector.text()), (score2, v2.vector.text())),
         description: wire.description.0.read(),
         solution: None,

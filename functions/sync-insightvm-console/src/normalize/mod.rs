@@ -112,10 +112,10 @@ fn element(stream: &str, offset: u64, bytes: &[u8]) -> Result<(Vec<Normalized>, 
         _ => {
             let (on_asset, length) = json::finding(offset, bytes, None)?;
             // A page belongs to one asset, which only the links name.
-            let Some(host) = on_asset.asset.clone() else {
+            let Some(host) = on_asset.asset else {
                 return Err(BadRecord { offset, problem: "it has no link that names its asset".to_owned() });
             };
-            let told = json::findings(vec![on_asset]).into_iter().map(|finding| {
+            let told = state::findings(on_asset.instances).into_iter().map(|finding| {
                 let (host, title, cves, solution) = (host.clone(), None, Vec::new(), None);
                 Normalized::Finding { host, finding, title, cves, solution }
             });

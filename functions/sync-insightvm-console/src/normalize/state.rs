@@ -10,8 +10,6 @@
 //!
 //! The word is kept as the API writes it, whichever way it came: a finding reads the same in every one of them.
 
-use std::collections::BTreeMap;
-
 use domain::{Finding, FindingKey, FindingKind, FindingState, RuleId, Severity};
 use jiff::Timestamp;
 
@@ -56,16 +54,18 @@ impl Instance {
 
     /// The state, and the word for it as the API writes it. An unknown word is seen, and kept.
     fn state(&self) -> (FindingState, String) {
-        let word = self.status.trim().to_ascii_lowercase().replace([' ', '_'], "-");
-        let excepted = self.excepted || word.contains("exception");
-        let bare = word.trim_end_matches(EXCEPTED).trim_start_matches("exception-");
-        let known = match bare {
-            "vulnerable" | "vulnerable-exploited" | "confirmed-vulnerability" => Some("vulnerable"),
-            "vulnerable-version" => Some("vulnerable-version"),
-            "vulnerable-potential" | "potential" | "potential-vulnerability" => Some("vulnerable-potential"),
-            _ => None,
+        let mut word = self.status.trim().to_ascii_lowercase();
+        if word.contains([' ', '_']) {
+            word = word.replace([' ', '_'], "-");
+        }
+        let named = known(&word).is_none() && word.contains("exception");
+        let bare = if named {
+            word.trim_end_matches(EXCEPTED).trim_start_matches("exception-")
+        } else {
+            word.as_str()
         };
-        match (known, bare) {
+        let excepted = self.excepted || named;
+        match (known(bare), bare) {
             (Some(word), _) if excepted => (FindingState::Suppressed, format!("{word}{EXCEPTED}")),
             (Some(word), _) => (FindingState::Open, word.to_owned()),
             (None, "not-vulnerable" | "invulnerable" | "no-vulnerable") => {
@@ -78,10 +78,20 @@ impl Instance {
 
     /// Whether the result says nothing: the check did not run, or could not tell.
     pub fn says_nothing(&self) -> bool {
-        matches!(
-            self.status.trim().to_ascii_lowercase().as_str(),
-            "" | "unknown" | "no-results" | "error" | "skipped" | "disabled"
-        )
+        let status = self.status.trim();
+        ["", "unknown", "no-results", "error", "skipped", "disabled"]
+            .iter()
+            .any(|word| status.eq_ignore_ascii_case(word))
+    }
+}
+
+/// The API's word for a weakness that is there, whichever way it was written.
+fn known(word: &str) -> Option<&'static str> {
+    match word {
+        "vulnerable" | "vulnerable-exploited" | "confirmed-vulnerability" => Some("vulnerable"),
+        "vulnerable-version" => Some("vulnerable-version"),
+        "vulnerable-potential" | "potential" | "potential-vulnerability" => Some("vulnerable-potential"),
+        _ => None,
     }
 }
 
@@ -89,52 +99,82 @@ impl Instance {
 ///
 /// The severity of a finding is that of its definition; until that is known it is taken for medium.
 pub fn findings(instances: impl IntoIterator<Item = Instance>) -> Vec<Finding> {
-    let mut groups: BTreeMap<FindingKey, Vec<(FindingState, String, Instance)>> = BTreeMap::new();
-    for instance in instances.into_iter().filter(|instance| !instance.says_nothing()) {
-        let (state, word) = instance.state();
-        groups.entry(instance.finding_key()).or_default().push((state, word, instance));
+    let seen = instances.into_iter().filter(|instance| !instance.says_nothing()).map(Seen::from);
+    let mut seen: Vec<Seen> = seen.collect();
+    seen.sort_by(|a, b| a.rank().cmp(&b.rank()));
+    let mut findings = Vec::with_capacity(seen.len());
+    let mut seen = seen.into_iter().peekable();
+    while let Some(first) = seen.next() {
+        let same = std::iter::from_fn(|| seen.next_if(|next| next.key == first.key));
+        let others = same.filter(|next| next.state == first.state).map(|next| next.instance).collect();
+        findings.push(first.finding(others));
     }
-    groups.into_iter().filter_map(|(key, group)| finding(key, group)).collect()
+    findings
 }
 
-fn finding(key: FindingKey, mut group: Vec<(FindingState, String, Instance)>) -> Option<Finding> {
-    let rank = |state: FindingState| match state {
-        FindingState::Open | FindingState::Reopened => 0,
-        FindingState::Suppressed => 1,
-        FindingState::Fixed => 2,
-    };
-    group.sort_by(|a, b| (rank(a.0), &a.1, &a.2.evidence).cmp(&(rank(b.0), &b.1, &b.2.evidence)));
-    let (state, source_state) = group.first().map(|(state, word, _)| (*state, word.clone()))?;
-    group.retain(|(other, ..)| *other == state);
-    let mut evidence: Vec<&str> = group.iter().filter_map(|(.., i)| i.evidence.as_deref()).collect();
-    evidence.dedup();
-    let evidence = (!evidence.is_empty()).then(|| evidence.join("\n\n"));
-    let earliest = group.iter().filter_map(|(.., i)| i.first_found).min();
-    let latest = group.iter().filter_map(|(.., i)| i.last_found).max();
-    let changed = group.iter().filter_map(|(.., i)| i.changed_at).max();
-    let reopened_at = group.iter().filter_map(|(.., i)| i.reopened_at).max();
-    let (.., first) = group.into_iter().next()?;
-    Some(Finding {
-        key,
-        rule: RuleId::new(first.vulnerability),
-        kind: FindingKind::Vulnerability,
-        severity: Severity::Medium,
-        source_severity: String::new(),
-        state,
-        source_state,
-        cvss: None,
-        epss: None,
-        vendor_risk: None,
-        exploit_available: None,
-        first_found: earliest,
-        last_found: latest,
-        fixed_at: changed.filter(|_| state == FindingState::Fixed),
-        reopened_at: reopened_at.filter(|at| earliest.is_some_and(|first| *at > first)),
-        protocol: first.protocol.filter(|_| first.port.is_some()),
-        port: first.port,
-        service: None,
-        evidence,
-    })
+/// An instance with what it means.
+struct Seen {
+    key: FindingKey,
+    state: FindingState,
+    word: String,
+    instance: Instance,
+}
+
+impl From<Instance> for Seen {
+    fn from(instance: Instance) -> Self {
+        let (state, word) = instance.state();
+        Self { key: instance.finding_key(), state, word, instance }
+    }
+}
+
+impl Seen {
+    /// Of what is one finding, the worst comes first.
+    fn rank(&self) -> impl Ord + '_ {
+        let state = match self.state {
+            FindingState::Open | FindingState::Reopened => 0,
+            FindingState::Suppressed => 1,
+            FindingState::Fixed => 2,
+        };
+        (&self.key, state, &self.word, &self.instance.evidence)
+    }
+
+    /// The finding, with what others saw of it in the same state.
+    fn finding(self, others: Vec<Instance>) -> Finding {
+        let Self { key, state, word: source_state, instance: mut first } = self;
+        let all = || std::iter::once(&first).chain(&others);
+        let earliest = all().filter_map(|i| i.first_found).min();
+        let latest = all().filter_map(|i| i.last_found).max();
+        let changed = all().filter_map(|i| i.changed_at).max();
+        let reopened_at = all().filter_map(|i| i.reopened_at).max();
+        let evidence = if others.is_empty() {
+            first.evidence.take()
+        } else {
+            let mut evidence: Vec<&str> = all().filter_map(|i| i.evidence.as_deref()).collect();
+            evidence.dedup();
+            (!evidence.is_empty()).then(|| evidence.join("\n\n"))
+        };
+        Finding {
+            key,
+            rule: RuleId::new(first.vulnerability),
+            kind: FindingKind::Vulnerability,
+            severity: Severity::Medium,
+            source_severity: String::new(),
+            state,
+            source_state,
+            cvss: None,
+            epss: None,
+            vendor_risk: None,
+            exploit_available: None,
+            first_found: earliest,
+            last_found: latest,
+            fixed_at: changed.filter(|_| state == FindingState::Fixed),
+            reopened_at: reopened_at.filter(|at| earliest.is_some_and(|first| *at > first)),
+            protocol: first.protocol.filter(|_| first.port.is_some()),
+            port: first.port,
+            service: None,
+            evidence,
+        }
+    }
 }
 
 /// A port that means one: absent, 0 and -1 stand for the host as a whole.

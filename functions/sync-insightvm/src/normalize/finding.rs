@@ -99,9 +99,9 @@ pub(super) fn statement(
     list: List,
     scanned_at: Option<Timestamp>,
 ) -> Result<Statement, String> {
-    let vulnerability = record.vulnerability_id.text().ok_or("a finding without vulnerability_id")?;
-    let (check, nic, key) = (record.check_id.text(), record.nic.text(), record.key.text());
-    let protocol = record.protocol.text().map(|protocol| protocol.trim().to_ascii_lowercase());
+    let vulnerability = record.vulnerability_id.words().ok_or("a finding without vulnerability_id")?;
+    let (check, nic, key) = (record.check_id.words(), record.nic.words(), record.key.words());
+    let protocol = record.protocol.words().map(|protocol| protocol.trim().to_ascii_lowercase());
     let port = port(record.port.number());
     let first_found = record.first_found.time();
     let last_found = record.last_found.time();
@@ -122,7 +122,7 @@ pub(super) fn statement(
     };
     let finding = Finding {
         key: instance.finding_key(),
-        rule: RuleId::new(&vulnerability),
+        rule: RuleId::new(&*vulnerability),
         // The definition says it; this is what counts where there is none, neither silent nor alarming.
         severity: Severity::Medium,
         source_severity: String::new(),
@@ -141,18 +141,18 @@ pub(super) fn statement(
         port,
         protocol,
         service: None,
-        evidence: record.proof.text().map(|proof| plain(&proof)).filter(|text| !text.is_empty()),
+        evidence: record.proof.words().map(|proof| plain(&proof)).filter(|text| !text.is_empty()),
     };
     let remedy = Remedy {
-        solution: solution(record.solution_summary.text(), record.solution_fix.text()),
-        patchable: record.solution_type.text().and_then(|kind| patchable(&kind)),
+        solution: solution(record.solution_summary.words(), record.solution_fix.words()),
+        patchable: record.solution_type.words().and_then(|kind| patchable(&kind)),
     };
     Ok(Statement { finding, remedy })
 }
 
 /// Summary and steps, as far as they differ.
-pub(super) fn solution(summary: Option<String>, fix: Option<String>) -> Option<String> {
-    let text = |html: Option<String>| html.map(|html| plain(&html)).filter(|text| !text.is_empty());
+pub(super) fn solution<T: AsRef<str>>(summary: Option<T>, fix: Option<T>) -> Option<String> {
+    let text = |html: Option<T>| html.map(|html| plain(html.as_ref())).filter(|text| !text.is_empty());
     match (text(summary), text(fix)) {
         (Some(summary), Some(fix)) if fix.contains(&summary) => Some(fix),
         (Some(summary), Some(fix)) => Some(format!("{summary}\n\n{fix}")),
