@@ -70,10 +70,12 @@ impl State<'_> {
         let Item { finding, rule, .. } = item;
         let (mut title, mut cves, mut solution) = (None, Vec::new(), None);
         if let Some(rule) = rule {
-            title = Some(rule.title.clone());
-            cves.clone_from(&rule.cves);
-            solution.clone_from(&rule.solution);
-            if self.rules.insert(rule.id.clone()) {
+            if self.rules.contains(&rule.id) {
+                (title, cves, solution) = (Some(rule.title), rule.cves, rule.solution);
+            } else {
+                (title, cves, solution) =
+                    (Some(rule.title.clone()), rule.cves.clone(), rule.solution.clone());
+                self.rules.insert(rule.id.clone());
                 self.emit(Normalized::Rule(rule));
             }
         }

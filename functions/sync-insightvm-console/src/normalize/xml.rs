@@ -174,7 +174,7 @@ fn tests(part: &[u8]) -> Result<Vec<Instance>, String> {
 fn test_elements(text: &str) -> Vec<(&str, &str)> {
     let mut elements = Vec::new();
     let mut rest = text;
-    while let Some(at) = rest.find("<test") {
+    while let Some(at) = find(rest, "<test") {
         let element = &rest[at..];
         rest = &element[5..];
         if !rest.starts_with([' ', '\t', '\n', '\r', '>', '/']) {
@@ -183,11 +183,15 @@ fn test_elements(text: &str) -> Vec<(&str, &str)> {
         let Some(end) = tag_end(element) else { break };
         let inside = &element[end + 1..];
         let empty = element[..end].ends_with('/');
-        let length = if empty { 0 } else { inside.find("</test>").unwrap_or(inside.len()) };
+        let length = if empty { 0 } else { find(inside, "</test>").unwrap_or(inside.len()) };
         elements.push((element, &inside[..length]));
         rest = &inside[length..];
     }
     elements
+}
+
+fn find(text: &str, what: &str) -> Option<usize> {
+    memchr::memmem::find(text.as_bytes(), what.as_bytes())
 }
 
 /// Where a start tag ends: a bracket in a quoted value is none.
@@ -215,7 +219,7 @@ fn markup(text: &str) -> String {
     ];
     let mut html = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find('<') {
+    while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
         let name = at + 1 + usize::from(rest[at + 1..].starts_with('/'));
         html.push_str(&rest[..name]);
         rest = &rest[name..];
@@ -309,8 +313,8 @@ fn definition(bytes: &[u8]) -> Result<(Rule, String), String> {
 
 /// The text of the first element of that name.
 fn child(text: &str, name: &str) -> Option<String> {
-    let from = text.find(&format!("<{name}>"))? + name.len() + 2;
-    let length = text[from..].find(&format!("</{name}>"))?;
+    let from = find(text, &format!("<{name}>"))? + name.len() + 2;
+    let length = find(&text[from..], &format!("</{name}>"))?;
     Some(plain(&markup(&text[from..from + length]))).filter(|text| !text.is_empty())
 }
 

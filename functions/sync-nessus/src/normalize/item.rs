@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use domain::{CveId, Cvss, Finding, FindingKey, FindingKind, FindingState, Rule, RuleId, Scanner, Severity};
 use sync::xml::{Element, clean, outer_attributes, walk};
 
-use super::{cvss, day, number, severity, some};
+use super::{cvss, day, number, says_something, severity, some};
 
 /// Says how the host was scanned.
 const SCAN_INFORMATION: &str = "19506";
@@ -204,7 +204,7 @@ impl<'x> Gathered<'x> {
             // Each result of a check has its own.
             severity: audit.is_none().then_some(severity),
             cvss,
-            description: some(&texts.join("\n\n")),
+            description: Some(texts.join("\n\n")).filter(|text| says_something(text)),
             solution: some(solution),
             patchable: self.patched.then_some(true),
             modified: day(&self.modified),

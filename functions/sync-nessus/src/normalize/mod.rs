@@ -10,7 +10,7 @@ use domain::Severity;
 use domain::finding::Tenths;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::TimeZone;
+use jiff::tz::Offset;
 
 /// `severity` 0 to 4. It follows the CVSS basis that the server is set to, `risk_factor` does not: never computed again.
 /// Anything else is medium: neither hidden nor an alarm, and the raw value stays beside it.
@@ -46,12 +46,11 @@ fn local(text: &str) -> Option<Timestamp> {
 
 /// `2024/01/31`, of a plugin.
 fn day(text: &str) -> Option<Timestamp> {
-    let date: Date = text.trim().replace('/', "-").parse().ok()?;
-    utc(date.at(0, 0, 0, 0))
+    sync::lenient::date(text.trim())
 }
 
 fn utc(time: DateTime) -> Option<Timestamp> {
-    time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    Offset::UTC.to_timestamp(time).ok()
 }
 
 /// A number, where it is one.
@@ -59,9 +58,14 @@ fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// A text that says something. Nessus writes `n/a` where there is nothing to say.
+/// A text that says something.
 fn some(text: &str) -> Option<String> {
-    (!text.is_empty() && !text.eq_ignore_ascii_case("n/a")).then(|| text.to_owned())
+    says_something(text).then(|| text.to_owned())
+}
+
+/// Nessus writes `n/a` where there is nothing to say.
+fn says_something(text: &str) -> bool {
+    !text.is_empty() && !text.eq_ignore_ascii_case("n/a")
 }
 
 /// A score with its vector, which comes as `CVSS2#AV:…`, `CVSS:3.0/AV:…`, or without either. Zero without a vector means

@@ -73,8 +73,15 @@ impl Raw<'_> {
         let cvss = versions.into_iter().find_map(|([score, vector, given], version)| {
             cvss(score, vector, if given.is_empty() { version } else { given })
         });
-        let description =
-            [said(&self.diagnosis), said(&self.consequence)].into_iter().flatten().collect::<Vec<_>>();
+        let mut description = said(&self.diagnosis);
+        match (&mut description, said(&self.consequence)) {
+            (Some(diagnosis), Some(consequence)) => {
+                diagnosis.push_str("\n\n");
+                diagnosis.push_str(&consequence);
+            }
+            (None, consequence) => description = consequence,
+            (Some(_), None) => {}
+        }
         Ok(Rule {
             scanner: Scanner::Qualys,
             title: if self.title.is_empty() { format!("QID {id}") } else { self.title.into_owned() },
@@ -86,7 +93,7 @@ impl Raw<'_> {
                 (!self.severity.is_empty()).then(|| severity(&self.severity))
             },
             cvss,
-            description: (!description.is_empty()).then(|| description.join("\n\n")),
+            description,
             solution: said(&self.solution),
             patchable: self.patchable,
             modified: time(&self.modified),
@@ -97,8 +104,9 @@ impl Raw<'_> {
 /// The plain text, unless it says nothing.
 fn said(html: &str) -> Option<String> {
     let text = plain(html);
-    let words = text.trim_end_matches('.').to_ascii_lowercase();
-    (!matches!(words.as_str(), "" | "n/a" | "not applicable")).then_some(text)
+    let words = text.trim_end_matches('.');
+    let nothing = ["", "n/a", "not applicable"].iter().any(|word| words.eq_ignore_ascii_case(word));
+    (!nothing).then_some(text)
 }
 
 #[cfg(test)]
