@@ -1,5 +1,7 @@
 //! The rows of our two reports ([`crate::query`]).
 
+use std::collections::HashMap;
+
 use domain::{Finding, Host, Rule, RuleId, Scanner, Severity};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -51,7 +53,7 @@ struct Current {
     received: u64,
     refused: bool,
     instances: Vec<Instance>,
-    severities: Vec<(RuleId, Severity, String)>,
+    severities: HashMap<RuleId, (Severity, String)>,
 }
 
 impl Assets {
@@ -87,7 +89,7 @@ impl Assets {
                 tag(kind, name).into_iter().for_each(|tag| attach(&mut host, tag));
             }
             let announced = field("announced").and_then(|count| count.parse().ok()).unwrap_or(0);
-            let (instances, severities) = (Vec::new(), Vec::new());
+            let (instances, severities) = (Vec::new(), HashMap::new());
             Current { host, announced, received: 0, refused: false, instances, severities }
         });
         let Some(vulnerability) = field("vulnerability") else {
@@ -104,11 +106,11 @@ impl Assets {
             return Err(bad("it has no status"));
         };
         let number = |name: &str| field(name).and_then(|text| text.parse::<f64>().ok());
-        let word = field("severity").map(str::to_owned);
-        let mapped = rapid7::severity(word.as_deref(), number("severity_score"), number("cvss_v3_score"));
+        let word = field("severity");
+        let mapped = rapid7::severity(word, number("severity_score"), number("cvss_v3_score"));
         if let Some(severity) = mapped {
-            let raw = word.or(field("severity_score").map(str::to_owned)).unwrap_or_default();
-            current.severities.push((RuleId::new(vulnerability), severity, raw));
+            let raw = || word.or_else(|| field("severity_score")).unwrap_or_default().to_owned();
+            current.severities.entry(RuleId::new(vulnerability)).or_insert_with(|| (severity, raw()));
         }
         current.instances.push(Instance {
             vulnerability: vulnerability.to_owned(),
@@ -131,7 +133,7 @@ impl Assets {
         let Current { host, announced, received, refused, instances, severities } = self.current.take()?;
         let mut findings = state::findings(instances);
         for finding in &mut findings {
-            if let Some((_, severity, raw)) = severities.iter().find(|(rule, ..)| *rule == finding.rule) {
+            if let Some((severity, raw)) = severities.get(&finding.rule) {
                 finding.severity = *severity;
                 finding.source_severity.clone_from(raw);
             }
@@ -166,7 +168,10 @@ pub fn rule(rows: &Rows, row: &Row) -> Result<Rule, BadRecord> {
 
 /// A time as PostgreSQL writes it (`2023-08-09 17:33:45.998`, in UTC, which the report asks for), a date, or RFC 3339.
 fn time(text: &str) -> Option<Timestamp> {
-    let utc = || moment(&format!("{}Z", text.replacen(' ', "T", 1)));
+    let utc = || match text.split_once(' ') {
+        Some((day, time)) => moment(&format!("{day}T{time}Z")),
+        None => moment(&format!("{text}Z")),
+    };
     let day = || Offset::UTC.to_timestamp(text.parse::<Date>().ok()?.at(0, 0, 0, 0)).ok();
     utc().or_else(|| moment(text)).or_else(day)
 }
