@@ -121,8 +121,9 @@ impl Score {
         let mut nearer = home
             .filter(|_| is_asked_again && leaves.is_none())
             .and_then(|home| near.leads_elsewhere((home, sighting), observation, &shared));
-        let moves = join.as_ref().map_or(0, |join| join.moves) + u64::from(nearer.is_some());
         let is_alone = home.is_some_and(|home| near.assets[home].value.sightings.len() == 1);
+        // Where its asset goes along it is no move of its own, however often that is tried.
+        let moves = join.as_ref().map_or(0, |join| join.moves) + u64::from(nearer.is_some() && !is_alone);
         let joins_alone = nearer.take_if(|_| is_alone);
         if nearer.is_some() {
             leaves = Some(NEARER);
