@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::identity::{self, Arrival, Assignment, Identifier, Merge, Observation};
 use domain::vulnerability::Join;
 use domain::{Asset, AssetId, SightingId};
+use jiff::Timestamp;
 use store::{Lead, Regroup, Versioned};
 
 use self::change::Change;
@@ -47,6 +48,8 @@ struct Placing {
     join: Option<Join>,
     /// How often it has moved because something nearer became known.
     moves: u64,
+    /// When it was first seen.
+    since: Option<Timestamp>,
     /// Why what held it in its home holds it no longer.
     leaves: Option<&'static str>,
     assignment: Assignment,
@@ -71,7 +74,7 @@ impl Score {
         let linked = state.link.map(|link| link.asset);
         let mut near = self.neighbours(sighting, linked.as_ref(), &leads).await?;
         let home = linked.as_ref().and_then(|linked| near.now.get(linked)).cloned();
-        let Placing { join, moves, leaves, assignment } =
+        let Placing { join, moves, since, leaves, assignment } =
             self.place(&mut near, &mut leads, home.as_ref(), sighting, &observation);
         let target = match &assignment.asset {
             Some(asset) => asset.clone(),
@@ -85,7 +88,7 @@ impl Score {
         }
         let mut change = Change { change: Regroup::default(), touched: [target.clone()].into(), near, leads };
         change.learn(self, sighting, &assignment);
-        change.join(self, sighting, &observation, &assignment, (&target, join, moves));
+        change.join(self, sighting, &observation, &assignment, (&target, join, (moves, since)));
         let is_new_here = home.as_ref() != Some(&target);
         change.move_from(self, sighting, &observation, (linked, home), (&target, leaves));
         change.ask_again(sighting, &observation, &target, is_new_here);
@@ -108,6 +111,8 @@ impl Score {
     ) -> Placing {
         let mut join = home.and_then(|home| near.assets[home].value.sightings.get(sighting)).cloned();
         let shared = shared_of(leads);
+        let since =
+            join.as_ref().and_then(|join| join.since).into_iter().chain(observation.observed_at).min();
         // It was joined before it was known that the value is shared: as if it came now. Who founded the asset stays there
         // whatever it shows, unless that is what made it be looked at, or people have said that the value is shared.
         let is_asked_again = join.as_ref().is_some_and(|join| join.observed == 0);
@@ -132,18 +137,29 @@ impl Score {
             near.take_back(home, sighting, observation, leads);
             join = None;
         }
+        let stays = home.filter(|_| leaves.is_none());
         let mut assignment = nearer.unwrap_or_else(|| {
+            let known = match stays {
+                Some(_) => near.known.clone(),
+                None => near.before((sighting, observation), since, &shared),
+            };
             identity::assign(&Arrival {
                 sighting: &sighting.to_string(),
                 observation,
-                home: home.filter(|_| leaves.is_none()),
+                home: stays,
                 pinned: join.as_ref().is_some_and(|join| join.pinned_by.is_some()),
-                known: &near.known,
+                known: &known,
                 shared: &shared,
+                told: &near.tellings((sighting, observation), since, &shared),
             })
         });
+        if neighbours::is_name_alone(observation, &shared) {
+            // Assets of which nothing more is known than a name follow one by one.
+            assignment.merges.retain(|merge| near.is_identified(&merge.asset, &shared));
+        }
         if let Some(joins) = joins_alone
             && let Some(asset) = joins.asset.filter(|_| assignment.asset.as_ref() == home)
+            && !home.is_some_and(|home| near.assets[home].value.apart.contains(&asset))
             && !assignment.merges.iter().any(|merge| merge.asset == asset)
         {
             if let Some(join) = &mut join {
@@ -154,7 +170,7 @@ impl Score {
             }
             assignment.merges.push(Merge { asset, reason: NEARER, identifiers: joins.agreeing });
         }
-        Placing { join, moves, leaves, assignment }
+        Placing { join, moves, since, leaves, assignment }
     }
 
     /// What people have said of identifiers comes before what was learned.

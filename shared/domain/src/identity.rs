@@ -36,6 +36,7 @@ mod doubt;
 mod identifier;
 mod index;
 mod line;
+mod names;
 mod observe;
 mod preview;
 mod replace;
@@ -59,6 +60,7 @@ pub use doubt::{Reconsidered, reconsider};
 pub use identifier::{Identifier, IdentifierKind};
 pub use index::{Index, Placement};
 pub use line::{LineError, SightingLine};
+pub use names::Telling;
 pub use observe::{Observation, observe, observe_agents_of};
 pub use preview::{Consequences, Regrouped, Sightings, preview};
 pub use replace::{Place, Replacement};
@@ -75,6 +77,8 @@ pub const RULE_NATIVE: &str = "native-id";
 const ADDRESS_WINDOW: SignedDuration = SignedDuration::from_hours(24);
 /// The same for an address that a machine keeps.
 const STATIC_WINDOW: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How long a hardware address or a name counts for the asset that was last seen with it, when another one shows it.
+const VALIDITY: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Who has had an address for so long keeps it.
 const STATIC_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -136,6 +140,11 @@ impl Span {
     }
 }
 
+/// Notes that an identifier was seen at that time too.
+fn widen(seen: &mut BTreeMap<Identifier, Span>, id: &Identifier, at: Span) {
+    seen.entry(id.clone()).and_modify(|span| *span = span.with(at)).or_insert(at);
+}
+
 /// An asset that may be the observed machine: one that shares an identifier with the observation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
@@ -178,7 +187,7 @@ impl Known {
         self.last_seen = self.last_seen.max(observation.observed_at);
         let Some(at) = Span::of(observation) else { return };
         for id in &observation.identifiers {
-            self.seen.entry(id.clone()).and_modify(|span| *span = span.with(at)).or_insert(at);
+            widen(&mut self.seen, id, at);
         }
     }
 
@@ -188,8 +197,8 @@ impl Known {
         self.apart.extend(other.apart);
         self.os = self.os.take().or(other.os);
         self.last_seen = self.last_seen.max(other.last_seen);
-        for (id, span) in other.seen {
-            self.seen.entry(id).and_modify(|mine| *mine = mine.with(span)).or_insert(span);
+        for (id, span) in &other.seen {
+            widen(&mut self.seen, id, *span);
         }
     }
 

@@ -14,8 +14,8 @@ use crate::site::{Setup, Site};
 const GROUPS: u64 = 16;
 
 /// Estates whose sightings come in different orders, and the orders, beside the one in time: those in which instances that
-/// replace each other, or laptops that share a dock, are most easily taken for one another.
-const ESTATES: [(u64, &[u64]); 10] = [
+/// replace each other, laptops that share a dock, or machines that bear one name, are most easily taken for one another.
+const ESTATES: [(u64, &[u64]); 14] = [
     (1, &[3]),
     (5, &[3, 5]),
     (6, &[2, 9]),
@@ -26,6 +26,10 @@ const ESTATES: [(u64, &[u64]); 10] = [
     (20, &[3]),
     (24, &[2]),
     (28, &[1, 2]),
+    (23, &[1]),
+    (32, &[1, 3]),
+    (34, &[1]),
+    (35, &[1, 2]),
 ];
 
 /// The connector of a line: of the scanner that its name begins with, in the network that it names.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::decide::SWEEP_AFTER;
 use domain::identity::{
     self, Assignment, Happened, Identifier, IdentifierKind, IdentityChange, Lesson, Observation, Place,
+    Telling,
 };
 use domain::vulnerability::Join;
 use domain::{Asset, AssetId, SightingId};
@@ -135,7 +136,7 @@ impl Change {
         sighting: &SightingId,
         observation: &Observation,
         assignment: &Assignment,
-        (target, before, moves): (&AssetId, Option<Join>, u64),
+        (target, before, (moves, since)): (&AssetId, Option<Join>, (u64, Option<Timestamp>)),
     ) {
         let shared = shared_of(&self.leads);
         // What people knew of it before a scanner saw it.
@@ -155,6 +156,7 @@ impl Change {
         });
         join.refused = refused;
         join.moves = moves;
+        join.since = since.filter(|_| Telling::of(observation, since).is_some());
         let digest = observation.digest(&score.config.identity);
         join.observed = if assignment.merges.is_empty() { digest } else { 0 };
         identity::take(asset, sighting.clone(), join, observation, &shared);

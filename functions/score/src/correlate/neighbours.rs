@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::identity::{self, Arrival, Assignment, Identifier, Known, Observation, Span};
+use domain::identity::{
+    self, Arrival, Assignment, Identifier, IdentifierKind, Known, Observation, Span, Telling,
+};
 use domain::{Asset, AssetId, SightingId};
+use jiff::Timestamp;
 use store::{Lead, Versioned};
 
 use super::{NAMESAKES, NOT_JOINED, SIGHTINGS, STRANGER};
@@ -23,14 +26,91 @@ pub(super) struct Neighbours {
 
 impl Neighbours {
     /// What the sightings of an asset told but this one.
-    fn told_beside(&self, asset: &AssetId, sighting: &SightingId) -> impl Iterator<Item = &Observation> {
+    fn told_beside(
+        &self,
+        asset: &AssetId,
+        sighting: &SightingId,
+    ) -> impl Iterator<Item = (&SightingId, &Observation)> {
         let others = self.assets[asset].value.sightings.keys().filter(move |other| *other != sighting);
-        others.filter_map(|other| self.told.get(other))
+        others.filter_map(|other| Some((other, self.told.get(other)?)))
     }
 
     /// What the sightings of an asset show but this one.
     pub(super) fn shown_beside(&self, asset: &AssetId, sighting: &SightingId) -> BTreeSet<&Identifier> {
-        self.told_beside(asset, sighting).flat_map(|told| &told.identifiers).collect()
+        self.told_beside(asset, sighting).flat_map(|(_, told)| &told.identifiers).collect()
+    }
+
+    /// When a sighting of an asset was first seen, as far as that is kept.
+    fn since(&self, asset: &AssetId, sighting: &SightingId) -> Option<Timestamp> {
+        let kept = self.assets[asset].value.sightings.get(sighting).and_then(|join| join.since);
+        kept.or_else(|| self.told.get(sighting)?.observed_at)
+    }
+
+    /// Whether nothing of the machine itself is known of an asset.
+    fn is_weak(known: &Known, shared: &BTreeSet<Identifier>) -> bool {
+        !known.identifiers.iter().any(|id| !shared.contains(id) && id.is_own())
+    }
+
+    /// Whether something of the machine itself is known of an asset.
+    pub(super) fn is_identified(&self, asset: &AssetId, shared: &BTreeSet<Identifier>) -> bool {
+        self.known.iter().any(|known| known.asset == *asset && !Self::is_weak(known, shared))
+    }
+
+    /// What sightings tell of full names that show nothing of the machine itself, where nothing of it is known of their
+    /// asset either; this one's among them, first seen at `since`.
+    pub(super) fn tellings(
+        &self,
+        (sighting, observation): (&SightingId, &Observation),
+        since: Option<Timestamp>,
+        shared: &BTreeSet<Identifier>,
+    ) -> Vec<Telling> {
+        let Some(own) = Telling::of(observation, since) else { return Vec::new() };
+        let weak = self.known.iter().filter(|known| Self::is_weak(known, shared));
+        let others = weak.flat_map(|known| {
+            self.told_beside(&known.asset, sighting)
+                .filter_map(|(other, told)| Telling::of(told, self.since(&known.asset, other)))
+        });
+        others.chain([own]).collect()
+    }
+
+    /// What was known when a sighting came that shows a full name and nothing of the machine itself: of assets of which
+    /// nothing more is known, what came before it. So it is placed as if all had come in time.
+    pub(super) fn before(
+        &self,
+        (sighting, observation): (&SightingId, &Observation),
+        since: Option<Timestamp>,
+        shared: &BTreeSet<Identifier>,
+    ) -> Vec<Known> {
+        if !is_name_alone(observation, shared) {
+            return self.known.clone();
+        }
+        let mut all = Vec::new();
+        for known in &self.known {
+            let asset = &self.assets[&known.asset].value;
+            let is_pinned = asset.sightings.values().any(|join| join.pinned_by.is_some());
+            if !Self::is_weak(known, shared) || is_pinned || asset.sightings.len() > SIGHTINGS {
+                all.push(known.clone());
+                continue;
+            }
+            let mut earlier = Known {
+                identifiers: BTreeSet::new(),
+                seen: BTreeMap::new(),
+                os: None,
+                last_seen: None,
+                ..known.clone()
+            };
+            for (other, told) in self.told_beside(&known.asset, sighting) {
+                if (self.since(&known.asset, other), other) < (since, sighting) {
+                    let mut told = told.clone();
+                    told.identifiers.retain(|id| !shared.contains(id));
+                    earlier.see(&told);
+                }
+            }
+            if !earlier.identifiers.is_empty() {
+                all.push(earlier);
+            }
+        }
+        all
     }
 
     /// Where a sighting would be put if it came now, if it shows nothing of the machine itself or is all that its asset has:
@@ -46,15 +126,19 @@ impl Neighbours {
         if asset.sightings.len() > 1 && observation.identifiers.iter().any(is_own) {
             return None;
         }
-        let mut known = self.known.clone();
-        if let Some(at) = known.iter().position(|known| known.asset == *home) {
+        let since = self.since(home, sighting);
+        let mut known = self.before((sighting, observation), since, shared);
+        let is_at_home = |known: &Known| known.asset == *home;
+        let is_as_before = is_name_alone(observation, shared)
+            && self.known.iter().any(|known| is_at_home(known) && Self::is_weak(known, shared));
+        if let Some(at) = known.iter().position(is_at_home).filter(|_| !is_as_before) {
             if asset.sightings.len() > 1 {
                 // What it shows speaks for its asset as far as others show it too, and since they did.
                 for id in &observation.identifiers {
                     known[at].identifiers.remove(id);
                     known[at].seen.remove(id);
                 }
-                for told in self.told_beside(home, sighting) {
+                for (_, told) in self.told_beside(home, sighting) {
                     let ids = told.identifiers.intersection(&observation.identifiers);
                     let ids: BTreeSet<Identifier> = ids.filter(|id| !shared.contains(*id)).cloned().collect();
                     known[at].see(&Observation { identifiers: ids, ..told.clone() });
@@ -70,6 +154,7 @@ impl Neighbours {
             pinned: false,
             known: &known,
             shared,
+            told: &self.tellings((sighting, observation), since, shared),
         });
         Some((assignment, known))
     }
@@ -86,12 +171,22 @@ impl Neighbours {
             return None;
         }
         let (assignment, known) = self.placed_anew((home, sighting), observation, shared)?;
-        let target = assignment.asset.as_ref().filter(|target| *target != home)?;
+        let is_name_alone = is_name_alone(observation, shared);
+        let Some(target) = &assignment.asset else {
+            // Those of its asset that came before it lead it there no more.
+            let led = |known: &Known| known.asset == *home && Self::is_weak(known, shared);
+            let leaves = is_name_alone && asset.sightings.len() > 1 && known.iter().any(led);
+            return leaves.then_some(assignment);
+        };
+        if target == home {
+            return None;
+        }
         let target = known.iter().find(|known| known.asset == *target)?;
         let is_successor = target.superseded_by.as_ref() == Some(home)
             || asset.superseded_by.as_ref() == Some(&target.asset);
         let is_apart = target.apart.contains(home) || asset.apart.contains(&target.asset);
-        let may_be = target.identifiers.iter().any(Identifier::is_own) && (is_successor || !is_apart);
+        let leads = is_name_alone || target.identifiers.iter().any(Identifier::is_own);
+        let may_be = leads && (is_successor || !is_apart);
         may_be.then_some(assignment)
     }
 
@@ -163,7 +258,7 @@ impl Neighbours {
         leads: &mut BTreeMap<Identifier, Lead>,
     ) {
         let mut others: BTreeMap<Identifier, Option<Span>> = BTreeMap::new();
-        for told in self.told_beside(home, sighting) {
+        for (_, told) in self.told_beside(home, sighting) {
             for id in &told.identifiers {
                 let span = others.entry(id.clone()).or_default();
                 *span = [*span, Span::of(told)].into_iter().flatten().reduce(Span::with);
@@ -196,6 +291,12 @@ impl Neighbours {
             known.superseded_by = None;
         }
     }
+}
+
+/// Whether a sighting shows a full name and nothing of the machine itself.
+pub(super) fn is_name_alone(observation: &Observation, shared: &BTreeSet<Identifier>) -> bool {
+    let mut valid = observation.identifiers.iter().filter(|id| !shared.contains(*id));
+    valid.clone().any(|id| id.kind == IdentifierKind::Fqdn) && !valid.any(Identifier::is_own)
 }
 
 impl Score {

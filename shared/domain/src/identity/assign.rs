@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::compare::{Comparison, Relation};
 use super::{
     ADDRESS_WINDOW, BY_SYSTEM, Correlation, Identifier, IdentifierKind, Known, OTHER_INSTANCE, Observation,
-    Outcome, RULE_NATIVE, Refusal, Replacement, Span, TIERS, claimable, contradiction, correlate, refusal,
-    replace, seed, stop,
+    Outcome, RULE_NATIVE, Refusal, Replacement, Span, TIERS, Telling, VALIDITY, claimable, contradiction,
+    correlate, names, refusal, replace, seed, stop,
 };
 use crate::ids::AssetId;
 
@@ -17,10 +17,6 @@ use crate::ids::AssetId;
 const MOST_HOLDERS: usize = 4;
 /// How many assets with one value are remembered: enough to see that there are too many.
 pub const HOLDERS: usize = MOST_HOLDERS + 2;
-/// A full name that was at so many addresses within a day, none of which it kept, is given to a whole network.
-const MOST_ADDRESSES: usize = 3;
-/// How long a hardware address or a name counts for the asset that was last seen with it, when another one shows it.
-const VALIDITY: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// How sure it is that a scanner means the same host by the same id, if nothing contradicts.
 const NATIVE_CONFIDENCE: u8 = 98;
 
@@ -39,6 +35,9 @@ pub struct Arrival<'a> {
     pub known: &'a [Known],
     /// Which identifiers are known to be shared by several machines.
     pub shared: &'a BTreeSet<Identifier>,
+    /// What those sightings of the known assets tell of full names that show nothing of the machine itself, where nothing
+    /// of it is known of their asset either; this one's among them.
+    pub told: &'a [Telling],
 }
 
 /// Where an observation belongs, and what follows from it.
@@ -127,7 +126,7 @@ pub fn assign(arrival: &Arrival<'_>) -> Assignment {
     let (own, others): (Vec<&Known>, Vec<&Known>) =
         all.iter().partition(|known| asset.as_ref() == Some(&known.asset));
     let replacements = replace::replacements(&observation, own.first().copied(), left.as_ref(), &others);
-    let lessons = lessons(&observation, founder, &known);
+    let lessons = lessons(&observation, founder, &known, arrival.told);
     let merges = if asset.is_some() {
         let learned: BTreeSet<&Identifier> = lessons.iter().map(|lesson| &lesson.identifier).collect();
         merges(&observation, founder, &candidates, &learned)
@@ -243,7 +242,13 @@ fn passed_on(arrival: &Arrival<'_>, home: &Known) -> Option<Refusal> {
 }
 
 /// Which values two machines that are not one have both shown, and may not.
-fn lessons(observation: &Observation, founder: Option<&Known>, known: &[Known]) -> Vec<Lesson> {
+fn lessons(
+    observation: &Observation,
+    founder: Option<&Known>,
+    known: &[Known],
+    told: &[Telling],
+) -> Vec<Lesson> {
+    let shows_itself = |ids: &BTreeSet<Identifier>| ids.iter().any(Identifier::is_own);
     let mut all = BTreeSet::new();
     let mut learn = |identifier: &Identifier, reason| {
         all.insert(Lesson { identifier: identifier.clone(), reason });
@@ -270,7 +275,11 @@ fn lessons(observation: &Observation, founder: Option<&Known>, known: &[Known]) 
                 {
                     learn(id, "instances show it one after another");
                 }
-                IdentifierKind::Fqdn if alternates(observation, founder, other, id, VALIDITY) => {
+                // Where neither shows itself, it is told by their sightings.
+                IdentifierKind::Fqdn
+                    if (shows_itself(&observation.identifiers) || shows_itself(&other.identifiers))
+                        && alternates(observation, founder, other, id, VALIDITY) =>
+                {
                     learn(id, "two machines show it in turn");
                 }
                 IdentifierKind::Ip
@@ -295,8 +304,13 @@ fn lessons(observation: &Observation, founder: Option<&Known>, known: &[Known]) 
             learn(id, "more assets show it than one machine can be");
         }
     }
-    if let Some(name) = founder.and_then(|founder| name_of_a_network(observation, founder)) {
-        learn(name, "one name for many addresses at a time");
+    if !founder.is_some_and(|founder| shows_itself(&founder.identifiers)) {
+        let is_name = |id: &&Identifier| id.kind == IdentifierKind::Fqdn;
+        for name in observation.identifiers.iter().filter(is_name) {
+            if let Some(reason) = names::shared(name, told) {
+                learn(name, reason);
+            }
+        }
     }
     all.into_iter().collect()
 }
@@ -322,31 +336,6 @@ fn alternates(
     let ours = founder.and_then(|founder| founder.certain(id));
     let ours = ours.map_or(Span::at(at), |ours| ours.with(Span::at(at)));
     ours.first <= theirs.last && theirs.first <= ours.last && theirs.is_near(at, window)
-}
-
-/// The full name by which alone an observation belongs to an asset that had many other addresses within the same day.
-fn name_of_a_network<'a>(observation: &'a Observation, founder: &Known) -> Option<&'a Identifier> {
-    let at = observation.observed_at?;
-    let weak = |id: &Identifier| id.kind > IdentifierKind::Mac || !id.is_strong();
-    let alone = observation.identifiers.iter().all(weak) && founder.identifiers.iter().all(weak);
-    let addresses = |id: &&Identifier| id.kind == IdentifierKind::Ip;
-    let ours: Vec<&Identifier> = observation.identifiers.iter().filter(addresses).collect();
-    // The address was here before others were, and now is again; or it is new, and others were here just now.
-    let since = ours.iter().filter_map(|id| founder.seen.get(*id)).map(|span| span.first).min();
-    let beside = |span: &Span| match since {
-        Some(since) => span.last > since && span.is_near(at, VALIDITY),
-        None => span.is_near(at, ADDRESS_WINDOW),
-    };
-    let others = founder
-        .identifiers
-        .iter()
-        .filter(addresses)
-        .filter(|id| !ours.contains(id) && !id.value.contains(':'))
-        .filter(|id| founder.seen.get(*id).is_some_and(beside))
-        .count();
-    let elsewhere = !ours.is_empty();
-    let name = observation.identifiers.iter().find(|id| id.kind == IdentifierKind::Fqdn)?;
-    (alone && elsewhere && others >= MOST_ADDRESSES && founder.identifiers.contains(name)).then_some(name)
 }
 
 /// Which of the other candidates are the same machine as the asset with this observation added.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Identifier, IdentifierKind, Observation, Span};
+use super::{Identifier, IdentifierKind, Observation, Span, widen};
 use crate::exposure;
 use crate::ids::{AssetId, SightingId};
 use crate::vulnerability::{Asset, Join};
@@ -45,10 +45,10 @@ pub fn take(
     let now = Span::of(&valid);
     for id in valid.identifiers {
         let passes_on = matches!(id.kind, IdentifierKind::Mac | IdentifierKind::Fqdn | IdentifierKind::Ip);
-        asset.identifiers.insert(id.clone());
         if let Some(now) = now.filter(|_| passes_on) {
-            asset.seen.entry(id).and_modify(|span| *span = span.with(now)).or_insert(now);
+            widen(&mut asset.seen, &id, now);
         }
+        asset.identifiers.insert(id);
     }
     forget_addresses(asset, observation);
 }
@@ -92,7 +92,7 @@ pub fn unite(one: &Asset, other: &Asset, by: Option<&str>) -> United {
     }
     kept.identifiers.extend(gone.identifiers.iter().cloned());
     for (id, span) in &gone.seen {
-        kept.seen.entry(id.clone()).and_modify(|mine| *mine = mine.with(*span)).or_insert(*span);
+        widen(&mut kept.seen, id, *span);
     }
     kept.apart.extend(gone.apart.iter().cloned());
     kept.absorbing.insert(gone.id.clone());

@@ -19,7 +19,7 @@ pub(super) enum Relation {
 
 /// A family of operating systems; two families are two installations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OsFamily {
+pub(super) enum OsFamily {
     Windows,
     Linux,
     Mac,
@@ -310,7 +310,7 @@ fn os_families(ours: Option<&str>, theirs: Option<&str>) -> Relation {
 }
 
 /// The family of an operating system, where its description names exactly one: scanners that guess list several.
-fn os_family(text: &str) -> Option<OsFamily> {
+pub(super) fn os_family(text: &str) -> Option<OsFamily> {
     const WORDS: [(OsFamily, &[&str]); 7] = [
         (OsFamily::Windows, &["windows"]),
         (

@@ -7,8 +7,11 @@ use jiff::Timestamp;
 
 use super::assign::{Arrival, Assignment, HOLDERS, assign, unite};
 use super::carry::MOST_HELD;
-use super::{Identifier, IdentifierKind, Known, Observation, Place, Span};
+use super::{Identifier, IdentifierKind, Known, Observation, Place, Span, Telling};
 use crate::ids::AssetId;
+
+/// Sightings of one full name whose tellings are kept.
+const TELLINGS: usize = 50;
 
 /// Where a sighting was placed. The number stays valid when assets are united.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Index {
     homes: HashMap<String, u32>,
     rules: Vec<String>,
     never_shared: HashSet<Identifier>,
+    /// By full name, what sightings tell of it that show nothing of the machine itself, with their homes.
+    told: HashMap<u32, Vec<(String, Telling)>>,
 }
 
 #[derive(Debug)]
@@ -105,6 +110,7 @@ impl Index {
             }
         }
         let known: Vec<Known> = touched.iter().map(|number| self.known(*number)).collect();
+        let told = self.tell(sighting, observation, &numbers);
         let arrival = Arrival {
             sighting,
             observation,
@@ -112,6 +118,7 @@ impl Index {
             pinned: false,
             known: &known,
             shared: &shared,
+            told: &told,
         };
         let assignment = assign(&arrival);
         let asset = match &assignment.asset {
@@ -129,6 +136,35 @@ impl Index {
             self.rules.len() - 1
         });
         Placement { asset, rule: rule as u32, confidence: assignment.confidence }
+    }
+
+    /// Keeps what a sighting tells of full names, and tells what others do whose assets show nothing of themselves either.
+    fn tell(&mut self, sighting: &str, observation: &Observation, numbers: &[u32]) -> Vec<Telling> {
+        let mut all = Vec::new();
+        let is_name = |number: &&u32| self.values[**number as usize].identifier.kind == IdentifierKind::Fqdn;
+        for number in numbers.iter().filter(is_name).copied().collect::<Vec<_>>() {
+            let mut told = self.told.remove(&number).unwrap_or_default();
+            let before = told.iter().position(|(other, _)| other == sighting).map(|at| told.remove(at).1);
+            let telling = Telling::of(observation, before.map(|telling| telling.first()));
+            let is_weak = |other: &str| {
+                let home = self.homes.get(other).map(|home| self.resolve(*home));
+                home.is_none_or(|home| !self.known(home).identifiers.iter().any(Identifier::is_own))
+            };
+            if let Some(telling) = telling {
+                all.extend(
+                    told.iter().filter(|(other, _)| is_weak(other)).map(|(_, telling)| telling.clone()),
+                );
+                all.push(telling.clone());
+                if told.len() >= TELLINGS {
+                    told.remove(0);
+                }
+                told.push((sighting.to_owned(), telling));
+            }
+            if !told.is_empty() {
+                self.told.insert(number, told);
+            }
+        }
+        all
     }
 
     /// The asset of a placement as of now.
