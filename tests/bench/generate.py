@@ -144,6 +144,36 @@ def qualys_knowledge_base(dice, size):
     yield "    </VULN_LIST>\n  </RESPONSE>\n</KNOWLEDGE_BASE_VULN_LIST_OUTPUT>\n"
 
 
+def qualys_compliance_posture(dice, size):
+    yield qualys_head("POSTURE_INFO_LIST_OUTPUT") + "    <POLICY>\n      <ID>7</ID>\n      <DATETIME>2026-11-22T00:00:00Z</DATETIME>\n      <INFO_LIST>\n"
+    hosts = 0
+    for host in range(1 << 24):
+        hosts += 1
+        for item in range(100):
+            n = dice.randrange(RULES)
+            status = "Failed" if n % 3 == 0 else "Passed"
+            yield (
+                f"        <INFO>\n          <ID>{host * 100 + item}</ID>\n          <HOST_ID>{40_000_001 + host}</HOST_ID>\n          <CONTROL_ID>{1_000 + n}</CONTROL_ID>\n          <TECHNOLOGY_ID>11</TECHNOLOGY_ID>\n"
+                f"          <INSTANCE><![CDATA[os]]></INSTANCE>\n          <STATUS>{status}</STATUS>\n          <POSTURE_MODIFIED_DATE>{day(n)}</POSTURE_MODIFIED_DATE>\n          <EVALUATION_DATE>{day(host)}</EVALUATION_DATE>\n"
+                f"          <FIRST_FAIL_DATE>{day(n)}</FIRST_FAIL_DATE>\n          <LAST_FAIL_DATE>{day(host)}</LAST_FAIL_DATE>\n          <EVIDENCE>\n            <BOOLEAN_EXPR><![CDATA[(:dp_{n} ge $tp_{n})]]></BOOLEAN_EXPR>\n"
+                f"            <DPV_LIST>\n              <DPV lastUpdated=\"{day(host)}\">\n                <LABEL>:dp_{n}</LABEL>\n                <V><![CDATA[{dice.short[n]}]]></V>\n              </DPV>\n            </DPV_LIST>\n          </EVIDENCE>\n        </INFO>\n"
+            )
+            if (yield None):
+                break
+        if (yield None):
+            break
+    yield "      </INFO_LIST>\n    </POLICY>\n    <GLOSSARY>\n      <HOST_LIST>\n"
+    for host in range(hosts):
+        yield f"        <HOST>\n          <ID>{40_000_001 + host}</ID>\n          <IP>{ip(host)}</IP>\n          <TRACKING_METHOD>AGENT</TRACKING_METHOD>\n        </HOST>\n"
+    yield "      </HOST_LIST>\n      <CONTROL_LIST>\n"
+    for n in range(RULES):
+        yield (
+            f"        <CONTROL>\n          <ID>{1_000 + n}</ID>\n          <STATEMENT><![CDATA[{dice.short[n]}]]></STATEMENT>\n          <CRITICALITY>\n            <LABEL>URGENT</LABEL>\n            <VALUE>5</VALUE>\n          </CRITICALITY>\n"
+            f"          <RATIONALE_LIST>\n            <RATIONALE>\n              <TECHNOLOGY_ID>11</TECHNOLOGY_ID>\n              <TEXT><![CDATA[{dice.long[n]}]]></TEXT>\n            </RATIONALE>\n          </RATIONALE_LIST>\n        </CONTROL>\n"
+        )
+    yield "      </CONTROL_LIST>\n    </GLOSSARY>\n  </RESPONSE>\n</POSTURE_INFO_LIST_OUTPUT>\n"
+
+
 def console_xml(dice, size):
     yield '<NexposeReport version="2.0">\n<scans>\n<scan id="1" name="weekly" startTime="20261121T230000000" endTime="20261122T000000000" status="finished"/>\n</scans>\n<nodes>\n'
     for host in range(1 << 24):
@@ -223,6 +253,22 @@ def tenable_vulnerabilities(dice, size):
         }
 
     return listed("[", "]", finding)
+
+
+def tenable_compliance(dice, size):
+    def check(number):
+        n, host = dice.randrange(RULES), number // 100
+        return {
+            "asset_uuid": uuid(host), "first_seen": day(n), "last_seen": day(host), "last_fixed": None, "audit_file": "CIS_Ubuntu_22.04_L1_Server.audit", "check_id": f"{n:064x}", "check_name": f"{n}.1 Ensure that the setting is so",
+            "check_info": dice.long[n], "expected_value": dice.short[n], "actual_value": dice.short[n - 1], "status": ["FAILED", "PASSED", "WARNING"][n % 3], "plugin_id": 21_157, "state": "OPEN", "description": dice.long[n],
+            "solution": dice.short[n], "see_also": "https://example.com/benchmark", "synopsis": "Compliance checks for Unix", "reference": [{"framework": "800-53r5", "control": "CM-6"}, {"framework": "CSCv8", "control": "4.1"}, {"framework": "LEVEL", "control": "1A"}],
+            "compliance_benchmark_name": "CIS Ubuntu", "compliance_benchmark_version": "1.0", "compliance_control_id": f"{n * 7919:064x}", "compliance_full_id": f"{n * 104729:064x}", "compliance_functional_id": f"{n:010x}", "compliance_informational_id": f"{n + 1:064x}",
+            "last_observed": day(host), "metadata_id": uuid(n), "uname_output": "Linux web 5.15.0", "indexed_at": day(host), "plugin_name": "Unix Compliance Checks",
+            "asset": {"id": uuid(host), "ipv4_addresses": [ip(host)], "ipv6_addresses": [], "fqdns": [f"web{host}.example.com"], "name": f"web{host}.example.com", "agent_name": f"web{host}", "agent_uuid": uuid(host + 1), "netbios_name": "",
+                      "mac_addresses": ["00:50:56:00:00:01"], "operating_systems": ["Linux Kernel 5.15 on Ubuntu 22.04"], "system_type": "general-purpose", "network_id": uuid(0), "tags": []},
+        }
+
+    return listed("[", "]", check)
 
 
 def insightvm_assets(dice, size):
@@ -326,7 +372,7 @@ def console_report_rules(dice, size):
 
 
 FORMATS = [
-    nessus, qualys_host_detections, qualys_asset_inventory, qualys_knowledge_base, console_xml, tenable_assets, tenable_vulnerabilities, insightvm_assets, insightvm_vulnerabilities,
+    nessus, qualys_host_detections, qualys_asset_inventory, qualys_knowledge_base, qualys_compliance_posture, console_xml, tenable_assets, tenable_vulnerabilities, tenable_compliance, insightvm_assets, insightvm_vulnerabilities,
     console_assets, console_vulnerabilities, console_definitions, aws_inspector, aws_security_hub, console_report, console_report_rules,
 ]
 

@@ -50,8 +50,7 @@ impl Options {
             }
         }
         if options.formats.is_empty() {
-            // Checks of compliance are read like findings, and nothing generates them.
-            options.formats = FORMATS.iter().filter(|format| !format.name.contains("compliance")).collect();
+            options.formats = FORMATS.iter().collect();
         }
         options
     }
