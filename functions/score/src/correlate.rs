@@ -8,6 +8,7 @@ mod change;
 mod neighbours;
 mod unite;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::identity::{self, Arrival, Assignment, Identifier, Merge, Observation};
@@ -140,7 +141,7 @@ impl Score {
         let stays = home.filter(|_| leaves.is_none());
         let mut assignment = nearer.unwrap_or_else(|| {
             let known = match stays {
-                Some(_) => near.known.clone(),
+                Some(_) => Cow::Borrowed(&near.known[..]),
                 None => near.before((sighting, observation), since, &shared),
             };
             identity::assign(&Arrival {
@@ -153,7 +154,7 @@ impl Score {
                 told: &near.tellings((sighting, observation), since, &shared),
             })
         });
-        if neighbours::is_name_alone(observation, &shared) {
+        if identity::is_name_alone(observation, &shared) {
             // Assets of which nothing more is known than a name follow one by one.
             assignment.merges.retain(|merge| near.is_identified(&merge.asset, &shared));
         }

@@ -60,7 +60,7 @@ pub use doubt::{Reconsidered, reconsider};
 pub use identifier::{Identifier, IdentifierKind};
 pub use index::{Index, Placement};
 pub use line::{LineError, SightingLine};
-pub use names::Telling;
+pub use names::{Telling, is_name_alone};
 pub use observe::{Observation, observe, observe_agents_of};
 pub use preview::{Consequences, Regrouped, Sightings, preview};
 pub use replace::{Place, Replacement};

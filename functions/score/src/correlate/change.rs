@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::decide::SWEEP_AFTER;
 use domain::identity::{
     self, Assignment, Happened, Identifier, IdentifierKind, IdentityChange, Lesson, Observation, Place,
-    Telling,
 };
 use domain::vulnerability::Join;
 use domain::{Asset, AssetId, SightingId};
@@ -156,7 +155,7 @@ impl Change {
         });
         join.refused = refused;
         join.moves = moves;
-        join.since = since.filter(|_| Telling::of(observation, since).is_some());
+        join.since = since.filter(|_| identity::is_name_alone(observation, &shared));
         let digest = observation.digest(&score.config.identity);
         join.observed = if assignment.merges.is_empty() { digest } else { 0 };
         identity::take(asset, sighting.clone(), join, observation, &shared);

@@ -1,9 +1,10 @@
 //! What a sighting has to do with, and what follows of it for the sightings that are there.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::identity::{
-    self, Arrival, Assignment, Identifier, IdentifierKind, Known, Observation, Span, Telling,
+    self, Arrival, Assignment, Identifier, Known, Observation, Span, Telling, is_name_alone,
 };
 use domain::{Asset, AssetId, SightingId};
 use jiff::Timestamp;
@@ -64,7 +65,8 @@ impl Neighbours {
         since: Option<Timestamp>,
         shared: &BTreeSet<Identifier>,
     ) -> Vec<Telling> {
-        let Some(own) = Telling::of(observation, since) else { return Vec::new() };
+        let own = Telling::of(observation, since).filter(|_| is_name_alone(observation, shared));
+        let Some(own) = own else { return Vec::new() };
         let weak = self.known.iter().filter(|known| Self::is_weak(known, shared));
         let others = weak.flat_map(|known| {
             self.told_beside(&known.asset, sighting)
@@ -80,15 +82,14 @@ impl Neighbours {
         (sighting, observation): (&SightingId, &Observation),
         since: Option<Timestamp>,
         shared: &BTreeSet<Identifier>,
-    ) -> Vec<Known> {
+    ) -> Cow<'_, [Known]> {
         if !is_name_alone(observation, shared) {
-            return self.known.clone();
+            return Cow::Borrowed(&self.known);
         }
         let mut all = Vec::new();
         for known in &self.known {
             let asset = &self.assets[&known.asset].value;
-            let is_pinned = asset.sightings.values().any(|join| join.pinned_by.is_some());
-            if !Self::is_weak(known, shared) || is_pinned || asset.sightings.len() > SIGHTINGS {
+            if !Self::is_weak(known, shared) || asset.is_pinned() || asset.sightings.len() > SIGHTINGS {
                 all.push(known.clone());
                 continue;
             }
@@ -110,7 +111,7 @@ impl Neighbours {
                 all.push(earlier);
             }
         }
-        all
+        Cow::Owned(all)
     }
 
     /// Where a sighting would be put if it came now, if it shows nothing of the machine itself or is all that its asset has:
@@ -126,8 +127,8 @@ impl Neighbours {
         if asset.sightings.len() > 1 && observation.identifiers.iter().any(is_own) {
             return None;
         }
-        let since = self.since(home, sighting);
-        let mut known = self.before((sighting, observation), since, shared);
+        let since = self.since(home, sighting).or(observation.observed_at);
+        let mut known = self.before((sighting, observation), since, shared).into_owned();
         let is_at_home = |known: &Known| known.asset == *home;
         let is_as_before = is_name_alone(observation, shared)
             && self.known.iter().any(|known| is_at_home(known) && Self::is_weak(known, shared));
@@ -182,8 +183,11 @@ impl Neighbours {
             return None;
         }
         let target = known.iter().find(|known| known.asset == *target)?;
-        let is_successor = target.superseded_by.as_ref() == Some(home)
+        let has_replaced = target.superseded_by.as_ref() == Some(home)
             || asset.superseded_by.as_ref() == Some(&target.asset);
+        // Where people have put something into either, that they are apart may be what they want.
+        let is_successor =
+            has_replaced && !asset.is_pinned() && !self.assets[&target.asset].value.is_pinned();
         let is_apart = target.apart.contains(home) || asset.apart.contains(&target.asset);
         let leads = is_name_alone || target.identifiers.iter().any(Identifier::is_own);
         let may_be = leads && (is_successor || !is_apart);
@@ -291,12 +295,6 @@ impl Neighbours {
             known.superseded_by = None;
         }
     }
-}
-
-/// Whether a sighting shows a full name and nothing of the machine itself.
-pub(super) fn is_name_alone(observation: &Observation, shared: &BTreeSet<Identifier>) -> bool {
-    let mut valid = observation.identifiers.iter().filter(|id| !shared.contains(*id));
-    valid.clone().any(|id| id.kind == IdentifierKind::Fqdn) && !valid.any(Identifier::is_own)
 }
 
 impl Score {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::assign::{Arrival, Assignment, HOLDERS, assign, unite};
 use super::carry::MOST_HELD;
-use super::{Identifier, IdentifierKind, Known, Observation, Place, Span, Telling};
+use super::{Identifier, IdentifierKind, Known, Observation, Place, Span, Telling, is_name_alone};
 use crate::ids::AssetId;
 
 /// Sightings of one full name whose tellings are kept.
@@ -32,7 +32,7 @@ pub struct Index {
     homes: HashMap<String, u32>,
     rules: Vec<String>,
     never_shared: HashSet<Identifier>,
-    /// By full name, what sightings tell of it that show nothing of the machine itself, with their homes.
+    /// By full name that is not known to be shared, what sightings tell of it that show nothing of the machine itself.
     told: HashMap<u32, Vec<(String, Telling)>>,
 }
 
@@ -110,7 +110,7 @@ impl Index {
             }
         }
         let known: Vec<Known> = touched.iter().map(|number| self.known(*number)).collect();
-        let told = self.tell(sighting, observation, &numbers);
+        let told = self.tell(sighting, observation, &numbers, &shared);
         let arrival = Arrival {
             sighting,
             observation,
@@ -139,18 +139,26 @@ impl Index {
     }
 
     /// Keeps what a sighting tells of full names, and tells what others do whose assets show nothing of themselves either.
-    fn tell(&mut self, sighting: &str, observation: &Observation, numbers: &[u32]) -> Vec<Telling> {
+    fn tell(
+        &mut self,
+        sighting: &str,
+        observation: &Observation,
+        numbers: &[u32],
+        shared: &BTreeSet<Identifier>,
+    ) -> Vec<Telling> {
         let mut all = Vec::new();
-        let is_name = |number: &&u32| self.values[**number as usize].identifier.kind == IdentifierKind::Fqdn;
-        for number in numbers.iter().filter(is_name).copied().collect::<Vec<_>>() {
-            let mut told = self.told.remove(&number).unwrap_or_default();
+        let is_alone = is_name_alone(observation, shared);
+        for number in numbers {
+            let value = &self.values[*number as usize];
+            if value.identifier.kind != IdentifierKind::Fqdn || value.shared.is_some() {
+                continue;
+            }
+            let mut told = self.told.remove(number).unwrap_or_default();
             let before = told.iter().position(|(other, _)| other == sighting).map(|at| told.remove(at).1);
-            let telling = Telling::of(observation, before.map(|telling| telling.first()));
-            let is_weak = |other: &str| {
-                let home = self.homes.get(other).map(|home| self.resolve(*home));
-                home.is_none_or(|home| !self.known(home).identifiers.iter().any(Identifier::is_own))
-            };
-            if let Some(telling) = telling {
+            let since = before.map(|telling| telling.first());
+            if let Some(telling) = Telling::of(observation, since).filter(|_| is_alone) {
+                let is_weak =
+                    |other: &str| self.homes.get(other).is_none_or(|home| !self.is_identified(*home));
                 all.extend(
                     told.iter().filter(|(other, _)| is_weak(other)).map(|(_, telling)| telling.clone()),
                 );
@@ -161,10 +169,17 @@ impl Index {
                 told.push((sighting.to_owned(), telling));
             }
             if !told.is_empty() {
-                self.told.insert(number, told);
+                self.told.insert(*number, told);
             }
         }
         all
+    }
+
+    /// Whether something of the machine itself is known of an asset.
+    fn is_identified(&self, number: u32) -> bool {
+        let held = &self.assets[self.resolve(number) as usize].held;
+        let mut values = held.iter().map(|(value, _)| &self.values[*value as usize]);
+        values.any(|value| value.shared.is_none() && value.identifier.is_own())
     }
 
     /// The asset of a placement as of now.
@@ -293,6 +308,7 @@ impl Index {
         let value = &mut self.values[number as usize];
         value.shared = Some(reason);
         value.holders = Vec::new();
+        self.told.remove(&number);
     }
 
     /// Carries out what follows from an assignment.

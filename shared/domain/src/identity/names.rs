@@ -13,6 +13,12 @@ use super::{ADDRESS_WINDOW, Identifier, IdentifierKind, Observation, VALIDITY};
 /// A full name that was at so many further addresses within a day is given to a whole network.
 const MOST_ADDRESSES: usize = 3;
 
+/// Whether a sighting shows a full name and nothing of the machine itself. What is shared shows nothing.
+pub fn is_name_alone(observation: &Observation, shared: &BTreeSet<Identifier>) -> bool {
+    let mut valid = observation.identifiers.iter().filter(|id| !shared.contains(*id));
+    valid.clone().any(|id| id.kind == IdentifierKind::Fqdn) && !valid.any(Identifier::is_own)
+}
+
 /// What a sighting tells of its full name that shows nothing of the machine itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Telling {
@@ -24,13 +30,14 @@ pub struct Telling {
 }
 
 impl Telling {
-    /// Of a sighting that shows a full name and nothing of the machine itself, at a known time; none of any other. `since`:
-    /// when it was first seen, if that is known.
+    /// Of a sighting that shows a full name, at a known time; none of any other. That nothing of the machine itself is known
+    /// by it, as by [`is_name_alone()`] or by its asset, is for the caller to know. `since`: when it was first seen, if that
+    /// is known.
     pub fn of(observation: &Observation, since: Option<Timestamp>) -> Option<Self> {
         let last = observation.observed_at?;
         let of = |kind| observation.identifiers.iter().filter(move |id| id.kind == kind).cloned().collect();
         let names: BTreeSet<Identifier> = of(IdentifierKind::Fqdn);
-        (!names.is_empty() && !observation.identifiers.iter().any(Identifier::is_own)).then(|| Self {
+        (!names.is_empty()).then(|| Self {
             first: since.map_or(last, |since| since.min(last)),
             last,
             names,
@@ -167,17 +174,27 @@ mod tests {
     }
 
     #[test]
-    fn what_shows_something_of_the_machine_itself_or_no_full_name_tells_nothing() {
+    fn a_name_is_alone_where_nothing_but_what_is_shared_shows_the_machine() {
         let mac = Identifier::new(IdentifierKind::Mac, "office", "a4bb6d000001");
-        let observed_at = Some(Timestamp::UNIX_EPOCH);
-        let of = |ids: &[Identifier]| {
-            Telling::of(
-                &Observation { identifiers: ids.iter().cloned().collect(), observed_at, os: None },
-                None,
-            )
+        let alone = |ids: &[&Identifier], shared: &[&Identifier]| {
+            let identifiers = ids.iter().copied().cloned().collect();
+            let observation = Observation { identifiers, observed_at: None, os: None };
+            is_name_alone(&observation, &shared.iter().copied().cloned().collect())
         };
-        assert!(of(&[name()]).is_some());
-        assert_eq!(of(&[name(), mac.clone()]), None);
-        assert_eq!(of(&[Identifier::new(IdentifierKind::Hostname, "office", "pool")]), None);
+        assert!(alone(&[&name()], &[]));
+        assert!(!alone(&[&name(), &mac], &[]));
+        assert!(alone(&[&name(), &mac], &[&mac]));
+        assert!(!alone(&[&name(), &mac], &[&mac, &name()]));
+    }
+
+    #[test]
+    fn no_full_name_or_no_time_tells_nothing() {
+        let of = |id: Identifier, observed_at: Option<Timestamp>| {
+            Telling::of(&Observation { identifiers: [id].into(), observed_at, os: None }, None)
+        };
+        assert!(of(name(), Some(Timestamp::UNIX_EPOCH)).is_some());
+        assert_eq!(of(name(), None), None);
+        let short = Identifier::new(IdentifierKind::Hostname, "office", "pool");
+        assert_eq!(of(short, Some(Timestamp::UNIX_EPOCH)), None);
     }
 }
