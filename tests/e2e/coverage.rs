@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use domain::Covered;
 use domain::coverage::Gap;
+use domain::{Covered, ScanOutcome};
 use serde_json::Value;
 
 use crate::site::{Setup, Site};
@@ -29,7 +29,9 @@ async fn recount(site: &Site, connector: &str) -> (usize, BTreeSet<String>) {
 #[tokio::test]
 async fn coverage_is_what_scanners_say_and_what_they_do_not_know() {
     let cadence = "    type: qualys\n    scan_cadence: 30d\n";
-    let site = Site::start(Setup::new(20).edit("    type: qualys\n", cadence)).await;
+    let streams = "data_streams: [assets, vulnerabilities";
+    let setup = Setup::new(20).edit("    type: qualys\n", cadence).edit(streams, format!("{streams}, scans"));
+    let site = Site::start(setup).await;
     site.sync().await;
     let store = site.stack.observer();
     let counts = store.asset_counts().await.unwrap();
@@ -43,6 +45,10 @@ async fn coverage_is_what_scanners_say_and_what_they_do_not_know() {
         assert!(coverage.known() >= seen.len() as u64, "{coverage:?}");
         assert!(!coverage.hosts.contains_key(&Covered::Stale), "{coverage:?}");
     }
+    let told = store.scan_jobs(&"tenable-demo".parse().unwrap()).await.unwrap().unwrap();
+    let outcomes: Vec<_> = told.jobs.iter().map(|scan| (scan.name.as_str(), scan.outcome)).collect();
+    assert_eq!((outcomes[0], outcomes.len()), (("Branch offices", ScanOutcome::Unfinished), 3));
+    assert_eq!(store.scan_jobs(&"qualys-demo".parse().unwrap()).await.unwrap(), None, "it does not tell");
 }
 
 #[tokio::test]

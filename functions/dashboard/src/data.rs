@@ -23,7 +23,7 @@ use crate::problem::Problem;
 use crate::request::Request;
 pub use assets::{AssetDetail, AssetList, AssetRow, JoinRow, OwnerRow};
 pub use audit::AuditList;
-pub use coverage::{CoverageList, CoverageRow, GapRow, HostCounts};
+pub use coverage::{CoverageList, CoverageRow, GapRow, HostCounts, ScanRow};
 pub use deliveries::{DeliveryList, DeliverySummary};
 pub use detail::{
     AssetBrief, CveDetail, DeadlineDetail, FindingDetail, PartDetail, PendingEffect, RuleDetail, ScoreDetail,

@@ -5,7 +5,7 @@ use domain::score::Factor;
 use domain::sla::directive::Timeline;
 use domain::sla::{State, What};
 use domain::vulnerability::Exposure;
-use domain::{Covered, FindingState, Severity, Status};
+use domain::{Covered, FindingState, ScanOutcome, Severity, Status};
 use jiff::Timestamp;
 use store::AuditAction;
 
@@ -74,6 +74,16 @@ pub(crate) fn covered(covered: Covered) -> &'static str {
         Covered::WithoutCredentials => "Without credentials",
         Covered::Untold => "Credentials untold",
         Covered::Well => "With credentials",
+    }
+}
+
+pub(crate) fn scan(outcome: ScanOutcome) -> &'static str {
+    match outcome {
+        ScanOutcome::Never => "Never ran",
+        ScanOutcome::Unfinished => "Not finished",
+        ScanOutcome::Untold => "Not told",
+        ScanOutcome::Running => "Running",
+        ScanOutcome::Completed => "Completed",
     }
 }
 

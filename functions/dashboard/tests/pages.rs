@@ -10,7 +10,9 @@ use std::sync::atomic::Ordering;
 
 use aws_lambda_events::http::Method;
 use dashboard::ROUTES;
-use domain::{Check, CheckLine, Coverage, LastScan, Outcome, RunId, Severity, Status};
+use domain::{
+    Check, CheckLine, Coverage, LastScan, Outcome, RunId, ScanJob, ScanJobs, ScanOutcome, Severity, Status,
+};
 use serde_json::{Value, json};
 use store::RunStatus;
 use support::{HOST, HOSTILE, Kind, Setting, TOKEN, connector, now, request};
@@ -535,6 +537,24 @@ async fn coverage_names_the_hosts_that_are_not_scanned() {
     assert_eq!(listed, 40);
     let page = setting.get("/coverage").await.text;
     assert!(page.contains("Never scanned") && !page.contains(HOSTILE), "{page}");
+    assert_eq!((&first["scans"], page.contains("Last run")), (&json!([]), false), "not told");
+    let job = |id: usize, outcome| ScanJob {
+        id: id.to_string(),
+        name: format!("{HOSTILE}{id}"),
+        outcome,
+        at: Some(now()),
+        scheduled: Some(true),
+    };
+    let fine = (0..30).map(|id| job(id, ScanOutcome::Completed));
+    let jobs = ScanJobs::of(fine.chain([job(99, ScanOutcome::Unfinished)]).collect(), now());
+    setting.store.put_scan_jobs(&connector("qualys-prod"), &jobs).await.unwrap();
+    let told = setting.json("/api/coverage").await;
+    let scans = told["scans"].as_array().unwrap();
+    assert_eq!((scans.len(), &told["scans_unlisted"]), (20, &json!(11)));
+    assert_eq!((&scans[0]["id"], &scans[0]["amiss"]), (&json!("99"), &json!(true)));
+    assert!(scans[1..].iter().all(|scan| scan["amiss"] == false && scan["outcome"] == "completed"));
+    let page = setting.get("/coverage").await.text;
+    assert!(page.contains("Not finished") && page.contains("11 more") && !page.contains(HOSTILE), "{page}");
     assert_eq!(setting.get("/coverage?connector=nobody").await.status, 404);
     assert_eq!(setting.get("/coverage?after=x").await.status, 400);
 

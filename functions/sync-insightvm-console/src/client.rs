@@ -210,6 +210,19 @@ impl Client {
         Ok(Page::new(allowed(request.send().await?, now).await?))
     }
 
+    /// One page of the sites.
+    pub async fn sites(&self, page: u64, now: Timestamp) -> Result<Page, SyncError> {
+        let request = self.get("sites").query("page", page).query("size", 500).query("sort", "id,ASC");
+        Ok(Page::new(allowed(request.send().await?, now).await?))
+    }
+
+    /// The newest scans of all sites: those that run, or those that have ended.
+    pub async fn newest_scans(&self, active: bool, now: Timestamp) -> Result<Page, SyncError> {
+        let sort = if active { "startTime,DESC" } else { "endTime,DESC" };
+        let request = self.get("scans").query("active", active).query("size", 500).query("sort", sort);
+        Ok(Page::new(allowed(request.send().await?, now).await?))
+    }
+
     /// How many resources a list has: the right to it, at the price of one.
     pub async fn count(&self, list: &str, now: Timestamp) -> Result<u64, SyncError> {
         let answer = self.get(list).query("page", 0).query("size", 1).send().await?;

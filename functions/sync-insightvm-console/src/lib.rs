@@ -12,6 +12,8 @@
 //! api:     assets/0 ──> assets/1 ──> …                 a page, its tags, and what is found on each of its assets
 //! ```
 //!
+//! How the sites were scanned is a unit of its own: the list of sites, and the newest scans.
+//!
 //! A report is removed after what was read from it is kept; what a run could not remove, the next full one does.
 
 pub mod client;
@@ -48,6 +50,7 @@ pub struct ConsoleScanner {
     connector: String,
     assets: bool,
     vulnerabilities: bool,
+    scans: bool,
     by_report: bool,
     page_size: u32,
 }
@@ -62,6 +65,7 @@ impl ConsoleScanner {
             connector: connector.name.to_string(),
             assets: connector.pulls("assets"),
             vulnerabilities: connector.pulls("vulnerabilities"),
+            scans: connector.pulls("scans"),
             by_report,
             page_size: connector.page_size.map_or(default, |size| size.clamp(1, ASSETS_PER_PAGE)),
         }
@@ -75,12 +79,13 @@ impl Scanner for ConsoleScanner {
     }
 
     async fn plan(&self, run: &Run) -> Result<Vec<Unit>, SyncError> {
-        Ok(match run.mode {
-            _ if !self.assets && !self.vulnerabilities => vec![],
+        let first = match run.mode {
+            _ if !self.assets && !self.vulnerabilities => None,
             // Definitions before the findings that wait for them.
-            Mode::Full if self.vulnerabilities && self.by_report => vec![work::rules()],
-            _ => vec![work::assets(0, None)],
-        })
+            Mode::Full if self.vulnerabilities && self.by_report => Some(work::rules()),
+            _ => Some(work::assets(0, None)),
+        };
+        Ok(first.into_iter().chain(self.scans.then(work::scans)).collect())
     }
 
     async fn pull(&self, run: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
@@ -91,6 +96,7 @@ impl Scanner for ConsoleScanner {
                 self.pull_findings(run, unit, (page, assets, report), sink).await
             }
             Work::Forget { report } => self.forget(report, sink).await,
+            Work::Scans => sync::tell_scans(self.scan_jobs(sink.now()).await, sink).await,
             Work::Definitions { rules, hosts_of } => self.pull_definitions(rules, &hosts_of, sink).await,
         };
         match outcome {
@@ -114,6 +120,9 @@ impl Scanner for ConsoleScanner {
         if self.vulnerabilities {
             let list = if self.by_report { "reports" } else { "tags" };
             lines.push(sync::right("vulnerabilities", self.client.count(list, now).await));
+        }
+        if self.scans {
+            lines.push(sync::right("scans", self.client.count("scans", now).await));
         }
         lines
     }

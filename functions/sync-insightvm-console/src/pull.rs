@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Host, Rule, RuleId};
+use domain::{Host, Rule, RuleId, ScanJob, ScanOutcome};
 use futures::stream::{self, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use sync::split::json::only;
@@ -10,7 +10,7 @@ use sync::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncEr
 
 use crate::ConsoleScanner;
 use crate::client::{Assets, Client, segment};
-use crate::normalize::json::{self, Asset, OnAsset};
+use crate::normalize::json::{self, Asset, OnAsset, SiteScan};
 use crate::work;
 
 /// Calls at the same time: more of them slow a console's database down for everybody.
@@ -177,6 +177,48 @@ impl ConsoleScanner {
             }
         }
         Ok(tags)
+    }
+
+    /// How each site was last scanned. A site whose last scan is not among the newest of the console still tells when it was.
+    pub(crate) async fn scan_jobs(&self, now: Timestamp) -> Result<Vec<ScanJob>, SyncError> {
+        let mut sites = Vec::new();
+        let (mut number, mut seen) = (0, 0);
+        loop {
+            let mut page = self.client.sites(number, now).await?;
+            let before = seen;
+            while let Some(site) = page.next(&mut json::listed_site).await? {
+                seen += 1;
+                sites.extend(site.ok().flatten());
+            }
+            number += 1;
+            if seen == before || page.total().is_none_or(|total| seen >= total) {
+                break;
+            }
+        }
+        let mut last: BTreeMap<String, SiteScan> = BTreeMap::new();
+        let mut page = self.client.newest_scans(false, now).await?;
+        while let Some(scan) = page.next(&mut json::listed_scan).await? {
+            let Some(scan) = scan.ok().flatten() else { continue };
+            if last.get(&scan.site).is_none_or(|known| known.at < scan.at) {
+                last.insert(scan.site.clone(), scan);
+            }
+        }
+        let mut page = self.client.newest_scans(true, now).await?;
+        while let Some(scan) = page.next(&mut json::listed_scan).await? {
+            // What came of the last one that ended counts, until there is one.
+            if let Some(scan) = scan.ok().flatten() {
+                last.entry(scan.site.clone()).or_insert(scan);
+            }
+        }
+        let job = |site: json::Site| {
+            let (outcome, at) = match (last.get(&site.id), site.scanned_at) {
+                (Some(scan), _) => (scan.outcome, scan.at),
+                (None, Some(at)) => (ScanOutcome::Untold, Some(at)),
+                (None, None) => (ScanOutcome::Never, None),
+            };
+            ScanJob { id: site.id, name: site.name, outcome, at, scheduled: None }
+        };
+        Ok(sites.into_iter().map(job).collect())
     }
 
     /// Asks for definitions one by one, and sends the hosts that waited for them on.

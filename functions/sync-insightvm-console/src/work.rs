@@ -38,6 +38,8 @@ pub enum Work {
         /// Its number.
         report: u64,
     },
+    /// Read how the sites were scanned.
+    Scans,
     /// Ask for definitions one by one.
     Definitions {
         /// Of these rules.
@@ -82,6 +84,11 @@ impl Report {
 /// The moment `seconds` after `now`.
 pub fn later(now: Timestamp, seconds: i64) -> Timestamp {
     now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+/// The unit that reads how the sites were scanned.
+pub fn scans() -> Unit {
+    Unit::new("scans", &Work::Scans)
 }
 
 /// The unit that reads the definitions by a report.

@@ -1,5 +1,6 @@
 //! The Nessus API: which requests there are, and what their answers mean.
 
+use domain::{ScanJob, ScanOutcome};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
@@ -255,6 +256,10 @@ pub struct Scan {
     folder_id: Option<u64>,
     #[serde(default)]
     status: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    enabled: Option<Value>,
     #[serde(default, deserialize_with = "lenient")]
     last_modification_date: Option<u64>,
     #[serde(default, deserialize_with = "lenient")]
@@ -268,14 +273,10 @@ impl Scans {
     /// Scans with results that can be read: not those in the trash, not those that never ran. Of the others, those that
     /// have changed since a time of the server's clock.
     pub fn with_results(&self, since: Option<Timestamp>) -> Vec<u64> {
-        let trash = |folder: Option<u64>| {
-            folder.is_some()
-                && self.folders.iter().any(|f| f.id == folder && f.kind.as_deref() == Some("trash"))
-        };
         let mut ids: Vec<u64> = self
             .scans
             .iter()
-            .filter(|scan| !trash(scan.folder_id))
+            .filter(|scan| !self.is_trash(scan.folder_id))
             .filter(|scan| !matches!(scan.status.as_deref(), None | Some("" | "empty")))
             .filter(|scan| scan.may_be_viewed())
             .filter(|scan| {
@@ -288,6 +289,27 @@ impl Scans {
         ids.sort_unstable();
         ids.dedup();
         ids
+    }
+
+    fn is_trash(&self, folder: Option<u64>) -> bool {
+        folder.is_some() && self.folders.iter().any(|f| f.id == folder && f.kind.as_deref() == Some("trash"))
+    }
+
+    /// How each scan that is not in the trash last went.
+    pub fn jobs(&self) -> Vec<ScanJob> {
+        let job = |scan: &Scan| {
+            let id = scan.id?.to_string();
+            let outcome = ScanOutcome::of(scan.status.as_deref().unwrap_or_default());
+            Some(ScanJob {
+                name: scan.name.clone().unwrap_or_else(|| format!("scan {id}")),
+                // What never ran was changed all the same.
+                at: scan.last_modification_date.and_then(seconds).filter(|_| outcome != ScanOutcome::Never),
+                scheduled: scan.enabled.as_ref().and_then(Value::as_bool),
+                id,
+                outcome,
+            })
+        };
+        self.scans.iter().filter(|scan| !self.is_trash(scan.folder_id)).filter_map(job).collect()
     }
 
     /// Scans in the list.
@@ -502,6 +524,21 @@ mod tests {
         assert_eq!(list.with_results(None), [3, 4, 9]);
         assert_eq!(list.with_results(Some(at(1500))), [3, 9], "without a date it may have changed");
         assert_eq!((list.count(), list.closed()), (7, 1));
+        let jobs: Vec<_> = list.jobs().into_iter().map(|job| (job.id, job.outcome, job.at)).collect();
+        let job = |id: &str, outcome, second: Option<i64>| (id.to_owned(), outcome, second.map(at));
+        use ScanOutcome::{Completed, Never, Running, Unfinished};
+        assert_eq!(
+            jobs,
+            [
+                job("9", Completed, Some(2000)),
+                job("4", Running, Some(1000)),
+                job("6", Never, None),
+                job("7", Unfinished, Some(2000)),
+                job("8", Never, None),
+                job("3", Unfinished, None),
+            ],
+            "all but the one in the trash, whoever may read its results"
+        );
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Scanner for NessusScanner {
 
     async fn pull(&self, run: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
         let outcome = match unit.work()? {
-            Work::List => self.list(run, sink.now()).await,
+            Work::List => self.list(run, sink).await,
             Work::Scan(work) => self.scan(work, sink).await,
         };
         self.client.sign_out().await;

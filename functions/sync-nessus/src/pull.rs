@@ -20,8 +20,10 @@ const HOST_BYTES: usize = 16 << 20;
 
 impl NessusScanner {
     /// Which scans are to be read.
-    pub(crate) async fn list(&self, run: &Run, now: Timestamp) -> Result<Next, SyncError> {
+    pub(crate) async fn list(&self, run: &Run, sink: &mut dyn Sink) -> Result<Next, SyncError> {
+        let now = sink.now();
         let scans = self.client.scans(now).await?;
+        sink.scan_jobs(scans.jobs()).await?;
         let since = match run.mode {
             Mode::Full => None,
             // The dates are the server's, and so has to be the watermark.

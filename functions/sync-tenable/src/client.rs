@@ -1,5 +1,6 @@
 //! The requests, and what their answers mean.
 
+use domain::{ScanJob, ScanOutcome};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,6 +11,8 @@ use crate::normalize::lenient::{List, Scalar};
 
 /// Answers other than chunks are small; a status names every chunk of an export.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
+/// The list of scans has some 600 bytes of each.
+const SCANS_LIMIT: usize = 16 * 1024 * 1024;
 
 /// The exports that we use. All are started, watched and downloaded in the same way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +172,15 @@ impl Client {
         if answer.status() == 200 { Ok(()) } else { Err(answer.into_error(now).await) }
     }
 
+    /// All scans that the user may see, with how they last went: one answer, without pages.
+    pub async fn scans(&self, now: Timestamp) -> Result<Vec<ScanJob>, SyncError> {
+        let answer = self.http.request(Method::GET, "scans").send().await?;
+        if answer.status() != 200 {
+            return Err(answer.into_error(now).await);
+        }
+        Ok(answer.json::<Scans>(SCANS_LIMIT).await?.jobs())
+    }
+
     /// Who the keys belong to.
     pub async fn session(&self, now: Timestamp) -> Result<Session, SyncError> {
         let answer = self.http.request(Method::GET, "session").send().await?;
@@ -193,6 +205,63 @@ impl Client {
             Err(self.http.malformed(what, 0, &format!("{uuid:?} is not the id of an export")))
         }
     }
+}
+
+/// `GET /scans`
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Scans {
+    folders: Option<Vec<Value>>,
+    /// `null` where there is none. Each is read alone: an odd one costs no other.
+    scans: Option<Vec<Value>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Folder {
+    id: Scalar,
+    #[serde(rename = "type")]
+    kind: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Scan {
+    id: Scalar,
+    folder_id: Scalar,
+    name: Scalar,
+    status: Scalar,
+    last_modification_date: Scalar,
+    enabled: Scalar,
+}
+
+impl Scans {
+    /// Without what is in the trash, and what has no id.
+    fn jobs(self) -> Vec<ScanJob> {
+        let folders = self.folders.unwrap_or_default().into_iter().filter_map(read::<Folder>);
+        let trash = folders.filter(|folder| folder.kind.clone().text().as_deref() == Some("trash"));
+        let trash: Vec<String> = trash.filter_map(|folder| folder.id.text()).collect();
+        let job = |scan: Scan| {
+            let id = scan.id.text()?;
+            let outcome = ScanOutcome::of(&scan.status.text().unwrap_or_default());
+            Some(ScanJob {
+                name: scan.name.text().unwrap_or_else(|| format!("scan {id}")),
+                // What never ran was changed all the same.
+                at: scan.last_modification_date.time().filter(|_| outcome != ScanOutcome::Never),
+                scheduled: scan.enabled.truth(),
+                id,
+                outcome,
+            })
+        };
+        let kept = |scan: &Scan| scan.folder_id.clone().text().is_none_or(|folder| !trash.contains(&folder));
+        let scans = self.scans.unwrap_or_default().into_iter().filter_map(read);
+        scans.filter(kept).filter_map(job).collect()
+    }
+}
+
+/// An element of a list, if it is what it should be.
+fn read<T: for<'de> Deserialize<'de>>(element: Value) -> Option<T> {
+    serde_json::from_value(element).ok()
 }
 
 /// `GET /session`

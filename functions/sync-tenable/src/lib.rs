@@ -9,7 +9,7 @@
 //!                           vulns/chunk/<id> (many, in parallel) <── vulns/wait/<n> (polls, plans)
 //! ```
 //!
-//! The export of compliance begins and goes on like that of vulnerabilities, beside it.
+//! The export of compliance begins and goes on like that of vulnerabilities, beside it. The list of scans is one answer.
 //!
 //! **Why assets are read in a chain and vulnerabilities side by side.** A finding names its host poorly; the inventory has
 //! cloud ids, agent ids and tags. Hosts are told apart correctly from the start only if the whole inventory comes before
@@ -72,6 +72,7 @@ pub struct TenableScanner {
     assets_version: AssetsVersion,
     vulnerabilities: bool,
     compliance: bool,
+    scans: bool,
     chunk_size: u32,
     num_assets: u32,
     options: Options,
@@ -93,6 +94,7 @@ impl TenableScanner {
             assets_version,
             vulnerabilities: connector.pulls("vulnerabilities"),
             compliance: connector.pulls("compliance"),
+            scans: connector.pulls("scans"),
             chunk_size: clamped(ASSETS_PER_CHUNK, DEFAULT_ASSETS_PER_CHUNK),
             num_assets: clamped(ASSETS_PER_FINDINGS_CHUNK, DEFAULT_ASSETS_PER_FINDINGS_CHUNK),
             options: Options::default(),
@@ -127,7 +129,9 @@ impl Scanner for TenableScanner {
     }
 
     async fn plan(&self, _run: &Run) -> Result<Vec<Unit>, SyncError> {
-        Ok(if self.assets { vec![work::start(Export::Assets)] } else { self.after_assets() })
+        let mut units = if self.assets { vec![work::start(Export::Assets)] } else { self.after_assets() };
+        units.extend(self.scans.then(work::scans));
+        Ok(units)
     }
 
     async fn pull(&self, run: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
@@ -136,6 +140,7 @@ impl Scanner for TenableScanner {
             Work::Assets(work) => self.pull_assets(unit, work, sink).await,
             Work::Vulns(work) => self.wait_for_vulns(unit, work, sink.now()).await,
             Work::Chunk(work) => self.pull_chunk(unit, work, sink).await,
+            Work::Scans => sync::tell_scans(self.client.scans(sink.now()).await, sink).await,
         };
         match outcome {
             Err(SyncError::Throttled { until, .. }) => Ok(Next::Later(until, unit.clone())),
@@ -157,6 +162,9 @@ impl Scanner for TenableScanner {
             if is_pulled {
                 lines.push(sync::right(stream, self.client.exports(export, now).await));
             }
+        }
+        if self.scans {
+            lines.push(sync::right("scans", self.client.scans(now).await));
         }
         lines
     }

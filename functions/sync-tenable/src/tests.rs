@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use domain::{FindingState, Host, Rule, RuleId};
+use domain::{FindingState, Host, Rule, RuleId, ScanJob, ScanOutcome};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sync::{BadRecord, Coverage, HostReport, HttpOptions, Mode, Proof};
@@ -57,6 +57,7 @@ struct Recorder {
     hosts: Vec<Host>,
     reports: Vec<HostReport>,
     rules: Vec<Rule>,
+    scans: Vec<ScanJob>,
     refused: Vec<BadRecord>,
 }
 
@@ -64,6 +65,11 @@ struct Recorder {
 impl Sink for Recorder {
     async fn inventory(&mut self, host: Host) -> Result<(), SyncError> {
         self.hosts.push(host);
+        Ok(())
+    }
+
+    async fn scan_jobs(&mut self, jobs: Vec<ScanJob>) -> Result<(), SyncError> {
+        self.scans = jobs;
         Ok(())
     }
 
@@ -132,7 +138,7 @@ async fn stage(page_size: Option<u32>, streams: &[&str], answers: Vec<(&str, Vec
     Stage {
         scanner: TenableScanner::new(&connector, http),
         script,
-        sink: Recorder { now, hosts: vec![], reports: vec![], rules: vec![], refused: vec![] },
+        sink: Recorder { now, hosts: vec![], reports: vec![], rules: vec![], scans: vec![], refused: vec![] },
         run: Run {
             connector: connector.name,
             id: domain::RunId::new(now, 1),
@@ -228,6 +234,7 @@ fn happy() -> Vec<(&'static str, Vec<Answer>)> {
         ),
         ("GET /assets/export/a1/chunks/1", vec![answer(&json!([asset("h1")]))]),
         ("GET /assets/export/a1/chunks/2", vec![answer(&json!([asset("h2")]))]),
+        ("GET /scans", vec![answer(&json!({ "folders": null, "scans": null }))]),
         ("POST /vulns/export", vec![export("v1")]),
         (
             "GET /vulns/export/v1/status",
@@ -548,11 +555,60 @@ async fn rights_are_told_stream_by_stream() {
     let answers = vec![
         ("GET /assets/export/status", vec![answer(&json!({"exports": []}))]),
         ("GET /vulns/export/status", vec![text(403, "{}")]),
+        ("GET /scans", vec![answer(&json!({"scans": null}))]),
     ];
     let stage = stage(None, &[], answers).await;
     let lines = stage.scanner.rights(start_time()).await;
     let told: Vec<_> = lines.iter().map(|line| (line.what.as_str(), line.outcome)).collect();
-    assert_eq!(told, [("assets", domain::Outcome::Good), ("vulnerabilities", domain::Outcome::Bad)]);
+    let (good, bad) = (domain::Outcome::Good, domain::Outcome::Bad);
+    assert_eq!(told, [("assets", good), ("vulnerabilities", bad), ("scans", good)]);
+}
+
+#[tokio::test]
+async fn scans_are_told_as_they_went_and_a_list_that_may_not_be_read_takes_nothing_from_the_run() {
+    let scan = |id: u64, folder: u64, status: Value| {
+        json!({
+            "id": id, "folder_id": folder, "name": format!("scan of {id}"), "status": status, "enabled": id == 14,
+            "last_modification_date": 1_795_000_000 + id, "uuid": null,
+        })
+    };
+    let list = json!({
+        "folders": [{"id": 43, "type": "main"}, {"id": 44, "type": "trash"}], "timestamp": 1_795_100_000,
+        "scans": [
+            scan(14, 43, json!("completed")), scan(29, 43, json!("aborted")), scan(30, 43, json!("empty")),
+            scan(32, 44, json!("completed")), {"name": "without an id"}, "no scan", null,
+        ],
+    });
+    let mut told = stage(None, &["scans"], vec![("GET /scans", vec![answer(&list)])]).await;
+    assert_eq!(told.run().await, [("scans".to_owned(), Proof::default())]);
+    let at = |second: i64| Some(Timestamp::from_second(second).unwrap());
+    let job = |id: u64, outcome, at| ScanJob {
+        id: id.to_string(),
+        name: format!("scan of {id}"),
+        outcome,
+        at,
+        scheduled: Some(id == 14),
+    };
+    assert_eq!(
+        told.sink.scans,
+        [
+            job(14, ScanOutcome::Completed, at(1_795_000_014)),
+            job(29, ScanOutcome::Unfinished, at(1_795_000_029)),
+            job(30, ScanOutcome::Never, None),
+        ]
+    );
+    for refusal in [text(403, "{}"), text(200, "[]"), text(200, "<html>")] {
+        let mut refused = stage(None, &["scans"], vec![("GET /scans", vec![refusal])]).await;
+        assert_eq!(refused.run().await, [("scans".to_owned(), Proof::default())]);
+        assert_eq!(refused.sink.scans, []);
+    }
+    let mut unknown = stage(None, &["scans"], vec![("GET /scans", vec![text(401, "{}")])]).await;
+    let unit = unknown.scanner.plan(&unknown.run).await.unwrap().remove(0);
+    let refused = unknown.pull(&unit).await;
+    assert!(
+        matches!(refused, Err(SyncError::Unauthorized { .. })),
+        "keys that are wrong are wrong for all: {refused:?}"
+    );
 }
 
 fn check(host: &str, control: &str, status: &str) -> Value {

@@ -29,6 +29,8 @@ pub enum Work {
     Vulns(VulnsWork),
     /// Read one chunk of an export of findings.
     Chunk(ChunkWork),
+    /// Read the list of scans.
+    Scans,
 }
 
 /// An export that is to begin.
@@ -133,6 +135,11 @@ pub struct ChunkWork {
     /// The export says that it has empty chunks.
     #[serde(default)]
     pub may_be_empty: bool,
+}
+
+/// The unit that reads the list of scans.
+pub fn scans() -> Unit {
+    Unit::new("scans", &Work::Scans)
 }
 
 /// The unit that begins an export.

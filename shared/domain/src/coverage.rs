@@ -1,4 +1,5 @@
-//! How well a scanner covers the hosts that it knows: scanned within their cadence, with credentials or without.
+//! How well a scanner covers the hosts that it knows: scanned within their cadence, with credentials or without; and how
+//! the scans that should see to that went.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::RunId;
 
-/// Hosts that are named one by one. What is more is only counted.
+/// Hosts, and scans, that are named one by one. What is more is only counted.
 pub const LISTED: usize = 500;
+/// Characters of a scan's name that are kept.
+const NAME: usize = 120;
 
 /// How a scanner last looked at a host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -125,9 +128,133 @@ impl Coverage {
     }
 }
 
+/// A scan that is set up in a scanner, or a site that is scanned as a whole, as it last went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanJob {
+    /// The scanner's own id of it.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// How it last went.
+    pub outcome: ScanOutcome,
+    /// When it last ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// Whether it runs by itself, where the scanner tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<bool>,
+}
+
+impl ScanJob {
+    /// Whether it leaves hosts unscanned: it did not come to its end; or it should run by itself, and never has, or not
+    /// within the cadence.
+    pub fn is_amiss(&self, now: Timestamp, cadence: SignedDuration) -> bool {
+        match self.outcome {
+            ScanOutcome::Unfinished => true,
+            ScanOutcome::Running => false,
+            ScanOutcome::Never => self.scheduled != Some(false),
+            ScanOutcome::Untold | ScanOutcome::Completed => {
+                self.scheduled != Some(false) && self.at.is_some_and(|at| now.duration_since(at) > cadence)
+            }
+        }
+    }
+}
+
+/// How a scan last went, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScanOutcome {
+    /// It did not run once.
+    Never,
+    /// It did not come to its end: aborted, stopped, paused.
+    Unfinished,
+    /// The scanner does not tell.
+    Untold,
+    /// It runs, or is about to.
+    Running,
+    /// It came to its end.
+    Completed,
+}
+
+impl ScanOutcome {
+    /// By the scanner's word for it: `status` of Tenable's and Nessus' list of scans, and of the InsightVM console's
+    /// (`GlobalScan` of its specification). An empty status is a scan that never ran.
+    pub fn of(status: &str) -> Self {
+        match status.trim().to_ascii_lowercase().as_str() {
+            "" | "empty" => Self::Never,
+            "completed" | "imported" | "finished" => Self::Completed,
+            "aborted" | "canceled" | "cancelled" | "stopped" | "stopping" | "paused" | "pausing"
+            | "error" => Self::Unfinished,
+            "running" | "pending" | "processing" | "initializing" | "publishing" | "resuming"
+            | "dispatched" | "integrating" => Self::Running,
+            _ => Self::Untold,
+        }
+    }
+}
+
+/// The scans of a connector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanJobs {
+    /// When the scanner told of them.
+    pub at: Timestamp,
+    /// Worst and longest ago first, the first [`LISTED`].
+    pub jobs: Vec<ScanJob>,
+    /// How many more there are.
+    #[serde(default)]
+    pub unlisted: u64,
+}
+
+impl ScanJobs {
+    /// Out of all that a scanner has, each with an id of its own.
+    pub fn of(mut jobs: Vec<ScanJob>, now: Timestamp) -> Self {
+        jobs.sort_by(|a, b| (a.outcome, a.at, &a.id).cmp(&(b.outcome, b.at, &b.id)));
+        let unlisted = jobs.len().saturating_sub(LISTED) as u64;
+        jobs.truncate(LISTED);
+        for job in &mut jobs {
+            if let Some((end, _)) = job.name.char_indices().nth(NAME) {
+                job.name.truncate(end);
+            }
+        }
+        Self { at: now, jobs, unlisted }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn job(
+        id: &str,
+        status: &str,
+        day: impl Into<Option<u32>>,
+        scheduled: impl Into<Option<bool>>,
+    ) -> ScanJob {
+        let (outcome, at) = (ScanOutcome::of(status), day.into().map(at));
+        ScanJob { id: id.into(), name: format!("scan {id}"), outcome, at, scheduled: scheduled.into() }
+    }
+
+    #[test]
+    fn a_scan_that_leaves_hosts_unscanned_is_amiss() {
+        let amiss = |job: ScanJob| job.is_amiss(at(20), SignedDuration::from_hours(7 * 24));
+        assert!(!amiss(job("1", "completed", 13, true)));
+        assert!(amiss(job("1", "completed", 12, true)), "not within the cadence");
+        assert!(amiss(job("1", "finished", 12, None)), "a site is to be scanned, whoever starts it");
+        assert!(!amiss(job("1", "completed", 12, false)), "somebody ran it once");
+        assert!(amiss(job("1", "aborted", 19, false)) && amiss(job("1", "canceled", 19, true)));
+        assert!(!amiss(job("1", "running", 2, true)), "a long one");
+        assert!(amiss(job("1", "empty", None, true)) && !amiss(job("1", "", None, false)));
+        assert!(!amiss(job("1", "unknown", 19, None)) && amiss(job("1", "unknown", 2, None)));
+    }
+
+    #[test]
+    fn of_many_scans_the_worst_are_listed() {
+        let many = (0..LISTED).map(|n| job(&format!("{n:03}"), "completed", 19, true));
+        let long = ScanJob { name: "ä".repeat(NAME + 1), ..job("b", "aborted", 18, true) };
+        let found = ScanJobs::of(many.chain([job("a", "aborted", 19, true), long]).collect(), at(20));
+        let first: Vec<&str> = found.jobs.iter().take(3).map(|job| job.id.as_str()).collect();
+        assert_eq!((first.as_slice(), found.jobs.len(), found.unlisted), (&["b", "a", "000"][..], LISTED, 2));
+        assert_eq!(found.jobs[0].name.chars().count(), NAME);
+    }
 
     fn at(day: u32) -> Timestamp {
         format!("2026-11-{day:02}T00:00:00Z").parse().unwrap()

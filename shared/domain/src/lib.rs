@@ -44,7 +44,7 @@ pub mod threat;
 pub mod vulnerability;
 
 pub use check::{Check, CheckLine, Outcome};
-pub use coverage::{Coverage, Covered, LastScan};
+pub use coverage::{Coverage, Covered, LastScan, ScanJob, ScanJobs, ScanOutcome};
 pub use finding::{Cvss, Finding, FindingKind, FindingState, Rule};
 pub use host::{CloudId, Details, Host, Tag};
 pub use ids::{AssetId, ConnectorName, CveId, FindingKey, InvalidId, RuleId, RunId, SightingId, VulnId};

@@ -141,6 +141,11 @@ pub fn coverage(connector: &ConnectorName) -> Key {
     Key::new(runs_partition(connector), "COVERAGE")
 }
 
+/// How the connector's scans went.
+pub fn scan_jobs(connector: &ConnectorName) -> Key {
+    Key::new(runs_partition(connector), "SCANS")
+}
+
 /// A run.
 pub fn run(connector: &ConnectorName, run: &RunId) -> Key {
     Key::new(runs_partition(connector), format!("RUN#{run}"))

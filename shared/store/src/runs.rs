@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use domain::decide::SWEEP_AFTER;
-use domain::{Check, ConnectorName, Coverage, LastScan, RunId, SightingId};
+use domain::{Check, ConnectorName, Coverage, LastScan, RunId, ScanJobs, SightingId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -430,6 +430,17 @@ impl Store {
     ) -> Result<(), StoreError> {
         let item = Item::from([(codec::DOCUMENT.to_owned(), document(coverage))]);
         self.put(&keys::coverage(connector), item, None).await
+    }
+
+    /// How the connector's scans went, as its scanner last told.
+    pub async fn scan_jobs(&self, connector: &ConnectorName) -> Result<Option<ScanJobs>, StoreError> {
+        self.get(&keys::scan_jobs(connector), false).await?.as_ref().map(codec::parse).transpose()
+    }
+
+    /// Keeps them, in place of those before.
+    pub async fn put_scan_jobs(&self, connector: &ConnectorName, jobs: &ScanJobs) -> Result<(), StoreError> {
+        let item = Item::from([(codec::DOCUMENT.to_owned(), document(jobs))]);
+        self.put(&keys::scan_jobs(connector), item, None).await
     }
 
     /// A unit of a run.

@@ -26,4 +26,6 @@ pub use function::{Build, Credentials, SyncFunction};
 pub use http::{HttpClient, HttpOptions};
 pub use normalized::{NormalizeError, Normalized, Summary, pieces};
 pub use push::{PushIntake, Taken};
-pub use scanner::{BadRecord, Coverage, Fix, HostReport, Mode, Next, Proof, Run, Scanner, Sink, Unit};
+pub use scanner::{
+    BadRecord, Coverage, Fix, HostReport, Mode, Next, Proof, Run, Scanner, Sink, Unit, tell_scans,
+};

@@ -1,7 +1,7 @@
 //! What a scanner has to offer to be pulled: a plan of units, and the work of one unit.
 
 use async_trait::async_trait;
-use domain::{CheckLine, ConnectorName, Finding, Host, Rule, RunId};
+use domain::{CheckLine, ConnectorName, Finding, Host, Rule, RunId, ScanJob};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,30 @@ pub struct Proof {
     pub missing: Option<String>,
 }
 
+/// The end of a unit that asks for the list of scans. That it may not be read proves nothing of any host, and takes nothing
+/// from a run that is whole otherwise: it is logged, and `check` tells it.
+pub async fn tell_scans(
+    asked: Result<Vec<ScanJob>, SyncError>,
+    sink: &mut dyn Sink,
+) -> Result<Next, SyncError> {
+    match asked {
+        Ok(jobs) => sink.scan_jobs(jobs).await?,
+        // A right that is missing, or an answer that is none.
+        Err(
+            error @ (SyncError::NotFound { .. }
+            | SyncError::Malformed { .. }
+            | SyncError::Refused { .. }
+            | SyncError::Unreachable { sent: true, .. }),
+        ) => tracing::warn!(%error, "the scanner did not tell how its scans went"),
+        Err(SyncError::Unauthorized { detail, .. }) if !detail.starts_with("401") => {
+            tracing::warn!(detail, "the scanner did not tell how its scans went");
+        }
+        // The rest concerns the scanner as a whole.
+        Err(error) => return Err(error),
+    }
+    Ok(Next::Done(Proof::default()))
+}
+
 /// Where a scanner's statements go.
 #[async_trait]
 pub trait Sink: Send {
@@ -122,6 +146,12 @@ pub trait Sink: Send {
     /// A part of the scanner's own list of all its hosts. If a complete full run has brought that list, hosts that it
     /// lacks were purged: they are gone, not merely unseen.
     async fn exist(&mut self, _natives: Vec<String>) -> Result<(), SyncError> {
+        Ok(())
+    }
+
+    /// How all the scans that are set up in the scanner last went. It proves nothing of any host; a sink that keeps no hosts
+    /// has no use for it.
+    async fn scan_jobs(&mut self, _jobs: Vec<ScanJob>) -> Result<(), SyncError> {
         Ok(())
     }
 

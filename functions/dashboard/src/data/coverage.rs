@@ -1,11 +1,11 @@
-//! Which hosts are scanned, how often and how well; and what a scanner does not know at all.
+//! Which hosts are scanned, how often and how well; how the scans went; and what a scanner does not know at all.
 
 use std::collections::BTreeMap;
 
 use domain::coverage::Gap;
 use domain::policy::Connector;
-use domain::{AssetId, ConnectorName, Coverage, Covered, RunId, Scanner, SightingId};
-use jiff::Timestamp;
+use domain::{AssetId, ConnectorName, Coverage, Covered, RunId, ScanJob, ScanJobs, Scanner, SightingId};
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use store::{AssetCounts, SightingBrief};
 
@@ -17,6 +17,8 @@ use crate::request::Request;
 const CONNECTORS: usize = 16;
 /// Hosts of one page; each takes a read of what it is called and of the asset that it belongs to.
 const HOSTS: usize = 15;
+/// Scans that are listed, the worst first.
+const SCANS: usize = 20;
 
 /// How well a connector's scanner covers what there is.
 #[derive(Debug, Clone, Serialize)]
@@ -61,6 +63,16 @@ pub struct GapRow {
     pub asset: Option<AssetId>,
 }
 
+/// A scan that is set up in the scanner.
+#[derive(Debug, Clone, Serialize)]
+pub struct ScanRow {
+    /// The scan, and how it last went.
+    #[serde(flatten)]
+    pub scan: ScanJob,
+    /// Whether it leaves hosts unscanned.
+    pub amiss: bool,
+}
+
 /// The page of coverage.
 #[derive(Debug, Clone, Serialize)]
 pub struct CoverageList {
@@ -80,6 +92,13 @@ pub struct CoverageList {
     /// Value of `after` for the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// When its scanner told of its scans, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scans_at: Option<Timestamp>,
+    /// Its scans, those first that leave hosts unscanned.
+    pub scans: Vec<ScanRow>,
+    /// How many more there are.
+    pub scans_unlisted: u64,
 }
 
 impl Dashboard {
@@ -107,6 +126,9 @@ impl Dashboard {
             gaps: Vec::new(),
             unlisted: 0,
             next: None,
+            scans_at: None,
+            scans: Vec::new(),
+            scans_unlisted: 0,
         };
         let Some(connector) = chosen else { return Ok(list) };
         let read = scanned.iter().position(|other| other.name == connector.name);
@@ -120,6 +142,12 @@ impl Dashboard {
             list.unlisted = coverage.amiss().saturating_sub(coverage.gaps.len() as u64);
             list.next =
                 (coverage.gaps.len() > after.saturating_add(HOSTS)).then(|| (after + HOSTS).to_string());
+        }
+        if connector.pulls("scans")
+            && let Some(known) = self.store.scan_jobs(&connector.name).await?
+        {
+            list.scans_at = Some(known.at);
+            (list.scans, list.scans_unlisted) = scans(known, list.at, connector.scan_cadence.duration());
         }
         Ok(list)
     }
@@ -140,6 +168,18 @@ impl Dashboard {
         };
         Ok(gaps.into_iter().map(row).collect())
     }
+}
+
+/// The scans that are worth a look first, and how many others there are.
+fn scans(known: ScanJobs, now: Timestamp, cadence: SignedDuration) -> (Vec<ScanRow>, u64) {
+    let row = |scan: ScanJob| ScanRow { amiss: scan.is_amiss(now, cadence), scan };
+    let (mut rows, fine): (Vec<ScanRow>, Vec<ScanRow>) =
+        known.jobs.into_iter().map(row).partition(|row| row.amiss);
+    // The newest of those that are as they should be.
+    rows.extend(fine.into_iter().rev());
+    let more = rows.len().saturating_sub(SCANS) as u64 + known.unlisted;
+    rows.truncate(SCANS);
+    (rows, more)
 }
 
 fn row(connector: &Connector, known: Option<&Coverage>, counts: &AssetCounts) -> CoverageRow {

@@ -1,13 +1,13 @@
 //! Which hosts are scanned.
 
-use domain::Covered;
+use domain::{Covered, ScanOutcome};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::View;
 use super::layout::{Frame, Tab};
 use super::parts;
-use crate::data::{CoverageList, CoverageRow, GapRow};
+use crate::data::{CoverageList, CoverageRow, GapRow, ScanRow};
 use crate::words;
 
 /// The columns, best first.
@@ -35,6 +35,20 @@ pub(crate) fn page(data: &CoverageList, view: &View<'_>) -> Markup {
                 @if let Some(next) = &data.next {
                     nav.pages aria-label="List" {
                         a.button href=(parts::with_query("/coverage", [("connector", chosen.as_str()), ("after", next.as_str())])) rel="next" { "Next" }
+                    }
+                }
+            }
+            @if let Some(at) = data.scans_at {
+                section aria-labelledby="scans" {
+                    h2 #scans { "Scans: " (chosen) }
+                    p.quiet { "Told " (parts::time(at, data.at)) }
+                    @if data.scans.is_empty() {
+                        p.empty { "There is none, or none that the connector's user may see." }
+                    } @else {
+                        (scans(&data.scans, data.at))
+                    }
+                    @if data.scans_unlisted > 0 {
+                        p.quiet { (words::count(data.scans_unlisted)) " more are not listed." }
                     }
                 }
             }
@@ -105,6 +119,31 @@ fn gaps(rows: &[GapRow], now: Timestamp) -> Markup {
                     }
                     td data-label="Coverage" { (words::covered(row.gap.covered)) }
                     td data-label="Last scan" { @match row.gap.scanned_at { Some(at) => (parts::time(at, now)), None => "never" } }
+                }
+            } }
+        } }
+    }
+}
+
+fn scans(rows: &[ScanRow], now: Timestamp) -> Markup {
+    html! {
+        div.scroll { table.list {
+            caption { "Those first that leave hosts unscanned" }
+            thead { tr { th scope="col" { "Scan" } th scope="col" { "How it went" } th scope="col" { "Last run" } } }
+            tbody { @for ScanRow { scan, amiss } in rows {
+                tr {
+                    th scope="row" {
+                        (scan.name)
+                        div.quiet {
+                            (scan.id)
+                            @match scan.scheduled { Some(true) => ", runs by itself", Some(false) => ", started by hand", None => "" }
+                        }
+                    }
+                    td data-label="How it went" {
+                        (words::scan(scan.outcome))
+                        @if *amiss && scan.outcome >= ScanOutcome::Untold { ", not within the time given" }
+                    }
+                    td data-label="Last run" { @match scan.at { Some(at) => (parts::time(at, now)), None => "never" } }
                 }
             } }
         } }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use domain::{CloudId, CveId, Finding, Host, Rule, RuleId, Scanner, Tag};
+use domain::{CloudId, CveId, Finding, Host, Rule, RuleId, ScanOutcome, Scanner, Tag};
 use jiff::Timestamp;
 use serde::Deserialize;
 use sync::lenient::{Field, FromScalar, List, Part, Scalar};
@@ -419,6 +419,71 @@ pub fn listed_tag(offset: u64, bytes: &[u8]) -> Result<(Option<(u64, ConsoleTag)
         Some((wire.id.text()?.parse().ok()?, tag))
     };
     Ok((read(), length))
+}
+
+/// A site, as one scan of all that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// Its number.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// When it was last scanned, whatever came of that.
+    pub scanned_at: Option<Timestamp>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct WireSite<'a> {
+    id: Field<'a>,
+    name: Field<'a>,
+    #[serde(rename = "type")]
+    kind: Field<'a>,
+    last_scan_time: Field<'a>,
+}
+
+/// Reads the element of `/sites` that `bytes` begin with; nothing of one without a number, and of those that agents report
+/// to, which no scan looks at.
+pub fn listed_site(offset: u64, bytes: &[u8]) -> Result<(Option<Site>, usize), BadRecord> {
+    let (wire, length): (WireSite<'_>, _) =
+        element(bytes).map_err(|error| BadRecord { offset, problem: brief(&error) })?;
+    let is_of_agents = wire.kind.words().is_some_and(|kind| kind.eq_ignore_ascii_case("agent"));
+    let site = wire.id.text().filter(|_| !is_of_agents).map(|id| Site {
+        name: wire.name.text().unwrap_or_else(|| format!("site {id}")),
+        scanned_at: wire.last_scan_time.time(),
+        id,
+    });
+    Ok((site, length))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct WireScan<'a> {
+    site_id: Field<'a>,
+    status: Field<'a>,
+    start_time: Field<'a>,
+    end_time: Field<'a>,
+}
+
+/// A scan of a site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteScan {
+    /// The site's number.
+    pub site: String,
+    /// How it went.
+    pub outcome: ScanOutcome,
+    /// When it ended; if it has not, when it began.
+    pub at: Option<Timestamp>,
+}
+
+/// Reads the element of `/scans` that `bytes` begin with; nothing of one without a site.
+pub fn listed_scan(offset: u64, bytes: &[u8]) -> Result<(Option<SiteScan>, usize), BadRecord> {
+    let (wire, length): (WireScan<'_>, _) =
+        element(bytes).map_err(|error| BadRecord { offset, problem: brief(&error) })?;
+    let at = wire.end_time.time().or_else(|| wire.start_time.time());
+    // A scan without a status has run, or it would not be there.
+    let outcome = wire.status.words().map_or(ScanOutcome::Untold, |status| ScanOutcome::of(&status));
+    Ok((wire.site_id.text().map(|site| SiteScan { site, outcome, at }), length))
 }
 
 /// Reads the element of `/tags/{id}/assets` that `bytes` begin with.

@@ -1,10 +1,11 @@
 //! What is asked, and what is made of each kind of answer.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use domain::{CheckLine, FindingState, Outcome, RuleId};
+use domain::{CheckLine, FindingState, Outcome, RuleId, ScanJob, ScanOutcome};
 use serde_json::{Value, json};
-use sync::{Coverage, Mode, Next, Scanner, SyncError, Unit};
+use sync::{Coverage, Mode, Next, Proof, Scanner, SyncError, Unit};
 
 use crate::support::*;
 
@@ -50,6 +51,7 @@ fn console(call: &Call) -> Reply {
         ("GET", "tags/5/assets") => ok(json!({ "resources": [{ "id": 1 }, { "id": 99 }], "links": [] })),
         ("GET", "tags/6/assets") => ok(json!({ "resources": [{ "id": 7 }], "links": [] })),
         ("GET", "sites") => page(&[json!({ "id": 1 })]),
+        ("GET", "scans") => page(&[]),
         ("GET", "reports") => page(&[
             json!({ "id": 3, "name": "vulnrelay/console-test/20200101T000000Z-0001/findings/0" }),
             json!({ "id": 4, "name": "vulnrelay/another/x" }),
@@ -408,14 +410,69 @@ async fn the_check_names_what_is_visible_and_what_is_not_allowed() {
     assert_eq!(tried.check().await.unwrap(), "signed in, 3 assets in 1 sites are visible");
     let outcomes = |lines: Vec<CheckLine>| lines.into_iter().map(|l| (l.what, l.outcome)).collect::<Vec<_>>();
     let good = |what: &str| (what.to_owned(), Outcome::Good);
-    assert_eq!(outcomes(tried.rights(time(NOW)).await), [good("assets"), good("vulnerabilities")]);
+    let all = [good("assets"), good("vulnerabilities"), good("scans")];
+    assert_eq!(outcomes(tried.rights(time(NOW)).await), all);
 
     let server = serve(|call| if call.is("GET", "reports") { status(404) } else { console(call) }).await;
     let lines = scanner(&server, json!({})).rights(time(NOW)).await;
     assert!(lines[1].says.contains("404") && lines[1].says.contains("reports"), "{}", lines[1].says);
-    assert_eq!(outcomes(lines), [good("assets"), ("vulnerabilities".to_owned(), Outcome::Bad)]);
+    let bad = ("vulnerabilities".to_owned(), Outcome::Bad);
+    assert_eq!(outcomes(lines), [good("assets"), bad, good("scans")]);
     let by_api = scanner(&server, json!({ "via": "api", "data_streams": ["vulnerabilities"] }));
     assert_eq!(outcomes(by_api.rights(time(NOW)).await), [good("vulnerabilities")]);
+}
+
+#[tokio::test]
+async fn a_site_tells_of_its_last_scan_and_a_list_that_is_hidden_takes_nothing_from_the_run() {
+    let scan = |site: u64, status: &str, day: u32| json!({ "id": day, "siteId": site, "status": status, "endTime": format!("2026-11-{day:02}T06:00:00Z") });
+    let told = move |call: &Call| {
+        let active = call.query.get("active").map(String::as_str);
+        match (call.path.trim_start_matches("/api/3/"), active) {
+            ("sites", _) => part(
+                &[
+                    json!({ "id": 1, "name": "One", "lastScanTime": "2026-11-20T06:00:00Z" }),
+                    json!({ "id": 2, "name": "Two", "lastScanTime": "2026-10-02T06:00:00Z" }),
+                    json!({ "id": 3 }),
+                    json!({ "id": 4, "name": "Agents", "type": "agent" }),
+                    json!({ "id": 5, "name": "Five" }),
+                ],
+                call.page(),
+                2,
+            ),
+            // In no order, and one of a site that is gone.
+            ("scans", Some("false")) => {
+                page(&[scan(1, "finished", 18), scan(1, "error", 20), scan(9, "stopped", 19), json!("odd")])
+            }
+            ("scans", Some("true")) => page(&[scan(1, "running", 21), scan(5, "integrating", 21)]),
+            _ => status(404),
+        }
+    };
+    let only = json!({ "data_streams": ["scans"] });
+    let server = serve(told).await;
+    let mut sink = Recorder::default();
+    let done = drive(&scanner(&server, only.clone()), &run(Mode::Full), &mut sink).await.unwrap();
+    assert_eq!(done, BTreeMap::from([("scans".to_owned(), Proof::default())]));
+    let day = |text: &str| Some(time(&format!("2026-{text}T06:00:00Z")));
+    let job = |id: &str, name: &str, outcome, at| ScanJob {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        outcome,
+        at,
+        scheduled: None,
+    };
+    assert_eq!(
+        sink.scans,
+        [
+            job("1", "One", ScanOutcome::Unfinished, day("11-20")),
+            job("2", "Two", ScanOutcome::Untold, day("10-02")),
+            job("3", "site 3", ScanOutcome::Never, None),
+            job("5", "Five", ScanOutcome::Running, day("11-21")),
+        ]
+    );
+    let server = serve(|_| status(404)).await;
+    let mut sink = Recorder::default();
+    let done = drive(&scanner(&server, only), &run(Mode::Full), &mut sink).await.unwrap();
+    assert_eq!((done.len(), &done["scans"], sink.scans.len()), (1, &Proof::default(), 0));
 }
 
 #[tokio::test]

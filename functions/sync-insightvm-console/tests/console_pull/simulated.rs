@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use domain::{Finding, FindingState};
+use domain::{Finding, FindingState, ScanOutcome};
 use serde_json::{Value, json};
 use simulators::insightvm_console::{PASSWORD, USER};
 use simulators::{Options, World};
@@ -106,6 +106,9 @@ async fn small_pages_big_pages_and_the_api_say_the_same() {
         assert_eq!(missing, Vec::<String>::new());
         assert!(sink.refused.is_empty(), "{:?}", sink.refused);
         assert!(sink.reports.iter().all(|report| report.coverage == Coverage::Whole));
+        let scans: Vec<_> = sink.scans.iter().map(|scan| (scan.id.as_str(), scan.outcome)).collect();
+        let told = [("1", ScanOutcome::Completed), ("2", ScanOutcome::Unfinished), ("3", ScanOutcome::Never)];
+        assert_eq!(scans, told, "not the site of the agents");
     }
     assert!(small.hosts().len() > HOSTS / 2, "{}", small.hosts().len());
     assert_eq!(small.hosts(), big.hosts());

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use domain::policy::Connector;
-use domain::{Finding, Host, Rule, RuleId, RunId};
+use domain::{Finding, Host, Rule, RuleId, RunId, ScanJob};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sync::http::HeaderName;
@@ -147,6 +147,7 @@ pub struct Recorder {
     pub reports: Vec<HostReport>,
     pub rules: BTreeMap<RuleId, Rule>,
     pub undefined: BTreeSet<RuleId>,
+    pub scans: Vec<ScanJob>,
     pub refused: Vec<BadRecord>,
     pub rescored: Vec<String>,
     pub now: Timestamp,
@@ -159,6 +160,7 @@ impl Default for Recorder {
             reports: vec![],
             rules: BTreeMap::new(),
             undefined: BTreeSet::new(),
+            scans: vec![],
             refused: vec![],
             rescored: vec![],
             now: time(NOW),
@@ -181,6 +183,11 @@ impl Recorder {
 impl Sink for Recorder {
     async fn inventory(&mut self, host: Host) -> Result<(), SyncError> {
         self.inventory.push(host);
+        Ok(())
+    }
+
+    async fn scan_jobs(&mut self, jobs: Vec<ScanJob>) -> Result<(), SyncError> {
+        self.scans = jobs;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::{FindingKind, FindingState, Severity};
+use domain::{FindingKind, FindingState, ScanOutcome, Severity};
 use secrecy::SecretString;
 use simulators::{Options, World};
 use sync::{Coverage, Mode};
@@ -58,6 +58,9 @@ async fn a_run_reads_every_host_of_the_newest_completed_night() {
             .all(|(_, (host, ..))| host.credentialed == Some(false))
     };
     assert!(blind("14/") && !blind("11/"));
+    let names: Vec<&str> = sink.scans.iter().map(|scan| scan.name.as_str()).collect();
+    assert_eq!(names, ["Servers", "Network & perimeter", "Laptops with audit", "Draft"], "not the trash");
+    assert!(sink.scans.iter().all(|scan| (scan.outcome == ScanOutcome::Never) == (scan.name == "Draft")));
     let findings = sink.findings();
     assert!(
         findings

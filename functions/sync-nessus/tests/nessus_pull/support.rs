@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use domain::policy::Connector;
-use domain::{Finding, Host, Rule, RuleId, RunId};
+use domain::{Finding, Host, Rule, RuleId, RunId, ScanJob};
 use jiff::Timestamp;
 use serde_json::json;
 use sync::{
@@ -139,6 +139,7 @@ pub fn run(mode: Mode) -> Run {
 pub struct Recorder {
     pub reports: Vec<HostReport>,
     pub rules: Vec<Rule>,
+    pub scans: Vec<ScanJob>,
     pub refused: Vec<BadRecord>,
     pub now: Timestamp,
     /// Reports that are still taken; the next one finds the time used up.
@@ -147,7 +148,14 @@ pub struct Recorder {
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self { reports: vec![], rules: vec![], refused: vec![], now: time(NOW), room: usize::MAX }
+        Self {
+            reports: vec![],
+            rules: vec![],
+            scans: vec![],
+            refused: vec![],
+            now: time(NOW),
+            room: usize::MAX,
+        }
     }
 }
 
@@ -168,6 +176,11 @@ impl Recorder {
 impl Sink for Recorder {
     async fn inventory(&mut self, _: Host) -> Result<(), SyncError> {
         panic!("Nessus has no inventory")
+    }
+
+    async fn scan_jobs(&mut self, jobs: Vec<ScanJob>) -> Result<(), SyncError> {
+        self.scans = jobs;
+        Ok(())
     }
 
     async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {

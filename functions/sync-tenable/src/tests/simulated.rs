@@ -45,7 +45,7 @@ async fn estate(page_size: Option<u32>, faults: &str) -> Estate {
             mode: Mode::Full,
             started_at: now,
         },
-        sink: Recorder { now, hosts: vec![], reports: vec![], rules: vec![], refused: vec![] },
+        sink: Recorder { now, hosts: vec![], reports: vec![], rules: vec![], scans: vec![], refused: vec![] },
         world,
         failures: 0,
     }
@@ -141,6 +141,7 @@ async fn a_full_pass_brings_everything() {
     assert!(states(FindingState::Open) > 0 && states(FindingState::Fixed) > 0);
     assert!(estate.sink.rules.iter().any(|rule| !rule.cves.is_empty() && rule.solution.is_some()));
     assert!(estate.sink.hosts.iter().any(|host| !host.cloud.is_empty()));
+    assert_eq!(estate.sink.scans.len(), 3);
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use domain::vulnerability::{Closing, Depth, Evidence, Statement};
 use domain::{
-    Details, Finding, FindingKind, FindingState, Host, LastScan, Rule, RuleId, Severity, SightingId,
+    Details, Finding, FindingKind, FindingState, Host, LastScan, Rule, RuleId, ScanJob, ScanJobs, Severity,
+    SightingId,
 };
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -222,6 +223,11 @@ impl Sink for EngineSink<'_> {
     async fn exist(&mut self, natives: Vec<String>) -> Result<(), SyncError> {
         self.existing.extend(natives);
         Ok(())
+    }
+
+    async fn scan_jobs(&mut self, jobs: Vec<ScanJob>) -> Result<(), SyncError> {
+        let jobs = ScanJobs::of(jobs, self.engine.clock.now());
+        Ok(self.engine.store.put_scan_jobs(&self.run.connector, &jobs).await?)
     }
 
     async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {

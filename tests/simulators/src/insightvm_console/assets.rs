@@ -68,16 +68,54 @@ pub fn tag(console: &Console, tag: &Tag) -> Value {
     shown
 }
 
-/// The one site.
-pub fn site(console: &Console) -> Value {
+/// The sites: what there is belongs to the first.
+pub fn sites(console: &Console) -> Vec<Value> {
     let assets = console.assets();
     let last = assets.iter().map(Known::last_scan).max().unwrap_or_default();
-    json!({
-        "id": 1, "name": "Offices and data centres", "type": "static", "importance": "normal",
-        "assets": assets.len(), "lastScanTime": iso(last), "riskScore": 1000.0 * assets.len() as f64,
-        "scanEngine": 3, "scanTemplate": "full-audit-without-web-spider",
-        "links": [console.link("sites/1", "self")],
-    })
+    let site = |id: u32, name: &str, kind: &str, assets: usize| {
+        json!({
+            "id": id, "name": name, "type": kind, "importance": "normal", "assets": assets,
+            "riskScore": 1000.0 * assets as f64, "scanEngine": 3, "scanTemplate": "full-audit-without-web-spider",
+            "links": [console.link(&format!("sites/{id}"), "self")],
+        })
+    };
+    let mut first = site(1, "Offices and data centres", "static", assets.len());
+    first["lastScanTime"] = iso(last).into();
+    // One whose scans are aborted, one that nobody has scanned yet, and that of the agents, which no scan looks at.
+    vec![
+        first,
+        site(2, "Branch offices", "static", 0),
+        site(3, "Laboratory", "dynamic", 0),
+        site(4, "Rapid7 Insight Agents", "agent", 0),
+    ]
+}
+
+/// Scans of the sites, newest first: one that runs in the first, or those of the last two days.
+pub fn scans(console: &Console, active: bool) -> Vec<Value> {
+    let now = console.world.clock.now().as_second();
+    let scan = |id: u64, (site, name): (u32, &str), status: &str, (began, ended): (i64, Option<i64>)| {
+        let at = |minutes: i64| iso(now - minutes * 60);
+        let mut scan = json!({
+            "id": id, "siteId": site, "siteName": name, "scanName": format!("{name}, daily"), "scanType": "Scheduled",
+            "status": status, "startTime": at(began), "engineId": 3, "engineName": "Local scan engine",
+            "links": [console.link(&format!("scans/{id}"), "self")],
+        });
+        if let Some(ended) = ended {
+            scan["endTime"] = at(ended).into();
+            scan["duration"] = format!("PT{}M", began - ended).into();
+        }
+        scan
+    };
+    let (first, second) = ((1, "Offices and data centres"), (2, "Branch offices"));
+    if active {
+        return vec![scan(15, first, "running", (20, None))];
+    }
+    vec![
+        scan(14, first, "finished", (180, Some(120))),
+        scan(13, second, "aborted", (400, Some(390))),
+        scan(12, first, "finished", (1_620, Some(1_560))),
+        scan(11, second, "finished", (1_840, Some(1_700))),
+    ]
 }
 
 /// An asset as the API shows it.

@@ -10,7 +10,7 @@
 //!
 //! | endpoint for faults | key | extra faults |
 //! | --- | --- | --- |
-//! | `info`, `sites`, `tags` | path | |
+//! | `info`, `sites`, `scans`, `tags` | path | |
 //! | `assets` | `N`, the page | |
 //! | `findings` | the asset | |
 //! | `definition` | the definition | |
@@ -67,6 +67,7 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/assets/{id}", get(one_asset))
         .route("/assets/{id}/vulnerabilities", get(list_findings))
         .route("/sites", get(list_sites))
+        .route("/scans", get(list_scans))
         .route("/tags", get(list_tags))
         .route("/tags/{id}/assets", get(tagged_assets))
         .route("/vulnerabilities/{id}", get(definition))
@@ -233,7 +234,23 @@ async fn list_findings(State(console): Shared, Path(id): Path<String>, Query(par
 async fn list_sites(State(console): Shared, Query(params): Params) -> Response {
     apply_with(&console.world, SYSTEM, "sites", "sites", |mode| match mode {
         Mode::Empty => empty_page(),
-        _ => console.page(&params, &[()], |()| assets::site(&console)),
+        _ => console.page(&params, &assets::sites(&console), Value::clone),
+    })
+    .await
+}
+
+/// Scans of all sites, newest first: those that run, or those that have ended.
+async fn list_scans(State(console): Shared, Query(mut params): Params) -> Response {
+    apply_with(&console.world, SYSTEM, "scans", "scans", |mode| {
+        let active = params.get("active").is_some_and(|active| active == "true");
+        let sort = params.remove("sort");
+        if !matches!(sort.as_deref(), Some("endTime,DESC" | "startTime,DESC")) {
+            return console.refuse(StatusCode::BAD_REQUEST, "this sort is not simulated");
+        }
+        match mode {
+            Mode::Empty => empty_page(),
+            _ => console.page(&params, &assets::scans(&console, active), Value::clone),
+        }
     })
     .await
 }

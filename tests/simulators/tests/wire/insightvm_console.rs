@@ -73,6 +73,24 @@ async fn tags_name_assets_and_definitions_their_solution() {
 }
 
 #[tokio::test]
+async fn scans_are_told_by_site_and_the_newest_come_first() {
+    let served = serve(options(20)).await;
+    let sites = all(&served, "sites", 500).await;
+    let ids: Vec<&Value> = sites.iter().map(|site| &site["id"]).collect();
+    for (active, sort, statuses) in [
+        ("false", "endTime,DESC", vec!["finished", "aborted", "finished", "finished"]),
+        ("true", "startTime,DESC", vec!["running"]),
+    ] {
+        let scans = get(&served, &format!("scans?active={active}&size=500&sort={sort}")).await;
+        let scans = scans["resources"].as_array().unwrap();
+        let told: Vec<&str> = scans.iter().map(|scan| scan["status"].as_str().unwrap()).collect();
+        assert_eq!(told, statuses);
+        assert!(scans.iter().all(|scan| ids.contains(&&scan["siteId"])));
+    }
+    assert_eq!(served.get(CONSOLE, &format!("{API}/scans?sort=id,ASC")).await.status, 400);
+}
+
+#[tokio::test]
 async fn a_search_takes_days() {
     let served = serve(options(40)).await;
     served.post("", "/control/day?day=9", "").await;
