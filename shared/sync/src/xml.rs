@@ -16,10 +16,20 @@ pub struct Element<'e, 'x> {
     start: Option<Start<'x>>,
 }
 
+/// A start tag without its brackets.
 #[derive(Clone, Copy)]
 struct Start<'x> {
     tag: &'x str,
+    /// Length of its name.
     name: usize,
+}
+
+impl<'x> Start<'x> {
+    fn of(tag: &'x str) -> Self {
+        let from = name_end(tag.as_bytes(), 0);
+        let length = tag.as_bytes()[from..].iter().position(u8::is_ascii_whitespace);
+        Self { tag, name: length.map_or(tag.len(), |length| from + length) }
+    }
 }
 
 impl<'x> Element<'_, 'x> {
@@ -53,7 +63,10 @@ pub fn clean(bytes: &[u8]) -> Cow<'_, str> {
 /// Whether a control character stands in it, or what U+FFFE and U+FFFF begin with. Many bytes are looked at together:
 /// texts are long and have none.
 fn may_hold_forbidden(text: &[u8]) -> bool {
-    let suspect = |byte: u8| ((byte < b' ') & !matches!(byte, b'\t' | b'\n' | b'\r')) | (byte == 0xEF);
+    // Ranges, which a processor compares for many bytes at once: all below a blank but tab, line feed and return.
+    let within = |byte: u8, first: u8, last: u8| byte.wrapping_sub(first) <= last - first;
+    let suspect =
+        |byte: u8| (byte < b'\t') | within(byte, 0x0B, 0x0C) | within(byte, 0x0E, 0x1F) | (byte == 0xEF);
     let (chunks, rest) = text.as_chunks::<32>();
     let in_chunk = |chunk: &[u8; 32]| chunk.iter().fold(false, |any, byte| any | suspect(*byte));
     chunks.iter().any(in_chunk) || rest.iter().any(|byte| suspect(*byte))
@@ -80,7 +93,10 @@ pub fn walk<'x>(xml: &'x str, mut visit: impl FnMut(&str, &Element<'_, 'x>)) -> 
         match rest.as_bytes() {
             [b'&', ..] => rest = text.reference(rest),
             [b'<', b'/', ..] => {
-                let end = memchr::memchr(b'>', rest.as_bytes()).ok_or(NO_END)?;
+                let mut end = name_end(rest.as_bytes(), 2);
+                if rest.as_bytes().get(end) != Some(&b'>') {
+                    end += memchr::memchr(b'>', &rest.as_bytes()[end..]).ok_or(NO_END)?;
+                }
                 let name = rest[2..end].trim_ascii_end();
                 let ended = open.pop().ok_or("broken XML: an end without a beginning")?;
                 if ended.name != name {
@@ -111,9 +127,8 @@ pub fn walk<'x>(xml: &'x str, mut visit: impl FnMut(&str, &Element<'_, 'x>)) -> 
             {
                 let end = tag_end(rest.as_bytes()).ok_or(NO_END)?;
                 let empty = rest.as_bytes()[end - 1] == b'/';
-                let tag = &rest[1..if empty { end - 1 } else { end }];
-                let name = tag.bytes().position(|b| b.is_ascii_whitespace()).unwrap_or(tag.len());
-                let start = Start { tag, name };
+                let start = Start::of(&rest[1..if empty { end - 1 } else { end }]);
+                let Start { tag, name } = start;
                 let length = path.len();
                 if !open.is_empty() {
                     if !path.is_empty() {
@@ -186,7 +201,10 @@ impl<'x> Text<'x> {
 
 /// Where the start tag ends that this begins with: a bracket in a quoted value is none.
 fn tag_end(tag: &[u8]) -> Option<usize> {
-    let mut from = 1;
+    let mut from = name_end(tag, 1);
+    if tag.get(from) == Some(&b'>') {
+        return Some(from);
+    }
     loop {
         let at = from + memchr::memchr3(b'>', b'"', b'\'', tag.get(from..)?)?;
         if tag[at] == b'>' {
@@ -194,6 +212,23 @@ fn tag_end(tag: &[u8]) -> Option<usize> {
         }
         from = at + 2 + memchr::memchr(tag[at], &tag[at + 1..])?;
     }
+}
+
+/// Where the name ends that begins at `from` in a tag, or how far it goes. Names are short, and most tags are a name and
+/// nothing else: it costs less to walk over one than to search for what follows it.
+#[inline]
+pub(crate) fn name_end(tag: &[u8], from: usize) -> usize {
+    const IN_NAMES: [bool; 256] = {
+        let mut marked = [true; 256];
+        let mut ends: &[u8] = b" \t\r\n\x0C/<>\"'";
+        while let [end, others @ ..] = ends {
+            marked[*end as usize] = false;
+            ends = others;
+        }
+        marked
+    };
+    let rest = tag.get(from..).unwrap_or_default();
+    from + rest.iter().position(|byte| !IN_NAMES[usize::from(*byte)]).unwrap_or(rest.len())
 }
 
 /// What follows the document type that this begins with. It may hold declarations, and those quoted values.
@@ -241,8 +276,7 @@ pub fn outer_attributes<'x>(xml: &'x str, take: impl FnMut(&'x str, Cow<'x, str>
     let Some((at, _)) = xml.match_indices('<').next().filter(begins) else { return };
     let Some(end) = tag_end(&xml.as_bytes()[at..]) else { return };
     let tag = xml[at + 1..at + end].strip_suffix('/').unwrap_or(&xml[at + 1..at + end]);
-    let name = tag.bytes().position(|b| b.is_ascii_whitespace()).unwrap_or(tag.len());
-    read_attributes(Start { tag, name }, take);
+    read_attributes(Start::of(tag), take);
 }
 
 fn read_attributes<'x>(start: Start<'x>, mut take: impl FnMut(&'x str, Cow<'x, str>)) {

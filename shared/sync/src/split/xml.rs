@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use super::Piece;
 use crate::scanner::BadRecord;
+use crate::xml::name_end;
 
 /// A tag longer than this is no tag.
 const TAG_LIMIT: usize = 64 * 1024;
@@ -260,20 +261,19 @@ impl XmlSplitter {
     /// names, texts, CDATA sections. Most of a document is that.
     fn pass_over(&mut self, rest: &[u8]) -> usize {
         let Some(record) = &mut self.record else { return 0 };
-        let is_awaited = |name: &[u8]| match &self.part {
-            Some(part) => name == part.name.as_bytes() || name == record.name.as_bytes(),
+        let is_awaited = |tag: &[u8]| match &self.part {
+            Some(part) => is_named(tag, part.name) || is_named(tag, record.name),
             None => {
-                let is_part = |part: &&str| name == part.as_bytes();
-                name == record.name.as_bytes()
-                    || name == record.parent.as_bytes()
-                    || record.parts.iter().any(is_part)
+                is_named(tag, record.name)
+                    || is_named(tag, record.parent)
+                    || record.parts.iter().any(|part| is_named(tag, part))
             }
         };
         let mut passed = 0;
         while let Some(at) = memchr::memchr(b'<', &rest[passed..]) {
             let tag = &rest[passed + at..];
             let length = match whole_tag(tag) {
-                Some(length) if is_awaited(name_of(&tag[..length])) => None,
+                Some(length) if is_awaited(&tag[..length]) => None,
                 Some(length) => Some(length),
                 None => whole_section(tag),
             };
@@ -644,7 +644,10 @@ fn whole_tag(rest: &[u8]) -> Option<usize> {
     if !matches!(rest.get(1)?, b'/' | b'_' | b':' | b'a'..=b'z' | b'A'..=b'Z' | 0x80..) {
         return None;
     }
-    let mut from = 1;
+    let mut from = name_end(rest, 2);
+    if rest.get(from) == Some(&b'>') {
+        return (from < TAG_LIMIT).then_some(from + 1);
+    }
     loop {
         let end = from + memchr::memchr2(b'>', b'<', rest.get(from..)?)?;
         match memchr::memchr2(b'"', b'\'', &rest[from..end]) {
@@ -676,6 +679,12 @@ fn name_of(tag: &[u8]) -> &[u8] {
     let end =
         rest.iter().position(|b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>')).unwrap_or(rest.len());
     &rest[..end]
+}
+
+/// Whether this is the name in a whole tag.
+fn is_named(tag: &[u8], name: &str) -> bool {
+    let from = if tag[1] == b'/' { 2 } else { 1 };
+    tag.get(from) == name.as_bytes().first() && name_of(tag) == name.as_bytes()
 }
 
 fn declaration(byte: u8, quote: Option<u8>, brackets: u32) -> Lex {
