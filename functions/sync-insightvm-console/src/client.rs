@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sync::SyncError;
-use sync::http::{HttpClient, HttpRequest, HttpResponse, Method};
+use sync::http::{Elements, HttpClient, HttpRequest, HttpResponse, Method};
 use sync::lenient::Scalar;
 use sync::split::json::{JsonMember, ReadElement, pass_over};
 
@@ -75,7 +75,7 @@ impl Client {
             }
         };
         let paged = request.query("page", page).query("size", size).query("sort", "id,ASC");
-        Ok(Page::new(allowed(paged.send().await?, now).await?))
+        Ok(resources(allowed(paged.send().await?, now).await?))
     }
 
     /// One page of what is found on an asset; `None` if the console does not know the asset, or does not show it.
@@ -84,14 +84,32 @@ impl Client {
         let answer = request.query("page", page).query("size", 500).query("sort", "id,ASC").send().await?;
         match answer.status().as_u16() {
             404 => Ok(None),
-            _ => Ok(Some(Page::new(allowed(answer, now).await?))),
+            _ => Ok(Some(resources(allowed(answer, now).await?))),
         }
     }
 
-    /// One page of the tags.
-    pub async fn tags(&self, page: u64, now: Timestamp) -> Result<Page, SyncError> {
-        let request = self.get("tags").query("page", page).query("size", 500).query("sort", "id,ASC");
-        Ok(Page::new(allowed(request.send().await?, now).await?))
+    /// All of a list that is short (`tags`, `sites`, `reports`), page after page, in the order of their numbers. What `read`
+    /// makes nothing of, or cannot read, is left out.
+    pub async fn all<T>(
+        &self,
+        list: &str,
+        now: Timestamp,
+        read: &mut ReadElement<'_, Option<T>>,
+    ) -> Result<Vec<T>, SyncError> {
+        let (mut all, mut number, mut seen) = (Vec::new(), 0_u64, 0);
+        loop {
+            let request = self.get(list).query("page", number).query("size", 500).query("sort", "id,ASC");
+            let mut page = resources(allowed(request.send().await?, now).await?);
+            let before = seen;
+            while let Some(element) = page.next(read).await? {
+                seen += 1;
+                all.extend(element.ok().flatten());
+            }
+            number += 1;
+            if seen == before || total(&page).is_none_or(|total| seen >= total) {
+                return Ok(all);
+            }
+        }
     }
 
     /// The numbers of the assets that have a tag; `None` if the tag is gone.
@@ -99,7 +117,7 @@ impl Client {
         let answer = self.get(&format!("tags/{tag}/assets")).send().await?;
         match answer.status().as_u16() {
             404 => Ok(None),
-            _ => Ok(Some(Page::new(allowed(answer, now).await?))),
+            _ => Ok(Some(resources(allowed(answer, now).await?))),
         }
     }
 
@@ -204,31 +222,19 @@ impl Client {
         }
     }
 
-    /// One page of the reports.
-    pub async fn reports(&self, page: u64, now: Timestamp) -> Result<Page, SyncError> {
-        let request = self.get("reports").query("page", page).query("size", 500).query("sort", "id,ASC");
-        Ok(Page::new(allowed(request.send().await?, now).await?))
-    }
-
-    /// One page of the sites.
-    pub async fn sites(&self, page: u64, now: Timestamp) -> Result<Page, SyncError> {
-        let request = self.get("sites").query("page", page).query("size", 500).query("sort", "id,ASC");
-        Ok(Page::new(allowed(request.send().await?, now).await?))
-    }
-
     /// The newest scans of all sites: those that run, or those that have ended.
     pub async fn newest_scans(&self, active: bool, now: Timestamp) -> Result<Page, SyncError> {
         let sort = if active { "startTime,DESC" } else { "endTime,DESC" };
         let request = self.get("scans").query("active", active).query("size", 500).query("sort", sort);
-        Ok(Page::new(allowed(request.send().await?, now).await?))
+        Ok(resources(allowed(request.send().await?, now).await?))
     }
 
     /// How many resources a list has: the right to it, at the price of one.
     pub async fn count(&self, list: &str, now: Timestamp) -> Result<u64, SyncError> {
         let answer = self.get(list).query("page", 0).query("size", 1).send().await?;
-        let mut page = Page::new(allowed(answer, now).await?);
+        let mut page = resources(allowed(answer, now).await?);
         while page.next(&mut pass_over).await?.is_some() {}
-        Ok(page.total().unwrap_or(0))
+        Ok(total(&page).unwrap_or(0))
     }
 
     /// An error about an answer.
@@ -267,51 +273,21 @@ pub fn segment(id: &str) -> String {
 }
 
 /// A page of resources, as it arrives.
-pub struct Page {
-    body: HttpResponse,
-    splitter: JsonMember,
-    ended: bool,
+pub type Page = Elements<JsonMember>;
+
+fn resources(body: HttpResponse) -> Page {
+    Elements::new(body, JsonMember::new("resources", RECORD_LIMIT))
 }
 
-impl Page {
-    fn new(body: HttpResponse) -> Self {
-        Self { body, splitter: JsonMember::new("resources", RECORD_LIMIT), ended: false }
+/// Resources in all pages together, once the page was read.
+pub fn total(page: &Page) -> Option<u64> {
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Info {
+        total_resources: Scalar,
     }
-
-    /// The next element as `read` understands it, or `None` behind the last one of a page that was whole.
-    pub async fn next<T>(
-        &mut self,
-        read: &mut ReadElement<'_, T>,
-    ) -> Result<Option<Result<T, sync::BadRecord>>, SyncError> {
-        loop {
-            if let Some(element) = self.splitter.read_next(read) {
-                return Ok(Some(element));
-            }
-            if self.ended || self.splitter.error().is_some() {
-                return self.splitter.finish().map(|()| None).map_err(|error| SyncError::Malformed {
-                    system: self.body.system().to_owned(),
-                    what: self.body.what().to_owned(),
-                    offset: error.offset(),
-                    detail: error.to_string(),
-                });
-            }
-            match self.body.chunk().await? {
-                Some(bytes) => self.splitter.feed(&bytes),
-                None => self.ended = true,
-            }
-        }
-    }
-
-    /// Resources in all pages together, once the page was read.
-    pub fn total(&self) -> Option<u64> {
-        #[derive(Default, Deserialize)]
-        #[serde(default, rename_all = "camelCase")]
-        struct Info {
-            total_resources: Scalar,
-        }
-        let info: Info = serde_json::from_slice(self.splitter.other("page")?).ok()?;
-        info.total_resources.text()?.parse().ok()
-    }
+    let info: Info = serde_json::from_slice(page.cutter().other("page")?).ok()?;
+    info.total_resources.text()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use sync::split::json::only;
 use sync::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncError, Unit};
 
 use crate::ConsoleScanner;
-use crate::client::{Assets, Client, segment};
+use crate::client::{Assets, Client, segment, total};
 use crate::normalize::json::{self, Asset, OnAsset, SiteScan};
 use crate::work;
 
@@ -47,7 +47,7 @@ impl ConsoleScanner {
             }
         }
         let size = u64::from(self.page_size);
-        let total = page.total();
+        let total = total(&page);
         // What a page has to hold, by the console's own count.
         let announced = total.map(|total| total.saturating_sub(number * size).min(size));
         let mut proof = Proof { announced, received, missing: None };
@@ -152,20 +152,10 @@ impl ConsoleScanner {
     ) -> Result<BTreeMap<String, Vec<json::ConsoleTag>>, SyncError> {
         let wanted: BTreeSet<u64> =
             assets.iter().filter_map(|asset| asset.host.native.parse().ok()).collect();
-        let mut known = Vec::new();
-        let (mut number, mut seen) = (0, 0);
-        while !wanted.is_empty() {
-            let mut page = self.client.tags(number, now).await?;
-            let before = seen;
-            while let Some(tag) = page.next(&mut json::listed_tag).await? {
-                seen += 1;
-                known.extend(tag.ok().flatten());
-            }
-            number += 1;
-            if seen == before || page.total().is_none_or(|total| seen >= total) {
-                break;
-            }
+        if wanted.is_empty() {
+            return Ok(BTreeMap::new());
         }
+        let known = self.client.all("tags", now, &mut json::listed_tag).await?;
         let mut tags: BTreeMap<String, Vec<json::ConsoleTag>> = BTreeMap::new();
         for (number, tag) in known {
             let Some(mut page) = self.client.tagged(number, now).await? else { continue };
@@ -181,20 +171,7 @@ impl ConsoleScanner {
 
     /// How each site was last scanned. A site whose last scan is not among the newest of the console still tells when it was.
     pub(crate) async fn scan_jobs(&self, now: Timestamp) -> Result<Vec<ScanJob>, SyncError> {
-        let mut sites = Vec::new();
-        let (mut number, mut seen) = (0, 0);
-        loop {
-            let mut page = self.client.sites(number, now).await?;
-            let before = seen;
-            while let Some(site) = page.next(&mut json::listed_site).await? {
-                seen += 1;
-                sites.extend(site.ok().flatten());
-            }
-            number += 1;
-            if seen == before || page.total().is_none_or(|total| seen >= total) {
-                break;
-            }
-        }
+        let sites = self.client.all("sites", now, &mut json::listed_site).await?;
         let mut last: BTreeMap<String, SiteScan> = BTreeMap::new();
         let mut page = self.client.newest_scans(false, now).await?;
         while let Some(scan) = page.next(&mut json::listed_scan).await? {
@@ -281,7 +258,7 @@ async fn on_asset(client: &Client, host: &Host, now: Timestamp) -> Result<Option
             }
         }
         number += 1;
-        match page.total() {
+        match total(&page) {
             Some(total) if received < total && received > before => {}
             total => {
                 found.whole = found.bad.is_empty() && total == Some(seen.len() as u64);

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use sync::http::HttpResponse;
 use sync::lenient::Scalar;
-use sync::split::json::element;
+use sync::split::json::{brief, element};
 use sync::{BadRecord, Coverage, HostReport, Next, Proof, Run, Sink, SyncError, Unit};
 
 use crate::client::Generation;
@@ -98,7 +98,7 @@ impl ConsoleScanner {
     /// The numbers of the reports with such a name.
     async fn listed_reports(
         &self,
-        wanted: impl Fn(&str) -> bool,
+        wanted: impl Fn(&str) -> bool + Sync,
         now: Timestamp,
     ) -> Result<Vec<u64>, SyncError> {
         #[derive(Default, Deserialize)]
@@ -107,25 +107,14 @@ impl ConsoleScanner {
             id: Scalar,
             name: Scalar,
         }
-        let mut listed = |offset, bytes: &[u8]| {
-            element::<Listed>(bytes).map_err(|error| BadRecord { offset, problem: error.to_string() })
-        };
-        let (mut found, mut number, mut seen) = (Vec::new(), 0, 0);
-        loop {
-            let mut page = self.client.reports(number, now).await?;
-            let before = seen;
-            while let Some(listed) = page.next(&mut listed).await? {
-                seen += 1;
-                let listed = listed.unwrap_or_default();
-                if wanted(&listed.name.text().unwrap_or_default()) {
-                    found.extend(listed.id.text().and_then(|id| id.parse::<u64>().ok()));
-                }
-            }
-            number += 1;
-            if seen == before || page.total().is_none_or(|total| seen >= total) {
-                return Ok(found);
-            }
-        }
+        self.client
+            .all("reports", now, &mut |offset, bytes| {
+                let (listed, length) =
+                    element::<Listed>(bytes).map_err(|error| BadRecord { offset, problem: brief(&error) })?;
+                let is_wanted = wanted(&listed.name.text().unwrap_or_default());
+                Ok((listed.id.text().filter(|_| is_wanted).and_then(|id| id.parse().ok()), length))
+            })
+            .await
     }
 
     /// Reads the definitions of everything found. Assets follow in any case: without definitions they are asked for one

@@ -5,10 +5,10 @@ pub mod graphql;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
-use sync::http::{HttpClient, HttpResponse, Method, RemoteFile};
+use sync::SyncError;
+use sync::http::{Elements, HttpClient, HttpResponse, Method, RemoteFile};
 use sync::lenient::Scalar;
-use sync::split::json::{JsonMember, ReadElement, pass_over};
-use sync::{BadRecord, SyncError};
+use sync::split::json::{JsonMember, pass_over};
 
 use crate::normalize::{RECORD_LIMIT, RECORDS};
 use crate::work::Page;
@@ -118,35 +118,13 @@ impl Client {
         if answer.status() != 200 {
             return Err(answer.into_error(now).await);
         }
-        Ok(Records { body: answer, splitter: JsonMember::new(RECORDS, RECORD_LIMIT), ended: false })
-    }
-
-    /// The next record of a page as `read` understands it, or `None` behind the last one of a page that was whole.
-    pub async fn next<T>(
-        &self,
-        records: &mut Records,
-        read: &mut ReadElement<'_, T>,
-    ) -> Result<Option<Result<T, BadRecord>>, SyncError> {
-        loop {
-            if let Some(record) = records.splitter.read_next(read) {
-                return Ok(Some(record));
-            }
-            if records.ended || records.splitter.error().is_some() {
-                return records.splitter.finish().map(|()| None).map_err(|error| {
-                    self.http.malformed(records.body.what(), error.offset(), &error.to_string())
-                });
-            }
-            match records.body.chunk().await? {
-                Some(bytes) => records.splitter.feed(&bytes),
-                None => records.ended = true,
-            }
-        }
+        Ok(Elements::new(answer, JsonMember::new(RECORDS, RECORD_LIMIT)))
     }
 
     /// What a page that was read tells about itself.
     pub fn metadata(&self, records: &Records) -> Result<Metadata, SyncError> {
-        let what = records.body.what();
-        let Some(bytes) = records.splitter.other("metadata") else {
+        let what = records.what();
+        let Some(bytes) = records.cutter().other("metadata") else {
             return Err(self.http.malformed(
                 what,
                 0,
@@ -162,7 +140,7 @@ impl Client {
         let request =
             self.http.request(Method::POST, ASSETS).query("size", 1).header("accept", "application/json");
         let mut records = self.records(request.json(&json!({})).repeatable().send().await?, now).await?;
-        while self.next(&mut records, &mut pass_over).await?.is_some() {}
+        while records.next(&mut pass_over).await?.is_some() {}
         Ok(self.metadata(&records)?.total())
     }
 
@@ -183,18 +161,7 @@ fn seconds(time: Timestamp) -> String {
 }
 
 /// The records of a page, as they arrive.
-pub struct Records {
-    body: HttpResponse,
-    splitter: JsonMember,
-    ended: bool,
-}
-
-impl Records {
-    /// What was asked.
-    pub fn what(&self) -> &str {
-        self.body.what()
-    }
-}
+pub type Records = Elements<JsonMember>;
 
 /// `metadata` of a page.
 #[derive(Debug, Default, Deserialize)]

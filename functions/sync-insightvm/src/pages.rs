@@ -38,7 +38,7 @@ impl InsightvmScanner {
         let mut received = 0;
         let mut untold = 0;
         let mut wanted: BTreeMap<RuleId, Remedy> = BTreeMap::new();
-        while let Some(asset) = self.client.next(&mut records, &mut asset::asset).await? {
+        while let Some(asset) = records.next(&mut asset::asset).await? {
             received += 1;
             match asset {
                 Ok(asset) => {
@@ -138,7 +138,7 @@ impl InsightvmScanner {
         if !open.is_empty() {
             let ids: Vec<&str> = open.iter().map(RuleId::as_str).collect();
             let mut records = self.client.definitions(&ids, sink.now()).await?;
-            while let Some(rule) = self.client.next(&mut records, &mut rule::rule).await? {
+            while let Some(rule) = records.next(&mut rule::rule).await? {
                 received += 1;
                 match rule {
                     Ok(mut rule) => {
@@ -172,7 +172,7 @@ impl InsightvmScanner {
         let mut records = self.client.changed_definitions(since, &page, sink.now()).await?;
         let mut received = 0;
         let mut changed = Vec::new();
-        while let Some(rule) = self.client.next(&mut records, &mut rule::rule).await? {
+        while let Some(rule) = records.next(&mut rule::rule).await? {
             received += 1;
             match rule {
                 Ok(rule) => changed.push(rule),

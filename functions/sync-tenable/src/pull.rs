@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use domain::{Finding, Host, RuleId};
 use jiff::Timestamp;
-use sync::http::HttpResponse;
-use sync::split::json::{JsonArray, ReadElement};
-use sync::{BadRecord, Coverage, HostReport, Next, Proof, Run, Sink, SyncError, Unit};
+use sync::http::{Elements, HttpResponse};
+use sync::split::json::JsonArray;
+use sync::{Coverage, HostReport, Next, Proof, Run, Sink, SyncError, Unit};
 
 use crate::TenableScanner;
 use crate::client::{Chunk, Export, Progress, Started};
@@ -154,10 +154,10 @@ impl TenableScanner {
             Chunk::Expired => return Ok(Read::Expired),
             Chunk::NotReady => return Ok(Read::Failed { tries: CHUNK_TRIES, reason: NOT_READY.to_owned() }),
         };
-        let mut records = Records::new(body);
+        let mut records = records(body);
         let mut received = 0;
         loop {
-            match records.next(self, &mut assets::asset).await {
+            match records.next(&mut assets::asset).await {
                 Ok(None) if received == 0 && !work.may_be_empty => {
                     return Ok(Read::Failed { tries: BODY_TRIES, reason: EMPTY.to_owned() });
                 }
@@ -236,7 +236,7 @@ impl TenableScanner {
     ) -> Result<Next, SyncError> {
         let (tries, reason) = match self.client.chunk(work.of, &work.uuid, work.id, sink.now()).await? {
             Chunk::Body(body) => {
-                let received = FindingReader::of(work.of).read(self, Records::new(body), sink).await?;
+                let received = FindingReader::of(work.of).read(self, records(body), sink).await?;
                 if received > 0 || work.may_be_empty {
                     return Ok(Next::Done(Proof { received, ..Proof::default() }));
                 }
@@ -295,7 +295,7 @@ impl FindingReader {
                     .read(offset, bytes, |rule| !rules.contains(rule))
                     .map(|(statement, length)| (Some(statement), length)),
             };
-            let Some(statement) = records.next(scanner, &mut read).await? else { break };
+            let Some(statement) = records.next(&mut read).await? else { break };
             received += 1;
             match statement {
                 Ok(Some(mut statement)) => {
@@ -356,38 +356,10 @@ impl FindingReader {
 }
 
 /// The elements of a chunk, as they arrive.
-struct Records {
-    body: HttpResponse,
-    splitter: JsonArray,
-    ended: bool,
-}
+type Records = Elements<JsonArray>;
 
-impl Records {
-    fn new(body: HttpResponse) -> Self {
-        Self { body, splitter: JsonArray::new(RECORD_LIMIT), ended: false }
-    }
-
-    /// The next element as `read` understands it, or `None` behind the last one of an array that was whole.
-    async fn next<T>(
-        &mut self,
-        scanner: &TenableScanner,
-        read: &mut ReadElement<'_, T>,
-    ) -> Result<Option<Result<T, BadRecord>>, SyncError> {
-        loop {
-            if let Some(element) = self.splitter.read_next(read) {
-                return Ok(Some(element));
-            }
-            if self.ended || self.splitter.error().is_some() {
-                return self.splitter.finish().map(|()| None).map_err(|error| {
-                    scanner.client.malformed(self.body.what(), error.offset(), &error.to_string())
-                });
-            }
-            match self.body.chunk().await? {
-                Some(bytes) => self.splitter.feed(&bytes),
-                None => self.ended = true,
-            }
-        }
-    }
+fn records(body: HttpResponse) -> Records {
+    Elements::new(body, JsonArray::new(RECORD_LIMIT))
 }
 
 /// What became of a chunk of the inventory.

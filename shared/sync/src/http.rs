@@ -4,9 +4,11 @@
 //! address is used for its query only ([`HttpClient::same_host`]). Credentials are set once and sent to that host.
 
 mod address;
+mod elements;
 mod remote;
 mod tls;
 
+pub use elements::Elements;
 pub use remote::RemoteFile;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::Offset;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Any single value; of a list its first usable value, of an object nothing. `T`: how its text is kept.
@@ -257,74 +258,30 @@ impl<'de, T: Words<'de>> Deserialize<'de> for Scalar<T> {
     }
 }
 
-/// A list of values, also where there is one value or none.
+/// A list of values, also where there is one value or none. What says nothing is not in it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct List<T>(pub Vec<T>);
 
-struct ListVisitor<T>(PhantomData<T>);
+/// An object, also where there is a bare value, `null` or a list with the object in it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Part<T>(pub T);
 
-impl<'de, T: Deserialize<'de> + FromScalar<Text: Words<'de>>> Visitor<'de> for ListVisitor<T> {
-    type Value = List<T>;
+/// What a part of a record is when a bare value stands where an object belongs.
+pub trait FromScalar: Default {
+    /// How the texts of the part are kept.
+    type Text;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<T>, A::Error> {
-        let mut all = Vec::with_capacity(list.size_hint().unwrap_or(0).min(64));
-        // An element that says nothing is none.
-        while let Some(value) = list.next_element::<Option<T>>()? {
-            all.extend(value);
-        }
-        Ok(List(all))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<List<T>, A::Error> {
-        T::deserialize(serde::de::value::MapAccessDeserializer::new(fields)).map(|one| List(vec![one]))
-    }
-
-    fn visit_borrowed_str<E: serde::de::Error>(self, value: &'de str) -> Result<List<T>, E> {
-        scalar().visit_borrowed_str::<E>(value).map(List::of)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<List<T>, E> {
-        scalar().visit_str::<E>(value).map(List::of)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<List<T>, E> {
-        Ok(List(vec![T::from_scalar(Scalar::Truth(value))]))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<List<T>, E> {
-        Ok(List(vec![T::from_scalar(Scalar::Whole(value))]))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<List<T>, E> {
-        scalar().visit_u64::<E>(value).map(List::of)
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<List<T>, E> {
-        Ok(List(vec![T::from_scalar(Scalar::Number(value))]))
-    }
-
-    fn visit_unit<E>(self) -> Result<List<T>, E> {
-        Ok(List(vec![]))
+    /// The part, as far as the value tells; most tell nothing.
+    fn from_scalar(_: Scalar<Self::Text>) -> Self {
+        Self::default()
     }
 }
 
-fn scalar<T>() -> ScalarVisitor<T> {
-    ScalarVisitor(PhantomData)
-}
+impl<T> FromScalar for Scalar<T> {
+    type Text = T;
 
-impl<'de, T: Deserialize<'de> + FromScalar<Text: Words<'de>>> Deserialize<'de> for List<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ListVisitor(PhantomData))
-    }
-}
-
-impl<T: FromScalar> List<T> {
-    fn of(scalar: Scalar<T::Text>) -> Self {
-        if matches!(scalar, Scalar::Absent) { Self(vec![]) } else { Self(vec![T::from_scalar(scalar)]) }
+    fn from_scalar(value: Self) -> Self {
+        value
     }
 }
 
@@ -341,30 +298,113 @@ impl<T: AsRef<str> + Into<String>> List<Scalar<T>> {
     }
 }
 
-/// What a part of a record is when a bare value stands where an object belongs.
-pub trait FromScalar: Default {
-    /// How the texts of the part are kept.
-    type Text;
-
-    /// The part, as far as the value tells.
-    fn from_scalar(value: Scalar<Self::Text>) -> Self;
+/// Where values go that may come alone or in a list.
+trait Gather<T>: Default {
+    fn add(&mut self, value: T);
 }
 
-impl<T> FromScalar for Scalar<T> {
-    type Text = T;
-
-    fn from_scalar(value: Self) -> Self {
-        value
+impl<T> Gather<T> for Vec<T> {
+    fn add(&mut self, value: T) {
+        self.push(value);
     }
 }
 
-/// An object, also where there is a bare value, `null` or a list with the object in it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Part<T>(pub T);
+/// The first counts.
+impl<T> Gather<T> for Option<T> {
+    fn add(&mut self, value: T) {
+        self.get_or_insert(value);
+    }
+}
+
+struct GatherVisitor<T, G>(PhantomData<(T, G)>);
+
+impl<T: FromScalar, G: Gather<T>> GatherVisitor<T, G> {
+    fn of(scalar: Scalar<T::Text>) -> G {
+        let mut all = G::default();
+        if !matches!(scalar, Scalar::Absent) {
+            all.add(T::from_scalar(scalar));
+        }
+        all
+    }
+}
+
+impl<'de, T, G> Visitor<'de> for GatherVisitor<T, G>
+where
+    T: Deserialize<'de> + FromScalar<Text: Words<'de>>,
+    G: Gather<T>,
+{
+    type Value = G;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<G, A::Error> {
+        let mut all = G::default();
+        while let Some(Element(value)) = list.next_element()? {
+            value.into_iter().for_each(|value| all.add(value));
+        }
+        Ok(all)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<G, A::Error> {
+        let mut all = G::default();
+        all.add(T::deserialize(MapAccessDeserializer::new(fields))?);
+        Ok(all)
+    }
+
+    fn visit_borrowed_str<E: serde::de::Error>(self, value: &'de str) -> Result<G, E> {
+        scalar().visit_borrowed_str::<E>(value).map(Self::of)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<G, E> {
+        scalar().visit_str::<E>(value).map(Self::of)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<G, E> {
+        Ok(Self::of(Scalar::Truth(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<G, E> {
+        Ok(Self::of(Scalar::Whole(value)))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<G, E> {
+        scalar().visit_u64::<E>(value).map(Self::of)
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<G, E> {
+        Ok(Self::of(Scalar::Number(value)))
+    }
+
+    fn visit_unit<E>(self) -> Result<G, E> {
+        Ok(G::default())
+    }
+}
+
+fn scalar<T>() -> ScalarVisitor<T> {
+    ScalarVisitor(PhantomData)
+}
+
+/// An element of a list, if it says anything.
+struct Element<T>(Option<T>);
+
+impl<'de, T: Deserialize<'de> + FromScalar<Text: Words<'de>>> Deserialize<'de> for Element<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(GatherVisitor(PhantomData)).map(Self)
+    }
+}
+
+impl<'de, T: Deserialize<'de> + FromScalar<Text: Words<'de>>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(GatherVisitor(PhantomData)).map(Self)
+    }
+}
 
 impl<'de, T: Deserialize<'de> + FromScalar<Text: Words<'de>>> Deserialize<'de> for Part<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        List::<T>::deserialize(deserializer).map(|list| Self(list.0.into_iter().next().unwrap_or_default()))
+        let part: Option<T> = deserializer.deserialize_any(GatherVisitor(PhantomData))?;
+        Ok(Self(part.unwrap_or_default()))
     }
 }
 
@@ -445,5 +485,37 @@ mod tests {
         assert_eq!(texts("\"a\""), ["a"]);
         assert_eq!(texts("7"), ["7"]);
         assert!(texts("null").is_empty());
+        assert_eq!(texts("[[\"\", \"a\"], {\"b\": 1}, [], true]"), ["a", "true"]);
+    }
+
+    /// Something that scanners send as an object, or by its name alone.
+    #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+    #[serde(default)]
+    struct Named {
+        name: Scalar,
+    }
+
+    impl FromScalar for Named {
+        type Text = String;
+
+        fn from_scalar(name: Scalar) -> Self {
+            Self { name }
+        }
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_an_object_is_what_it_tells() {
+        let named = |name: &str| Named { name: Scalar::Text(name.into()) };
+        let list = |json: &str| serde_json::from_str::<List<Named>>(json).unwrap().0;
+        let part = |json: &str| serde_json::from_str::<Part<Named>>(json).unwrap().0;
+        let object = r#"{"name": "a", "more": [{}]}"#;
+        assert_eq!((list(object), part(object)), (vec![named("a")], named("a")));
+        assert_eq!((list("\"a\""), part("\"a\"")), (vec![named("a")], named("a")));
+        for nothing in ["null", "\"\"", "[]", "[null, \" \"]"] {
+            assert_eq!((list(nothing), part(nothing)), (vec![], Named::default()), "{nothing}");
+        }
+        // One odd element takes nothing from the others.
+        let mixed = r#"[null, {"name": "a"}, "b", [{"name": "c"}, "d"], []]"#;
+        assert_eq!((list(mixed), part(mixed)), (vec![named("a"), named("b"), named("c")], named("a")));
     }
 }

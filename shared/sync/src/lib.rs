@@ -24,7 +24,7 @@ pub use error::SyncError;
 pub use files::FileScanner;
 pub use function::{Build, Credentials, SyncFunction};
 pub use http::{HttpClient, HttpOptions};
-pub use normalized::{NormalizeError, Normalized, Summary, pieces};
+pub use normalized::{NormalizeError, Normalized, Summary, elements, pieces};
 pub use push::{PushIntake, Taken};
 pub use scanner::{
     BadRecord, Coverage, Fix, HostReport, Mode, Next, Proof, Run, Scanner, Sink, Unit, tell_scans,

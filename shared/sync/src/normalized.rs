@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read};
 use domain::{CveId, Finding, Host, Rule};
 
 use crate::scanner::BadRecord;
+use crate::split::json::{Cutter, ReadElement};
 
 /// One normalised statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,4 +100,25 @@ pub fn pieces<E: Into<NormalizeError>>(
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Calls `take` with each element that `cutter` finds in what there is to read, as `read` understands it.
+///
+/// # Errors
+/// It cannot be read, or it as a whole is not what it should be, in the words of `malformed`.
+pub fn elements<C: Cutter, T>(
+    reader: impl Read,
+    mut cutter: C,
+    read: &mut ReadElement<'_, T>,
+    take: &mut dyn FnMut(Result<T, BadRecord>),
+    malformed: fn(C::Error) -> NormalizeError,
+) -> Result<(), NormalizeError> {
+    pieces(reader, |bytes| {
+        cutter.feed(bytes);
+        while let Some(element) = cutter.read_next(read) {
+            take(element);
+        }
+        if cutter.is_broken() { cutter.finish().map_err(malformed) } else { Ok(()) }
+    })?;
+    cutter.finish().map_err(malformed)
 }

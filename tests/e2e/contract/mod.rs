@@ -132,7 +132,9 @@ async fn the_console_is_asked_and_answers_as_rapid7_specifies() {
 #[tokio::test]
 async fn tenable_is_asked_and_answers_as_tenable_specifies() {
     let Some(specification) = specification("tenable-vulnerability-management-openapi.json") else { return };
-    let exchanges = pulled(Setup::new(4), "tenable-demo", "/tenable").await;
+    let streams = "data_streams: [assets, vulnerabilities";
+    let setup = Setup::new(4).edit(streams, format!("{streams}, scans"));
+    let exchanges = pulled(setup, "tenable-demo", "/tenable").await;
     assert_kept(&specification, &exchanges, TENABLE_KNOWN);
     let operations = operations(&exchanges);
     for one in [
@@ -140,6 +142,7 @@ async fn tenable_is_asked_and_answers_as_tenable_specifies() {
         "POST /vulns/export",
         "GET /vulns/export/*/status",
         "GET /vulns/export/*/chunks/*",
+        "GET /scans",
     ] {
         assert!(operations.contains(one), "{one}: {operations:?}");
     }

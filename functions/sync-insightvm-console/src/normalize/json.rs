@@ -6,20 +6,15 @@ use domain::{CloudId, CveId, Finding, Host, Rule, RuleId, ScanOutcome, Scanner, 
 use jiff::Timestamp;
 use serde::Deserialize;
 use sync::lenient::{Field, FromScalar, List, Part, Scalar};
-use sync::split::json::element;
+use sync::split::json::{brief, element};
 use sync::text::plain;
 use sync::{BadRecord, names, rapid7};
 
-use super::brief;
 use super::state::{self, Instance};
 
 macro_rules! nothing_from_a_scalar {
     ($($name:ident),*) => { $(impl<'a> FromScalar for $name<'a> {
         type Text = Cow<'a, str>;
-
-        fn from_scalar(_: Field<'a>) -> Self {
-            Self::default()
-        }
     })* };
 }
 

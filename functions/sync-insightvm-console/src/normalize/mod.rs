@@ -197,15 +197,5 @@ fn broken_page(error: &MemberError) -> NormalizeError {
     NormalizeError::Malformed { offset: error.offset(), problem: error.to_string(), remedy }
 }
 
-/// A parser's complaint without what it quotes beyond a few words.
-fn brief(error: &serde_json::Error) -> String {
-    const LENGTH: usize = 120;
-    let text = error.to_string();
-    match text.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sync::lenient::{Field, FromScalar, List, Scalar};
-use sync::split::json::element;
+use sync::split::json::{brief, element};
 use sync::{BadRecord, names};
 
-use super::brief;
 use super::finding::{self, List as Among, Statement};
 
 /// What one record says.

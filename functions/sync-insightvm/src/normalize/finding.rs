@@ -14,7 +14,7 @@ use serde::Deserialize;
 use sync::lenient::Field;
 use sync::text::plain;
 
-use super::brief;
+use sync::split::json::brief;
 
 /// What one element says.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,7 @@ pub mod rule;
 use std::io::Read;
 
 use sync::split::json::{JsonMember, MemberError, ReadElement, SplitError};
-use sync::{BadRecord, NormalizeError, Normalized, Summary, pieces};
+use sync::{BadRecord, NormalizeError, Normalized, Summary, elements};
 
 /// Longest record that is read: an asset holds its findings, some 2 KB each.
 pub const RECORD_LIMIT: usize = 24 << 20;
@@ -64,18 +64,10 @@ fn page<T>(
     read: &mut ReadElement<'_, T>,
     take: &mut dyn FnMut(Result<T, BadRecord>),
 ) -> Result<(), NormalizeError> {
-    let mut splitter = JsonMember::new(RECORDS, RECORD_LIMIT);
-    pieces(reader, |bytes| {
-        splitter.feed(bytes);
-        while let Some(element) = splitter.read_next(read) {
-            take(element);
-        }
-        splitter.error().map_or(Ok(()), |error| Err(malformed(error)))
-    })?;
-    splitter.finish().map_err(|error| malformed(&error))
+    elements(reader, JsonMember::new(RECORDS, RECORD_LIMIT), read, take, malformed)
 }
 
-fn malformed(error: &MemberError) -> NormalizeError {
+fn malformed(error: MemberError) -> NormalizeError {
     let remedy = match error {
         MemberError::Empty | MemberError::CutOff { .. } | MemberError::Array(SplitError::CutOff { .. }) => {
             "download the page again"
@@ -89,16 +81,6 @@ fn malformed(error: &MemberError) -> NormalizeError {
         MemberError::Broken { .. } | MemberError::Array(_) => "give one page at a time",
     };
     NormalizeError::Malformed { offset: error.offset(), problem: error.to_string(), remedy }
-}
-
-/// A parser's complaint without what it quotes beyond a few words.
-fn brief(error: &serde_json::Error) -> String {
-    const LENGTH: usize = 120;
-    let text = error.to_string();
-    match text.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,8 @@ use serde::Deserialize;
 use sync::BadRecord;
 use sync::lenient::{Field, List};
 use sync::rapid7::{best_cvss, severity};
-use sync::split::json::element;
+use sync::split::json::{brief, element};
 use sync::text::plain;
-
-use super::brief;
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]

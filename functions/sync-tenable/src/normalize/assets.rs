@@ -17,10 +17,10 @@ use domain::host::{self, OpenPort, Software};
 use domain::{CloudId, Host, Tag};
 use serde::Deserialize;
 use sync::BadRecord;
-use sync::split::json::element;
+use sync::split::json::{brief, element};
 
 use super::lenient::{Field, FromScalar, List, Part, Scalar};
-use super::{brief, names};
+use super::names;
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
@@ -73,10 +73,6 @@ macro_rules! plain_parts {
     ($($name:ident),*) => {$(
         impl<'a> FromScalar for $name<'a> {
             type Text = Cow<'a, str>;
-
-            fn from_scalar(_: Field<'a>) -> Self {
-                Self::default()
-            }
         }
     )*};
 }

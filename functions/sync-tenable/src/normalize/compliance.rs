@@ -16,11 +16,11 @@ use std::sync::Arc;
 use domain::{Finding, FindingKey, FindingKind, FindingState, Host, Rule, RuleId, Scanner, Severity};
 use serde::Deserialize;
 use sync::BadRecord;
-use sync::split::json::element;
+use sync::split::json::{brief, element};
 
 use super::findings::Statement;
 use super::lenient::{Field, FromScalar, List, Part};
-use super::{brief, names};
+use super::names;
 
 /// What is kept of what a check saw; the table keeps less.
 const EVIDENCE_LIMIT: usize = 4_000;
@@ -63,10 +63,6 @@ struct Asset<'a> {
 
 impl<'a> FromScalar for Asset<'a> {
     type Text = Cow<'a, str>;
-
-    fn from_scalar(_: Field<'a>) -> Self {
-        Self::default()
-    }
 }
 
 /// Reads the element of a compliance chunk that `bytes` begin with, which stands at `offset`, and answers how many bytes it

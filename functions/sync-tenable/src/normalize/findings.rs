@@ -17,10 +17,10 @@ use domain::{CveId, Cvss, Finding, FindingKey, FindingState, Host, Rule, RuleId,
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sync::BadRecord;
-use sync::split::json::element;
+use sync::split::json::{brief, element};
 
 use super::lenient::{Field, FromScalar, List, Part, Scalar};
-use super::{brief, names};
+use super::names;
 
 /// What one record says.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,10 +147,6 @@ struct Scan<'a> {
 
 impl<'a> FromScalar for Scan<'a> {
     type Text = Cow<'a, str>;
-
-    fn from_scalar(_: Field<'a>) -> Self {
-        Self::default()
-    }
 }
 
 #[derive(Default, Deserialize)]
@@ -163,10 +159,6 @@ struct Xref<'a> {
 
 impl<'a> FromScalar for Xref<'a> {
     type Text = Cow<'a, str>;
-
-    fn from_scalar(_: Field<'a>) -> Self {
-        Self::default()
-    }
 }
 
 /// Reads the elements of a vulnerability chunk. Each of them repeats its host and its plugin, mostly to the byte: what was

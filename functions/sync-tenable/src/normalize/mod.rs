@@ -13,7 +13,7 @@ use findings::{Findings, Statement};
 pub use sync::lenient;
 use sync::names;
 use sync::split::json::{JsonArray, ReadElement, SplitError};
-use sync::{BadRecord, NormalizeError, Normalized, Summary, pieces};
+use sync::{BadRecord, NormalizeError, Normalized, Summary, elements};
 
 /// Longest record that is read. A plugin's output has up to 1 MB, which JSON may write six times as long.
 pub const RECORD_LIMIT: usize = 8 * 1024 * 1024;
@@ -68,15 +68,7 @@ fn each<T>(
     read: &mut ReadElement<'_, T>,
     take: &mut dyn FnMut(Result<T, BadRecord>),
 ) -> Result<(), NormalizeError> {
-    let mut splitter = JsonArray::new(RECORD_LIMIT);
-    pieces(reader, |bytes| {
-        splitter.feed(bytes);
-        while let Some(element) = splitter.read_next(read) {
-            take(element);
-        }
-        splitter.error().map_or(Ok(()), |error| Err(malformed(error)))
-    })?;
-    splitter.finish().map_err(|error| malformed(&error))
+    elements(reader, JsonArray::new(RECORD_LIMIT), read, take, malformed)
 }
 
 /// What was told already: each host and each definition is told once.
@@ -109,7 +101,7 @@ impl Told {
     }
 }
 
-fn malformed(error: &SplitError) -> NormalizeError {
+fn malformed(error: SplitError) -> NormalizeError {
     let remedy = match error {
         SplitError::Empty | SplitError::CutOff { .. } => "download the chunk again",
         SplitError::NotAnArray { found: '<', .. } => {
@@ -119,16 +111,6 @@ fn malformed(error: &SplitError) -> NormalizeError {
         SplitError::Trailing { .. } => "give one chunk at a time",
     };
     NormalizeError::Malformed { offset: error.offset(), problem: error.to_string(), remedy }
-}
-
-/// A parser's complaint without what it quotes beyond a few words.
-fn brief(error: &serde_json::Error) -> String {
-    const LENGTH: usize = 120;
-    let text = error.to_string();
-    match text.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,53 @@ pub use member::{JsonMember, MemberError};
 use super::Piece;
 use crate::scanner::BadRecord;
 
+/// What cuts the elements out of a body that arrives in chunks: [`JsonArray`] or [`JsonMember`].
+pub trait Cutter {
+    /// Why a body is not whole.
+    type Error: std::fmt::Display;
+
+    /// Takes the next chunk of the body.
+    fn feed(&mut self, chunk: &[u8]);
+    /// The next element as `read` understands it, or `None` until more is fed.
+    fn read_next<T>(&mut self, read: &mut ReadElement<'_, T>) -> Option<Result<T, BadRecord>>;
+    /// Whether reading on is useless; [`finish`](Self::finish) says why.
+    fn is_broken(&self) -> bool;
+    /// Whether the body was whole. Ask when it has ended and there is no further element.
+    fn finish(&self) -> Result<(), Self::Error>;
+    /// Where in the body an error is.
+    fn offset(error: &Self::Error) -> u64;
+}
+
+macro_rules! cutter {
+    ($name:ident, $error:ident) => {
+        impl Cutter for $name {
+            type Error = $error;
+
+            fn feed(&mut self, chunk: &[u8]) {
+                self.feed(chunk);
+            }
+
+            fn read_next<T>(&mut self, read: &mut ReadElement<'_, T>) -> Option<Result<T, BadRecord>> {
+                self.read_next(read)
+            }
+
+            fn is_broken(&self) -> bool {
+                self.error().is_some()
+            }
+
+            fn finish(&self) -> Result<(), $error> {
+                self.finish()
+            }
+
+            fn offset(error: &$error) -> u64 {
+                error.offset()
+            }
+        }
+    };
+}
+cutter!(JsonArray, SplitError);
+cutter!(JsonMember, MemberError);
+
 /// Why a body is not one whole JSON array.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SplitError {
@@ -473,6 +520,16 @@ pub fn element<'de, T: serde::Deserialize<'de>>(bytes: &'de [u8]) -> serde_json:
     match values.next() {
         Some(value) => value.map(|value| (value, values.byte_offset())),
         None => Err(serde::de::Error::custom("there is nothing")),
+    }
+}
+
+/// A parser's complaint without what it quotes beyond a few words.
+pub fn brief(error: &serde_json::Error) -> String {
+    const LENGTH: usize = 120;
+    let text = error.to_string();
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 
