@@ -8,19 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use domain::policy::{Auth, Connector, Seconds};
-use domain::{Finding, FindingState, Host, Rule, RuleId, RunId, Severity};
-use jiff::Timestamp;
+use domain::{Finding, FindingState, Host, Rule, RunId, Severity};
+use recorder::Recorder;
 use serde_json::{Value, json};
-use sync::{
-    BadRecord, HostReport, HttpClient, HttpOptions, Mode, Next, Normalized, Run, Scanner, Sink, Summary,
-    SyncError, Unit,
-};
+use sync::{HttpClient, HttpOptions, Mode, Next, Normalized, Run, Scanner, Summary, Unit};
 use sync_qualys::QualysScanner;
 
 fn recordings() -> Option<PathBuf> {
@@ -186,54 +182,6 @@ async fn replay(folder: &Path) -> (String, Arc<Mutex<Vec<String>>>) {
     (base, asked)
 }
 
-#[derive(Default)]
-struct Memory {
-    hosts: Vec<Host>,
-    reports: Vec<HostReport>,
-    rules: BTreeMap<RuleId, Rule>,
-    undefined: BTreeSet<RuleId>,
-    refused: Vec<BadRecord>,
-}
-
-#[async_trait]
-impl Sink for Memory {
-    async fn inventory(&mut self, host: Host) -> Result<(), SyncError> {
-        self.hosts.push(host);
-        Ok(())
-    }
-
-    async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {
-        self.reports.push(report);
-        Ok(())
-    }
-
-    async fn rule(&mut self, rule: Rule) -> Result<(), SyncError> {
-        self.rules.insert(rule.id.clone(), rule);
-        Ok(())
-    }
-
-    async fn unknown_rules(&mut self, rules: Vec<RuleId>) -> Result<Vec<RuleId>, SyncError> {
-        Ok(rules.into_iter().filter(|rule| !self.rules.contains_key(rule)).collect())
-    }
-
-    async fn rules_without_definition(&mut self, rules: Vec<RuleId>) -> Result<(), SyncError> {
-        self.undefined.extend(rules);
-        Ok(())
-    }
-
-    async fn rescore_hosts_of(&mut self, _unit: &str) -> Result<(), SyncError> {
-        Ok(())
-    }
-
-    fn refuse(&mut self, record: BadRecord) {
-        self.refused.push(record);
-    }
-
-    fn now(&self) -> Timestamp {
-        "2026-11-22T00:00:00Z".parse().unwrap()
-    }
-}
-
 #[tokio::test]
 async fn qualys_recorded_exchange_is_pulled() {
     let Some(folder) = recordings() else { return };
@@ -265,12 +213,12 @@ async fn qualys_recorded_exchange_is_pulled() {
         tls: domain::policy::Tls::default(),
     };
     let scanner = QualysScanner::new(&connector, http, None).unwrap();
-    let mut memory = Memory::default();
+    let mut sink = Recorder::default();
     let run = Run {
         connector: connector.name.clone(),
-        id: RunId::new(memory.now(), 1),
+        id: RunId::new(sink.now, 1),
         mode: Mode::Full,
-        started_at: memory.now(),
+        started_at: sink.now,
     };
     let mut units = scanner.plan(&run).await.unwrap();
     // The recorded client asked for 43 rules, one of which has no definition.
@@ -284,7 +232,7 @@ async fn qualys_recorded_exchange_is_pulled() {
     );
     let mut done = Vec::new();
     while let Some(unit) = units.pop() {
-        match scanner.pull(&run, &unit, &mut memory).await.unwrap() {
+        match scanner.pull(&run, &unit, &mut sink).await.unwrap() {
             Next::Done(proof) => done.push((unit.id, proof.received, proof.missing)),
             Next::More(more, proof) => {
                 done.push((unit.id, proof.received, proof.missing));
@@ -301,7 +249,7 @@ async fn qualys_recorded_exchange_is_pulled() {
         ("kb/detections-0/0", 42),
     ];
     assert_eq!(done, expected.map(|(id, received)| (id.to_owned(), received, None)));
-    assert_eq!((qids.len(), memory.rules.len(), memory.undefined.len()), (43, 42, 1));
-    assert!(memory.hosts.is_empty() && memory.reports.is_empty() && memory.refused.is_empty());
+    assert_eq!((qids.len(), sink.rules.len(), sink.undefined.len()), (43, 42, 1));
+    assert!(sink.inventory.is_empty() && sink.reports.is_empty() && sink.refused.is_empty());
     assert_eq!(asked.lock().unwrap().len(), 5);
 }

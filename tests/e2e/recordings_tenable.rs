@@ -7,17 +7,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::policy::Connector;
-use domain::{Finding, FindingState, Host, Rule, RuleId, RunId, Severity};
+use domain::{Finding, FindingState, Host, Rule, RunId, Severity};
 use jiff::Timestamp;
-use sync::{
-    BadRecord, HostReport, HttpClient, HttpOptions, Mode, Next, Normalized, Run, Scanner, Sink, SyncError,
-    Unit,
-};
+use recorder::Recorder;
+use sync::{HostReport, HttpClient, HttpOptions, Mode, Next, Normalized, Run, Scanner, Unit};
 use sync_tenable::TenableScanner;
 
 /// The folder of Tenable's recordings, if there are any.
@@ -61,60 +58,30 @@ async fn replay(State(exchanges): State<Exchanges>, request: Request) -> Respons
 }
 
 /// What a run brought.
-#[derive(Default)]
 struct Brought {
-    now: Timestamp,
     inventory: BTreeMap<String, Host>,
     hosts: BTreeMap<String, Host>,
     findings: Vec<(String, Finding)>,
     rules: BTreeMap<String, Rule>,
-    refused: u64,
+    refused: usize,
     received: u64,
     missing: Vec<String>,
 }
 
-#[async_trait]
-impl Sink for Brought {
-    async fn inventory(&mut self, host: Host) -> Result<(), SyncError> {
-        self.inventory.insert(host.native.clone(), host);
-        Ok(())
-    }
-
-    async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {
-        let native = report.host.native.clone();
-        self.findings.extend(report.findings.into_iter().map(|finding| (native.clone(), finding)));
-        let known = self.hosts.remove(&native).unwrap_or_default();
-        self.hosts.insert(native, report.host.completed_with(&known));
-        Ok(())
-    }
-
-    async fn rule(&mut self, rule: Rule) -> Result<(), SyncError> {
-        self.rules.insert(rule.id.to_string(), rule);
-        Ok(())
-    }
-
-    async fn unknown_rules(&mut self, rules: Vec<RuleId>) -> Result<Vec<RuleId>, SyncError> {
-        Ok(rules)
-    }
-
-    async fn rules_without_definition(&mut self, _: Vec<RuleId>) -> Result<(), SyncError> {
-        Ok(())
-    }
-
-    async fn rescore_hosts_of(&mut self, _: &str) -> Result<(), SyncError> {
-        Ok(())
-    }
-
-    fn refuse(&mut self, _: BadRecord) {
-        self.refused += 1;
-    }
-
-    fn now(&self) -> Timestamp {
-        self.now
-    }
-}
-
 impl Brought {
+    fn of(told: Recorder, received: u64, missing: Vec<String>) -> Self {
+        let inventory = told.hosts();
+        let (mut hosts, mut findings) = (BTreeMap::<String, Host>::new(), Vec::new());
+        for HostReport { host, findings: found, .. } in told.reports {
+            let native = host.native.clone();
+            findings.extend(found.into_iter().map(|finding| (native.clone(), finding)));
+            let known = hosts.remove(&native).unwrap_or_default();
+            hosts.insert(native, host.completed_with(&known));
+        }
+        let rules = told.rules.into_iter().map(|rule| (rule.id.to_string(), rule)).collect();
+        Self { inventory, hosts, findings, rules, refused: told.refused.len(), received, missing }
+    }
+
     fn count(&self, severity: Severity, state: FindingState) -> usize {
         self.findings.iter().filter(|(_, f)| f.severity == severity && f.state == state).count()
     }
@@ -148,12 +115,12 @@ async fn pull(folder: &Path, stream: &str) -> Brought {
     let started_at: Timestamp = "2022-06-03T17:00:00Z".parse().unwrap();
     let run = Run { connector: connector.name, id: RunId::new(started_at, 1), mode: Mode::Full, started_at };
 
-    let mut brought = Brought { now: started_at, ..Brought::default() };
+    let (mut sink, mut received, mut missing) = (Recorder::new(started_at), 0, Vec::new());
     let mut units: VecDeque<Unit> = scanner.plan(&run).await.unwrap().into();
     while let Some(unit) = units.pop_front() {
-        let proof = match scanner.pull(&run, &unit, &mut brought).await.unwrap() {
+        let proof = match scanner.pull(&run, &unit, &mut sink).await.unwrap() {
             Next::Later(at, unit) => {
-                brought.now = brought.now.max(at);
+                sink.now = sink.now.max(at);
                 units.push_back(unit);
                 continue;
             }
@@ -163,10 +130,10 @@ async fn pull(folder: &Path, stream: &str) -> Brought {
             }
             Next::Done(proof) => proof,
         };
-        brought.received += proof.received;
-        brought.missing.extend(proof.missing);
+        received += proof.received;
+        missing.extend(proof.missing);
     }
-    brought
+    Brought::of(sink, received, missing)
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy cannot know
 
+#[path = "../../ticket/tests/support/mod.rs"] // both take an effect from a queue and carry it out
 mod support;
 
 use std::collections::BTreeMap;

@@ -7,10 +7,11 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use domain::{FindingState, Host, Rule, RuleId, ScanJob, ScanOutcome};
+use domain::{FindingState, ScanJob, ScanOutcome};
 use jiff::SignedDuration;
+use recorder::Recorder;
 use serde_json::{Value, json};
-use sync::{BadRecord, Coverage, HostReport, HttpOptions, Mode, Proof};
+use sync::{Coverage, HostReport, HttpOptions, Mode, Proof};
 
 use super::*;
 
@@ -51,60 +52,6 @@ async fn play(State(script): State<Shared>, request: Request) -> Response {
     response.body(Body::from(body)).unwrap()
 }
 
-/// A sink that keeps everything, at a time that the test moves.
-struct Recorder {
-    now: Timestamp,
-    hosts: Vec<Host>,
-    reports: Vec<HostReport>,
-    rules: Vec<Rule>,
-    scans: Vec<ScanJob>,
-    refused: Vec<BadRecord>,
-}
-
-#[async_trait]
-impl Sink for Recorder {
-    async fn inventory(&mut self, host: Host) -> Result<(), SyncError> {
-        self.hosts.push(host);
-        Ok(())
-    }
-
-    async fn scan_jobs(&mut self, jobs: Vec<ScanJob>) -> Result<(), SyncError> {
-        self.scans = jobs;
-        Ok(())
-    }
-
-    async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {
-        assert_eq!(report.coverage, Coverage::Part, "an export never proves absence");
-        self.reports.push(report);
-        Ok(())
-    }
-
-    async fn rule(&mut self, rule: Rule) -> Result<(), SyncError> {
-        self.rules.push(rule);
-        Ok(())
-    }
-
-    async fn unknown_rules(&mut self, rules: Vec<RuleId>) -> Result<Vec<RuleId>, SyncError> {
-        Ok(rules)
-    }
-
-    async fn rules_without_definition(&mut self, _: Vec<RuleId>) -> Result<(), SyncError> {
-        Ok(())
-    }
-
-    async fn rescore_hosts_of(&mut self, _: &str) -> Result<(), SyncError> {
-        Ok(())
-    }
-
-    fn refuse(&mut self, record: BadRecord) {
-        self.refused.push(record);
-    }
-
-    fn now(&self) -> Timestamp {
-        self.now
-    }
-}
-
 struct Stage {
     scanner: TenableScanner,
     script: Shared,
@@ -138,7 +85,7 @@ async fn stage(page_size: Option<u32>, streams: &[&str], answers: Vec<(&str, Vec
     Stage {
         scanner: TenableScanner::new(&connector, http),
         script,
-        sink: Recorder { now, hosts: vec![], reports: vec![], rules: vec![], scans: vec![], refused: vec![] },
+        sink: Recorder::new(now),
         run: Run {
             connector: connector.name,
             id: domain::RunId::new(now, 1),
@@ -177,6 +124,7 @@ impl Stage {
                 }
             }
         }
+        assert!(prove_no_absence(&self.sink));
         done
     }
 
@@ -188,6 +136,11 @@ impl Stage {
         let script = self.script.lock().unwrap();
         script.asked.iter().filter(|(asked, ..)| asked == key).map(|(_, body, _)| body.clone()).collect()
     }
+}
+
+/// An export never proves absence.
+fn prove_no_absence(sink: &Recorder) -> bool {
+    sink.reports.iter().all(|report| report.coverage == Coverage::Part)
 }
 
 fn missing(done: &[(String, Proof)]) -> Vec<String> {
@@ -259,7 +212,7 @@ async fn assets_come_before_findings_and_every_chunk_once() {
     let mut stage = stage(None, &[], happy()).await;
     let done = stage.run().await;
     assert_eq!((missing(&done), received(&done)), (vec![], 5));
-    let hosts: Vec<&str> = stage.sink.hosts.iter().map(|host| host.native.as_str()).collect();
+    let hosts: Vec<&str> = stage.sink.inventory.iter().map(|host| host.native.as_str()).collect();
     assert_eq!(hosts, ["h2", "h1"]);
     assert_eq!(stage.sink.reports.iter().map(|report| report.findings.len()).sum::<usize>(), 3);
     let fixed: Vec<_> = stage

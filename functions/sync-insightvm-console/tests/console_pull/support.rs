@@ -1,28 +1,19 @@
-//! A server that answers by script, and a sink that remembers.
+//! A server that answers by script, and how a run is worked.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use domain::RunId;
 use domain::policy::Connector;
-use domain::{Finding, Host, Rule, RuleId, RunId, ScanJob};
-use jiff::Timestamp;
+pub use recorder::{NOW, Recorder, time};
 use serde_json::{Value, json};
 use sync::http::HeaderName;
-use sync::{
-    BadRecord, HostReport, HttpClient, HttpOptions, Mode, Next, Proof, Run, Scanner, Sink, SyncError, Unit,
-};
+use sync::{HttpClient, HttpOptions, Mode, Next, Proof, Run, Scanner, SyncError, Unit};
 use sync_insightvm_console::ConsoleScanner;
-
-pub const NOW: &str = "2026-11-22T00:00:00Z";
-
-pub fn time(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
 
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -139,89 +130,6 @@ pub fn scanner(server: &Server, more: Value) -> ConsoleScanner {
 pub fn run(mode: Mode) -> Run {
     let connector = "console-test".parse().unwrap();
     Run { connector, id: RunId::new(time(NOW), 1), mode, started_at: time(NOW) }
-}
-
-#[derive(Debug)]
-pub struct Recorder {
-    pub inventory: Vec<Host>,
-    pub reports: Vec<HostReport>,
-    pub rules: BTreeMap<RuleId, Rule>,
-    pub undefined: BTreeSet<RuleId>,
-    pub scans: Vec<ScanJob>,
-    pub refused: Vec<BadRecord>,
-    pub rescored: Vec<String>,
-    pub now: Timestamp,
-}
-
-impl Default for Recorder {
-    fn default() -> Self {
-        Self {
-            inventory: vec![],
-            reports: vec![],
-            rules: BTreeMap::new(),
-            undefined: BTreeSet::new(),
-            scans: vec![],
-            refused: vec![],
-            rescored: vec![],
-            now: time(NOW),
-        }
-    }
-}
-
-impl Recorder {
-    /// What was said of each host in the end.
-    pub fn findings(&self) -> BTreeMap<String, Vec<Finding>> {
-        self.reports.iter().map(|report| (report.host.native.clone(), report.findings.clone())).collect()
-    }
-
-    pub fn hosts(&self) -> BTreeMap<String, Host> {
-        self.inventory.iter().map(|host| (host.native.clone(), host.clone())).collect()
-    }
-}
-
-#[async_trait]
-impl Sink for Recorder {
-    async fn inventory(&mut self, host: Host) -> Result<(), SyncError> {
-        self.inventory.push(host);
-        Ok(())
-    }
-
-    async fn scan_jobs(&mut self, jobs: Vec<ScanJob>) -> Result<(), SyncError> {
-        self.scans = jobs;
-        Ok(())
-    }
-
-    async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {
-        self.reports.push(report);
-        Ok(())
-    }
-
-    async fn rule(&mut self, rule: Rule) -> Result<(), SyncError> {
-        self.rules.insert(rule.id.clone(), rule);
-        Ok(())
-    }
-
-    async fn unknown_rules(&mut self, rules: Vec<RuleId>) -> Result<Vec<RuleId>, SyncError> {
-        Ok(rules.into_iter().filter(|rule| !self.rules.contains_key(rule)).collect())
-    }
-
-    async fn rules_without_definition(&mut self, rules: Vec<RuleId>) -> Result<(), SyncError> {
-        self.undefined.extend(rules);
-        Ok(())
-    }
-
-    async fn rescore_hosts_of(&mut self, unit: &str) -> Result<(), SyncError> {
-        self.rescored.push(unit.to_owned());
-        Ok(())
-    }
-
-    fn refuse(&mut self, record: BadRecord) {
-        self.refused.push(record);
-    }
-
-    fn now(&self) -> Timestamp {
-        self.now
-    }
 }
 
 /// Works a run to its end, one unit after the other, waiting by moving the clock. Each unit goes through its stored form.

@@ -1,102 +1,19 @@
-//! A served estate with its scanner, and a sink that remembers.
+//! A served estate with its scanner.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use domain::policy::Connector;
-use domain::{FindingState, Host, Rule, RuleId, RunId};
-use jiff::{SignedDuration, Timestamp};
+use domain::{FindingState, RunId};
+use jiff::SignedDuration;
+pub use recorder::{Recorder, time};
 use serde_json::json;
 use simulators::World;
-use sync::{
-    BadRecord, Fix, HostReport, HttpClient, HttpOptions, Mode, Next, Proof, Run, Scanner, Sink, SyncError,
-    Unit,
-};
+use sync::{HostReport, HttpClient, HttpOptions, Mode, Next, Proof, Run, Scanner, SyncError, Unit};
 use sync_insightvm::{API_KEY, InsightvmScanner};
 
 pub const DAY: u32 = 20;
-
-pub fn time(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
-
-#[derive(Debug)]
-pub struct Recorder {
-    pub inventory: Vec<Host>,
-    pub reports: Vec<HostReport>,
-    pub rules: Vec<Rule>,
-    pub known: BTreeSet<RuleId>,
-    pub undefined: BTreeSet<RuleId>,
-    pub fixes: Vec<Fix>,
-    pub refused: Vec<BadRecord>,
-    pub rescored: Vec<String>,
-    pub now: Timestamp,
-}
-
-impl Recorder {
-    pub fn new(now: Timestamp) -> Self {
-        Self {
-            inventory: vec![],
-            reports: vec![],
-            rules: vec![],
-            known: BTreeSet::new(),
-            undefined: BTreeSet::new(),
-            fixes: vec![],
-            refused: vec![],
-            rescored: vec![],
-            now,
-        }
-    }
-}
-
-#[async_trait]
-impl Sink for Recorder {
-    async fn inventory(&mut self, host: Host) -> Result<(), SyncError> {
-        self.inventory.push(host);
-        Ok(())
-    }
-
-    async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {
-        self.reports.push(report);
-        Ok(())
-    }
-
-    async fn rule(&mut self, rule: Rule) -> Result<(), SyncError> {
-        self.known.insert(rule.id.clone());
-        self.rules.push(rule);
-        Ok(())
-    }
-
-    async fn unknown_rules(&mut self, rules: Vec<RuleId>) -> Result<Vec<RuleId>, SyncError> {
-        let known = |rule: &RuleId| self.known.contains(rule) || self.undefined.contains(rule);
-        Ok(rules.into_iter().filter(|rule| !known(rule)).collect())
-    }
-
-    async fn rules_without_definition(&mut self, rules: Vec<RuleId>) -> Result<(), SyncError> {
-        self.undefined.extend(rules);
-        Ok(())
-    }
-
-    async fn rescore_hosts_of(&mut self, unit: &str) -> Result<(), SyncError> {
-        self.rescored.push(unit.to_owned());
-        Ok(())
-    }
-
-    async fn fixed(&mut self, fix: Fix) -> Result<(), SyncError> {
-        self.fixes.push(fix);
-        Ok(())
-    }
-
-    fn refuse(&mut self, record: BadRecord) {
-        self.refused.push(record);
-    }
-
-    fn now(&self) -> Timestamp {
-        self.now
-    }
-}
 
 pub fn connector(url: &str, extra: serde_json::Value) -> Connector {
     let mut connector = json!({

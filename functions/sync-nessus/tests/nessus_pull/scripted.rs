@@ -70,7 +70,7 @@ async fn a_full_run_reads_the_newest_history_of_each_scan_one_after_the_other() 
     let done: Vec<_> =
         done.iter().map(|(id, proof)| (id.as_str(), proof.received, proof.missing.is_none())).collect();
     assert_eq!(done, [("scans", 0, true), ("scan/5", 2, true), ("scan/7", 1, true)]);
-    let hosts = sink.hosts();
+    let hosts = said(&sink);
     assert_eq!(hosts.keys().collect::<Vec<_>>(), ["5/10.0.0.1", "5/10.0.0.2", "7/10.0.0.7"]);
     assert!(hosts.values().all(|(_, coverage, _)| *coverage == Coverage::Whole));
     let (host, _, findings) = &hosts["5/10.0.0.1"];
@@ -127,7 +127,7 @@ async fn pitfall_17_a_licence_without_the_api_is_said_in_words() {
     let (sink, done) = pulled(&server, Mode::Full).await;
     let missing = done[1].1.as_ref().unwrap();
     assert!(missing.contains("scan 5") && missing.contains("licence"), "{missing}");
-    assert_eq!(sink.hosts().len(), 1, "the other scan is read all the same");
+    assert_eq!(said(&sink).len(), 1, "the other scan is read all the same");
 }
 
 #[tokio::test]
@@ -153,10 +153,10 @@ async fn an_incremental_run_reads_what_was_completed_since() {
     .await;
     let since = time(NOW) - SignedDuration::from_hours(3);
     let (sink, _) = pulled(&server, Mode::Incremental { since }).await;
-    assert_eq!(sink.hosts().into_keys().collect::<Vec<_>>(), ["7/10.0.0.7"]);
+    assert_eq!(said(&sink).into_keys().collect::<Vec<_>>(), ["7/10.0.0.7"]);
     assert!(!server.asked().contains(&"GET /scans/6".to_owned()), "it has not changed");
     let (sink, _) = pulled(&server, Mode::Full).await;
-    assert_eq!(sink.hosts().len(), 1, "6 is not known to this server, and 5 has no file here");
+    assert_eq!(said(&sink).len(), 1, "6 is not known to this server, and 5 has no file here");
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn the_watermark_is_by_the_server_s_clock() {
     })
     .await;
     let since = time(NOW) - SignedDuration::from_mins(30);
-    assert_eq!(pulled(&server, Mode::Incremental { since }).await.0.hosts().len(), 1);
+    assert_eq!(said(&pulled(&server, Mode::Incremental { since }).await.0).len(), 1);
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn one_bad_item_is_refused_with_its_place_and_the_rest_is_read() {
     let server = serve(move |call| nessus(call, &text)).await;
     let (sink, done) = pulled(&server, Mode::Full).await;
     assert_eq!(sink.refused.iter().map(|bad| bad.offset).collect::<Vec<_>>(), [at]);
-    assert_eq!(sink.hosts()["5/10.0.0.1"].2.len(), 2);
+    assert_eq!(said(&sink)["5/10.0.0.1"].2.len(), 2);
     assert!(done.iter().all(|(_, missing)| missing.is_none()));
 }
 
@@ -264,7 +264,7 @@ async fn what_is_no_file_is_tried_again_and_then_given_up_and_the_other_scans_ar
         let (sink, done) = pulled(&server, Mode::Full).await;
         let missing = done[1].1.as_ref().unwrap_or_else(|| panic!("{shown}"));
         assert!(missing.contains("scan 5 was given up after 5 tries") && missing.contains(word), "{missing}");
-        assert!(sink.hosts().contains_key("7/10.0.0.7"), "{shown}");
+        assert!(said(&sink).contains_key("7/10.0.0.7"), "{shown}");
         assert_eq!(
             server.asked().iter().filter(|what| *what == "POST /scans/5/export").count(),
             5,
@@ -283,7 +283,7 @@ async fn a_file_that_is_gone_is_exported_again() {
         .await;
         let (sink, done) = pulled(&server, Mode::Full).await;
         assert!(done.iter().all(|(_, missing)| missing.is_none()), "{gone}: {done:?}");
-        assert_eq!(sink.hosts().len(), 3);
+        assert_eq!(said(&sink).len(), 3);
         assert_eq!(server.asked().iter().filter(|what| *what == "POST /scans/5/export").count(), 2);
     }
 }
@@ -306,7 +306,7 @@ async fn pitfall_05_an_export_that_ends_as_an_error_or_never_is_given_up() {
     assert!(done[1].1.as_ref().unwrap().contains("not ready in two hours"), "{done:?}");
     let polls = server.asked().iter().filter(|what| what.ends_with("500/status")).count();
     assert!((200..300).contains(&polls), "{polls}: twice a minute");
-    assert!(sink.hosts().contains_key("7/10.0.0.7"));
+    assert!(said(&sink).contains_key("7/10.0.0.7"));
 }
 
 async fn first_answer(reply: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Result<Next, SyncError> {
@@ -329,7 +329,7 @@ async fn a_busy_server_is_waited_for_in_the_queue_but_not_for_ever() {
     .await;
     let (sink, done) = pulled(&server, Mode::Full).await;
     assert!(done[1].1.as_ref().unwrap().contains("busy all the time"), "{done:?}");
-    assert!(sink.hosts().contains_key("7/10.0.0.7"));
+    assert!(said(&sink).contains_key("7/10.0.0.7"));
 }
 
 #[tokio::test]
@@ -416,7 +416,7 @@ async fn streams_are_kinds_of_findings() {
         let server = serve(move |call| nessus(call, &text)).await;
         let mut sink = Recorder::default();
         drive(&scanner(&server.base, streams), Mode::Full, &mut sink, |_| {}).await.unwrap();
-        let (_, _, findings) = sink.hosts().remove("5/10.0.0.1").unwrap();
+        let (_, _, findings) = said(&sink).remove("5/10.0.0.1").unwrap();
         findings.into_values().map(|finding| finding.kind).collect::<Vec<_>>()
     };
     assert_eq!(kinds(&[]).await, [FindingKind::Vulnerability], "audits are taken on request");
@@ -437,7 +437,7 @@ async fn of_two_results_of_one_check_the_failed_one_counts() {
         let server = serve(move |call| nessus(call, &text)).await;
         let mut sink = Recorder::default();
         drive(&scanner(&server.base, &["compliance"]), Mode::Full, &mut sink, |_| {}).await.unwrap();
-        assert_eq!(sink.findings()[0].source_state, "FAILED", "{words:?}");
+        assert_eq!(findings(&sink)[0].source_state, "FAILED", "{words:?}");
     }
 }
 
@@ -452,7 +452,7 @@ async fn two_targets_that_are_one_machine_are_compared_each_with_its_own_past() 
     let text = file(&(of("10.0.0.1", &item(1, 80, 2)) + &of("10.0.0.2", &item(2, 80, 2))));
     let server = serve(move |call| nessus(call, &text)).await;
     let (sink, _) = pulled(&server, Mode::Full).await;
-    let natives: Vec<_> = sink.hosts().into_keys().filter(|native| native.starts_with("5/")).collect();
+    let natives: Vec<_> = said(&sink).into_keys().filter(|native| native.starts_with("5/")).collect();
     let uuid = "422616cef4cae1a478d43ff87addeff2";
     assert_eq!(natives, [format!("5/{uuid}"), format!("5/{uuid}@10.0.0.2")]);
 }
@@ -470,7 +470,7 @@ async fn pitfall_08_a_host_with_very_many_findings_is_reported_in_parts_and_clos
     let parts: Vec<_> = sink.reports.iter().filter(|report| report.host.native == "5/10.0.0.1").collect();
     assert!(parts.len() > 1 && parts.iter().all(|part| part.coverage == Coverage::Part), "{}", parts.len());
     assert_eq!(parts.iter().map(|part| part.findings.len()).sum::<usize>(), 30_000);
-    let (_, coverage, findings) = &sink.hosts()["5/10.0.0.2"];
+    let (_, coverage, findings) = &said(&sink)["5/10.0.0.2"];
     assert_eq!(*coverage, Coverage::Whole);
     assert_eq!(findings["7|0|"].evidence.as_ref().unwrap().len(), 4_000);
 }
@@ -485,7 +485,7 @@ async fn the_wall_clock_of_the_server_does_not_lead_beyond_the_scan() {
     let server = serve(move |call| nessus(call, &text)).await;
     let (sink, _) = pulled(&server, Mode::Full).await;
     assert_eq!(
-        sink.hosts()["5/10.0.0.1"].0.last_scanned_at.unwrap().as_second(),
+        said(&sink)["5/10.0.0.1"].0.last_scanned_at.unwrap().as_second(),
         ago(3_600),
         "the end of the scan"
     );
@@ -510,7 +510,7 @@ async fn any_unit_may_be_worked_twice() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(sink.hosts().len(), 3);
+    assert_eq!(said(&sink).len(), 3);
 }
 
 #[tokio::test]
@@ -558,7 +558,7 @@ async fn a_unit_that_runs_out_of_time_goes_on_from_where_it_was_stored() {
     sink.room = usize::MAX;
     let next = scanner.pull(&run(Mode::Full), &unit, &mut sink).await.unwrap();
     assert!(matches!(next, Next::Done(_)), "{next:?}");
-    assert_eq!(sink.hosts().len(), 2);
+    assert_eq!(said(&sink).len(), 2);
     assert_eq!(
         server.asked().iter().filter(|what| what.starts_with("POST")).count(),
         1,

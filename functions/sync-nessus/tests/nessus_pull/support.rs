@@ -1,28 +1,18 @@
-//! A server that answers by script, a sink that remembers, and a driver that works units as the queue would.
+//! A server that answers by script, and a driver that works units as the queue would.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use domain::policy::Connector;
-use domain::{Finding, Host, Rule, RuleId, RunId, ScanJob};
-use jiff::Timestamp;
+use domain::{Finding, Host, RunId};
+pub use recorder::{NOW, Recorder, time};
 use serde_json::json;
-use sync::{
-    BadRecord, Coverage, HostReport, HttpClient, HttpOptions, Mode, Next, Proof, Run, Scanner, Sink,
-    SyncError,
-};
+use sync::{Coverage, HostReport, HttpClient, HttpOptions, Mode, Next, Proof, Run, Scanner, SyncError};
 use sync_nessus::{Client, NessusScanner, with_keys};
-
-pub const NOW: &str = "2026-11-22T00:00:00Z";
-
-pub fn time(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
 
 /// Seconds since 1970 of a moment before now.
 pub fn ago(seconds: i64) -> i64 {
@@ -135,84 +125,15 @@ pub fn run(mode: Mode) -> Run {
     }
 }
 
-#[derive(Debug)]
-pub struct Recorder {
-    pub reports: Vec<HostReport>,
-    pub rules: Vec<Rule>,
-    pub scans: Vec<ScanJob>,
-    pub refused: Vec<BadRecord>,
-    pub now: Timestamp,
-    /// Reports that are still taken; the next one finds the time used up.
-    pub room: usize,
+/// What was said of each host in the end: a file that was read twice said it twice.
+pub fn said(sink: &Recorder) -> BTreeMap<String, (Host, Coverage, BTreeMap<String, Finding>)> {
+    let said = |findings: &[Finding]| findings.iter().map(|f| (f.key.to_string(), f.clone())).collect();
+    let host = |r: &HostReport| (r.host.native.clone(), (r.host.clone(), r.coverage, said(&r.findings)));
+    sink.reports.iter().map(host).collect()
 }
 
-impl Default for Recorder {
-    fn default() -> Self {
-        Self {
-            reports: vec![],
-            rules: vec![],
-            scans: vec![],
-            refused: vec![],
-            now: time(NOW),
-            room: usize::MAX,
-        }
-    }
-}
-
-impl Recorder {
-    /// What was said of each host in the end: a file that was read twice said it twice.
-    pub fn hosts(&self) -> BTreeMap<String, (Host, Coverage, BTreeMap<String, Finding>)> {
-        let said = |findings: &[Finding]| findings.iter().map(|f| (f.key.to_string(), f.clone())).collect();
-        let host = |r: &HostReport| (r.host.native.clone(), (r.host.clone(), r.coverage, said(&r.findings)));
-        self.reports.iter().map(host).collect()
-    }
-
-    pub fn findings(&self) -> Vec<Finding> {
-        self.hosts().into_values().flat_map(|(_, _, findings)| findings.into_values()).collect()
-    }
-}
-
-#[async_trait]
-impl Sink for Recorder {
-    async fn inventory(&mut self, _: Host) -> Result<(), SyncError> {
-        panic!("Nessus has no inventory")
-    }
-
-    async fn scan_jobs(&mut self, jobs: Vec<ScanJob>) -> Result<(), SyncError> {
-        self.scans = jobs;
-        Ok(())
-    }
-
-    async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {
-        self.reports.push(report);
-        self.room = self.room.checked_sub(1).ok_or(SyncError::OutOfTime)?;
-        Ok(())
-    }
-
-    async fn rule(&mut self, rule: Rule) -> Result<(), SyncError> {
-        self.rules.push(rule);
-        Ok(())
-    }
-
-    async fn unknown_rules(&mut self, _: Vec<RuleId>) -> Result<Vec<RuleId>, SyncError> {
-        panic!("definitions come with the findings")
-    }
-
-    async fn rules_without_definition(&mut self, _: Vec<RuleId>) -> Result<(), SyncError> {
-        panic!("definitions come with the findings")
-    }
-
-    async fn rescore_hosts_of(&mut self, _: &str) -> Result<(), SyncError> {
-        panic!("definitions come with the findings")
-    }
-
-    fn refuse(&mut self, record: BadRecord) {
-        self.refused.push(record);
-    }
-
-    fn now(&self) -> Timestamp {
-        self.now
-    }
+pub fn findings(sink: &Recorder) -> Vec<Finding> {
+    said(sink).into_values().flat_map(|(_, _, findings)| findings.into_values()).collect()
 }
 
 /// Works a run to its end, waiting by moving the clock; `passed` is told by how much. Answers each unit's proof.
@@ -226,7 +147,14 @@ pub async fn drive(
     let mut units: VecDeque<_> = scanner.plan(&run).await?.into();
     let (mut done, mut failures) = (Vec::new(), 0);
     for _ in 0..2_000 {
-        let Some(unit) = units.pop_front() else { return Ok(done) };
+        let Some(unit) = units.pop_front() else {
+            assert!(sink.inventory.is_empty(), "Nessus has no inventory");
+            assert!(
+                sink.undefined.is_empty() && sink.rescored.is_empty(),
+                "definitions come with the findings"
+            );
+            return Ok(done);
+        };
         // What survives is what can be stored.
         let unit: sync::Unit = serde_json::from_str(&serde_json::to_string(&unit).unwrap()).unwrap();
         match scanner.pull(&run, &unit, sink).await {

@@ -1,29 +1,20 @@
-//! A server that answers by script, and a sink that remembers.
+//! A server that answers by script, and how a run is worked.
 
 #![allow(dead_code)]
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use domain::RunId;
 use domain::policy::{Auth, Connector, Seconds};
-use domain::{Host, Rule, RuleId, RunId};
-use jiff::Timestamp;
+pub use recorder::{NOW, Recorder, time};
 use secrecy::SecretString;
-use sync::{
-    BadRecord, HostReport, HttpClient, HttpOptions, Mode, Next, Proof, Run, Scanner, Sink, SyncError,
-};
+use sync::{HttpClient, HttpOptions, Mode, Next, Proof, Run, Scanner, SyncError};
 use sync_qualys::QualysScanner;
-
-pub const NOW: &str = "2026-11-22T00:00:00Z";
-
-pub fn time(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
 
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -337,88 +328,6 @@ pub fn run(mode: Mode) -> Run {
 
 pub fn full_run() -> Run {
     run(Mode::Full)
-}
-
-#[derive(Debug)]
-pub struct Recorder {
-    pub inventory: Vec<Host>,
-    pub supplements: Vec<Host>,
-    pub existing: Vec<String>,
-    pub reports: Vec<HostReport>,
-    pub rules: Vec<Rule>,
-    pub known: BTreeSet<RuleId>,
-    pub undefined: BTreeSet<RuleId>,
-    pub refused: Vec<BadRecord>,
-    pub rescored: Vec<String>,
-    pub now: Timestamp,
-}
-
-impl Default for Recorder {
-    fn default() -> Self {
-        Self {
-            inventory: vec![],
-            supplements: vec![],
-            existing: vec![],
-            reports: vec![],
-            rules: vec![],
-            known: BTreeSet::new(),
-            undefined: BTreeSet::new(),
-            refused: vec![],
-            rescored: vec![],
-            now: time(NOW),
-        }
-    }
-}
-
-#[async_trait]
-impl Sink for Recorder {
-    async fn inventory(&mut self, host: Host) -> Result<(), SyncError> {
-        self.inventory.push(host);
-        Ok(())
-    }
-
-    async fn supplement(&mut self, host: Host) -> Result<(), SyncError> {
-        self.supplements.push(host);
-        Ok(())
-    }
-
-    async fn exist(&mut self, natives: Vec<String>) -> Result<(), SyncError> {
-        self.existing.extend(natives);
-        Ok(())
-    }
-
-    async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {
-        self.reports.push(report);
-        Ok(())
-    }
-
-    async fn rule(&mut self, rule: Rule) -> Result<(), SyncError> {
-        self.known.insert(rule.id.clone());
-        self.rules.push(rule);
-        Ok(())
-    }
-
-    async fn unknown_rules(&mut self, rules: Vec<RuleId>) -> Result<Vec<RuleId>, SyncError> {
-        Ok(rules.into_iter().filter(|rule| !self.known.contains(rule)).collect())
-    }
-
-    async fn rules_without_definition(&mut self, rules: Vec<RuleId>) -> Result<(), SyncError> {
-        self.undefined.extend(rules);
-        Ok(())
-    }
-
-    async fn rescore_hosts_of(&mut self, unit: &str) -> Result<(), SyncError> {
-        self.rescored.push(unit.to_owned());
-        Ok(())
-    }
-
-    fn refuse(&mut self, record: BadRecord) {
-        self.refused.push(record);
-    }
-
-    fn now(&self) -> Timestamp {
-        self.now
-    }
 }
 
 /// Works a run to its end, one unit after the other, waiting by moving the clock. Answers each unit's proof.

@@ -45,7 +45,7 @@ async fn estate(page_size: Option<u32>, faults: &str) -> Estate {
             mode: Mode::Full,
             started_at: now,
         },
-        sink: Recorder { now, hosts: vec![], reports: vec![], rules: vec![], scans: vec![], refused: vec![] },
+        sink: Recorder::new(now),
         world,
         failures: 0,
     }
@@ -85,6 +85,7 @@ impl Estate {
                 }
             }
         }
+        assert!(prove_no_absence(&self.sink));
         done
     }
 
@@ -134,13 +135,13 @@ async fn a_full_pass_brings_everything() {
     );
     assert!(done.keys().filter(|id| id.starts_with("assets/wait/")).count() >= 3, "{done:?}");
 
-    let inventory: BTreeSet<&str> = estate.sink.hosts.iter().map(|host| host.native.as_str()).collect();
+    let inventory: BTreeSet<&str> = estate.sink.inventory.iter().map(|host| host.native.as_str()).collect();
     assert!(estate.sink.reports.iter().all(|report| inventory.contains(report.host.native.as_str())));
     let states =
         |state| estate.sink.reports.iter().flat_map(|r| &r.findings).filter(|f| f.state == state).count();
     assert!(states(FindingState::Open) > 0 && states(FindingState::Fixed) > 0);
     assert!(estate.sink.rules.iter().any(|rule| !rule.cves.is_empty() && rule.solution.is_some()));
-    assert!(estate.sink.hosts.iter().any(|host| !host.cloud.is_empty()));
+    assert!(estate.sink.inventory.iter().any(|host| !host.cloud.is_empty()));
     assert_eq!(estate.sink.scans.len(), 3);
 }
 
