@@ -261,7 +261,9 @@ async fn on_asset(client: &Client, host: &Host, now: Timestamp) -> Result<Option
         match total(&page) {
             Some(total) if received < total && received > before => {}
             total => {
-                found.whole = found.bad.is_empty() && total == Some(seen.len() as u64);
+                found.whole = found.bad.is_empty()
+                    && total == Some(seen.len() as u64)
+                    && found.elements.iter().all(|element| element.whole);
                 return Ok(Some(found));
             }
         }

@@ -370,6 +370,12 @@ impl Status {
                 missing.push(format!("{} chunks {what} ({}{more})", chunks.len(), first.join(", ")));
             }
         }
+        let lists = [&self.chunks_available, &self.chunks_failed, &self.chunks_cancelled];
+        let named: usize = lists.iter().map(|list| list.0.len()).sum();
+        let unread = named - self.available().len() - failed.len() - cancelled.len();
+        if unread > 0 {
+            missing.push(format!("{unread} chunks have no number"));
+        }
         let told = available
             + failed.len() as u64
             + cancelled.len() as u64
@@ -435,6 +441,8 @@ mod tests {
         let empty =
             r#"{"status":"FINISHED","chunks_available":[1,2],"total_chunks":3,"empty_chunks_count":1}"#;
         assert_eq!(missing(empty), None, "an empty chunk misses nothing");
+        let odd = missing(r#"{"status":"FINISHED","chunks_available":[1,"two",{},-3]}"#);
+        assert_eq!(odd.unwrap(), "3 chunks have no number; 1 chunks were usable");
     }
 
     #[test]

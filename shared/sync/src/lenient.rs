@@ -258,12 +258,19 @@ impl<'de, T: Words<'de>> Deserialize<'de> for Scalar<T> {
     }
 }
 
-/// A list of values, also where there is one value or none. `null` is not in it.
-///
-/// An element that is no object where objects belong fails the record: what is found on a host is such a list, and one
-/// that lacks an element would look like a whole one.
+/// A list of values, also where there is one value or none. `null` is not in it. Where a part of a record belongs, an
+/// element that is neither an object nor `null` fails the record.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct List<T>(pub Vec<T>);
+
+/// A list of objects, also where there is one alone or `null`. Anything else, and anything else in it, fails the record:
+/// what is found on a host is such a list, and one that lacks an element would look like a whole one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Objects<T>(pub Vec<T>);
+
+/// An object and nothing else. A struct alone would also be read from a list, field by field.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Object<T>(pub T);
 
 /// An object, also where there is a bare value, `null` or a list with the object in it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -402,6 +409,58 @@ impl<'de, T: Deserialize<'de> + FromScalar<Text: Words<'de>>> Deserialize<'de> f
     }
 }
 
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectsVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectsVisitor<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Object(value)) = list.next_element()? {
+            all.push(value);
+        }
+        Ok(all)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Vec<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields)).map(|value| vec![value])
+    }
+
+    fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+        Ok(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Objects<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ObjectsVisitor(PhantomData)).map(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -510,9 +569,22 @@ mod tests {
         }
         let several = r#"[null, {"name": "a"}, {"name": "b"}]"#;
         assert_eq!((list(several), part(several)), (vec![named("a"), named("b")], named("a")));
-        // A list that lacks one would look like a whole one.
         for odd in ["[\"a\"]", "[\"\"]", "[1]", "[{\"name\": \"a\"}, true]"] {
             assert!(serde_json::from_str::<List<Named>>(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn objects_are_all_there_or_none_is() {
+        let all = |json: &str| serde_json::from_str::<Objects<Named>>(json).map(|all| all.0);
+        let named = |name: &str| Named { name: Scalar::Text(name.into()) };
+        assert_eq!(all(r#"[{"name": "a"}, {"name": "b"}]"#).unwrap(), [named("a"), named("b")]);
+        assert_eq!(all(r#"{"name": "a"}"#).unwrap(), [named("a")]);
+        for nothing in ["null", "[]"] {
+            assert!(all(nothing).unwrap().is_empty(), "{nothing}");
+        }
+        for odd in ["\"a\"", "7", "\"\"", "[null]", "[[]]", "[[\"a\"]]", "[{\"name\": \"a\"}, \"b\"]"] {
+            assert!(all(odd).is_err(), "{odd}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use domain::{CloudId, CveId, Finding, Host, Rule, RuleId, ScanOutcome, Scanner, Tag};
 use jiff::Timestamp;
 use serde::Deserialize;
-use sync::lenient::{Field, FromScalar, List, Part, Scalar};
+use sync::lenient::{Field, FromScalar, List, Objects, Part, Scalar};
 use sync::split::json::{brief, element};
 use sync::text::plain;
 use sync::{BadRecord, names, rapid7};
@@ -78,7 +78,7 @@ struct Event<'a> {
     kind: Field<'a>,
 }
 
-nothing_from_a_scalar!(Address, UniqueId, Fingerprint, Event, WireResult, Text, Score, Cvss, Link);
+nothing_from_a_scalar!(Address, UniqueId, Fingerprint, Event, Text, Score, Cvss, Link);
 
 impl<'a> FromScalar for HostName<'a> {
     type Text = Cow<'a, str>;
@@ -164,7 +164,8 @@ fn identify(host: &mut Host, id: &str, source: &str) {
 struct WireFinding<'a> {
     id: Field<'a>,
     status: Field<'a>,
-    results: List<WireResult<'a>>,
+    instances: Field<'a>,
+    results: Objects<WireResult<'a>>,
     links: List<Link<'a>>,
 }
 
@@ -194,6 +195,8 @@ pub struct OnAsset {
     pub vulnerability: String,
     /// One result of a check each.
     pub instances: Vec<Instance>,
+    /// It has as many results as it counts, and each of them says something: what is not among them is not on the asset.
+    pub whole: bool,
 }
 
 /// Reads the element of `/assets/{id}/vulnerabilities` that `bytes` begin with, and answers how many bytes it has. `since` is the date of the last change of a result, and so the
@@ -229,8 +232,14 @@ pub fn finding(offset: u64, bytes: &[u8], seen_at: Option<Timestamp>) -> Result<
             changed_at: since,
         }
     });
-    let instances = instances.collect();
-    Ok((OnAsset { asset, vulnerability, instances }, length))
+    let instances: Vec<Instance> = instances.collect();
+    // It counts the results that found something, and is there because of one at least.
+    let is_there = Instance { status: whole.into_owned(), ..Instance::default() }.is_there();
+    let counted = wire.instances.number().unwrap_or(0.0).max(f64::from(u8::from(is_there)));
+    let told = instances.iter().filter(|instance| instance.is_there()).count();
+    let whole = u32::try_from(told).is_ok_and(|told| f64::from(told) >= counted)
+        && !instances.iter().any(Instance::says_nothing);
+    Ok((OnAsset { asset, vulnerability, instances, whole }, length))
 }
 
 /// The findings of one asset.

@@ -31,7 +31,7 @@ pub struct OnAsset {
     pub announced: u64,
     /// See there.
     pub received: u64,
-    /// All came, and somebody has looked: what is not here is not on the asset.
+    /// All came, each says something, and somebody has looked: what is not here is not on the asset.
     pub whole: bool,
 }
 
@@ -131,6 +131,7 @@ impl Assets {
     /// The last asset.
     pub fn finish(&mut self) -> Option<OnAsset> {
         let Current { host, announced, received, refused, instances, severities } = self.current.take()?;
+        let silent = instances.iter().any(Instance::says_nothing);
         let mut findings = state::findings(instances);
         for finding in &mut findings {
             if let Some((severity, raw)) = severities.get(&finding.rule) {
@@ -138,7 +139,7 @@ impl Assets {
                 finding.source_severity.clone_from(raw);
             }
         }
-        let whole = !refused && announced == received && host.last_scanned_at.is_some();
+        let whole = !refused && !silent && announced == received && host.last_scanned_at.is_some();
         Some(OnAsset { host, findings, announced, received, whole })
     }
 }

@@ -76,6 +76,11 @@ impl Instance {
         }
     }
 
+    /// Whether the weakness is there, excepted or not.
+    pub fn is_there(&self) -> bool {
+        !self.says_nothing() && self.state().0 != FindingState::Fixed
+    }
+
     /// Whether the result says nothing: the check did not run, or could not tell.
     pub fn says_nothing(&self) -> bool {
         let status = self.status.trim();

@@ -70,10 +70,11 @@ fn an_asset_may_have_next_to_nothing_and_a_bad_one_fails_alone() {
         json!({ "id": "7", "mac": "00:00:00:00:00:00" }),
         json!({ "ip": "10.0.0.1" }),
         json!(5),
+        json!(["41"]),
         json!({ "id": 8 }),
     ]);
     let (statements, end) = read("assets", &document);
-    assert_eq!(end, Ok(Summary { hosts: 2, refused: 2, ..Summary::default() }));
+    assert_eq!(end, Ok(Summary { hosts: 2, refused: 3, ..Summary::default() }));
     let host = hosts(&statements)[0];
     assert_eq!((host.native.as_str(), host.macs.len(), host.last_scanned_at), ("7", 0, None));
     let Normalized::Refused(bad) = &statements[1] else { panic!("{statements:?}") };
@@ -121,6 +122,39 @@ fn a_result_is_a_finding_with_its_host_state_and_evidence() {
         (fixed.state, fixed.fixed_at, fixed.first_found),
         (FindingState::Fixed, at("2026-02-02T00:00:00Z"), None)
     );
+}
+
+#[test]
+fn a_finding_is_whole_if_it_tells_as_many_results_as_it_counts() {
+    let whole = |results: Value, more: Value| {
+        let mut found = found(results);
+        found.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        super::json::finding(0, found.to_string().as_bytes(), None).unwrap().0.whole
+    };
+    let result = |status: &str| json!({ "port": 22, "protocol": "tcp", "status": status });
+    assert!(whole(json!([result("vulnerable")]), json!({})));
+    assert!(whole(json!(result("vulnerable")), json!({})), "one alone");
+    let excepted = json!([result("vulnerable"), result("vulnerable-with-exception-applied")]);
+    assert!(whole(excepted, json!({})), "the count may leave out what is excepted");
+    assert!(whole(json!([result("not-vulnerable")]), json!({ "instances": 0, "status": "invulnerable" })));
+    for none in [json!([]), json!(null)] {
+        assert!(!whole(none.clone(), json!({})));
+        assert!(!whole(none.clone(), json!({ "instances": null })), "it is there because of something");
+        assert!(whole(none, json!({ "instances": 0, "status": "no-results" })));
+    }
+    assert!(!whole(json!([result("vulnerable")]), json!({ "instances": "2" })));
+    assert!(!whole(json!([result("vulnerable"), result("not-vulnerable")]), json!({ "instances": 2 })));
+    assert!(!whole(json!([result("vulnerable"), result("unknown")]), json!({})), "it may still be there");
+}
+
+#[test]
+fn a_finding_with_a_result_that_is_no_object_is_refused() {
+    for odd in [json!("vulnerable"), json!([null]), json!([["22", "tcp"]]), json!([{ "port": 22 }, 22])] {
+        let (statements, end) = read("vulnerabilities", &page(&[found(odd.clone())]));
+        assert_eq!(end, Ok(Summary { refused: 1, ..Summary::default() }), "{odd}");
+        let Normalized::Refused(bad) = &statements[0] else { panic!("{statements:?}") };
+        assert!(bad.problem.contains("expected"), "{bad}");
+    }
 }
 
 #[test]

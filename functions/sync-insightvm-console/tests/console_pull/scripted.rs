@@ -21,7 +21,10 @@ fn assets() -> Vec<Value> {
 }
 
 fn found(id: &str, status: &str) -> Value {
-    json!({ "id": id, "status": "vulnerable", "instances": 1, "results": [{ "status": status, "port": 22, "protocol": "tcp" }] })
+    let whole = if status == "not-vulnerable" { "invulnerable" } else { "vulnerable" };
+    let instances = u8::from(whole == "vulnerable");
+    let results = [json!({ "status": status, "port": 22, "protocol": "tcp" })];
+    json!({ "id": id, "status": whole, "instances": instances, "results": results })
 }
 
 const HEADER: &str = "asset_id,last_assessed,announced,tags,vulnerability,status,excepted,port,protocol,key,proof,first_found\n";
@@ -314,6 +317,9 @@ async fn findings_that_were_not_all_told_prove_no_absence() {
     let bad = || ok(json!({ "resources": [found("v1", "vulnerable"), 5], "page": { "totalResources": 2 } }));
     let (sink, _) = one(first(), "api", "assets/1/vulnerabilities", bad).await;
     assert_eq!((sink.reports[0].coverage, sink.refused.len()), (Coverage::Part, 1));
+    let untold = || page(&[found("v1", "vulnerable"), found("v2", "unknown")]);
+    let (sink, _) = one(first(), "api", "assets/1/vulnerabilities", untold).await;
+    assert_eq!((sink.reports[0].coverage, sink.reports[0].findings.len()), (Coverage::Part, 1));
 }
 
 #[tokio::test]
@@ -341,6 +347,9 @@ async fn a_report_that_lacks_rows_or_assets_proves_no_absence() {
     assert_eq!((proof.announced, proof.received), (Some(2), 1));
     assert_eq!(missing(next.as_ref().unwrap()), "1 assets are not in the report");
     assert_eq!(sink.reports[0].coverage, Coverage::Part);
+    let silent = || ok(format!("{HEADER}{}", row(1, 1, "v1").replace("Vulnerable Version", "Unknown")));
+    let (sink, _) = one(ready(), "report", output, silent).await;
+    assert_eq!((sink.reports[0].coverage, sink.reports[0].findings.len()), (Coverage::Part, 0));
 
     let (sink, _) =
         one(ready(), "report", output, || ok(format!("{HEADER}{}{}", row(1, 0, ""), row(9, 0, "")))).await;

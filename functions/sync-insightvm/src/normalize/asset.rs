@@ -6,7 +6,7 @@ use domain::{CloudId, Host, Tag};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sync::lenient::{Field, FromScalar, List, Scalar};
+use sync::lenient::{Field, FromScalar, List, Object, Scalar};
 use sync::split::json::{brief, element};
 use sync::{BadRecord, names};
 
@@ -53,7 +53,7 @@ struct Record<'a, L> {
 }
 
 /// The lists of findings, read with the asset.
-type Whole<'a> = Record<'a, Option<Vec<finding::Record<'a>>>>;
+type Whole<'a> = Record<'a, Option<Vec<Object<finding::Record<'a>>>>>;
 /// The lists of findings as they are, for the elements to be read one by one.
 type Parted<'a> = Record<'a, Option<&'a RawValue>>;
 
@@ -126,7 +126,7 @@ fn whole(mut record: Whole<'_>) -> Option<Asset> {
     let mut findings =
         Vec::with_capacity(lists.iter().filter_map(|(list, _)| list.as_ref()).map(Vec::len).sum());
     for (list, among) in lists {
-        for element in list.into_iter().flatten() {
+        for Object(element) in list.into_iter().flatten() {
             findings.push(finding::statement(element, among, scanned_at).ok()?);
         }
     }

@@ -11,7 +11,7 @@
 use domain::{Finding, FindingKey, FindingKind, FindingState, RuleId, Severity};
 use jiff::Timestamp;
 use serde::Deserialize;
-use sync::lenient::Field;
+use sync::lenient::{Field, Object};
 use sync::text::plain;
 
 use sync::split::json::brief;
@@ -88,7 +88,7 @@ impl Instance<'_> {
 
 /// Reads one element. `scanned_at` is the end of the last scan, which found the remediated ones gone.
 pub(super) fn finding(bytes: &[u8], list: List, scanned_at: Option<Timestamp>) -> Result<Statement, String> {
-    let record: Record<'_> =
+    let Object(record): Object<Record<'_>> =
         serde_json::from_slice(bytes).map_err(|error| format!("it is no finding: {}", brief(&error)))?;
     statement(record, list, scanned_at)
 }

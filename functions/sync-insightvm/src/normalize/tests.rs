@@ -174,6 +174,11 @@ fn a_finding_that_cannot_be_read_fails_alone_with_its_place_and_takes_the_proof_
     let (asset, length) = asset::asset(9, record.as_bytes()).unwrap();
     assert_eq!(length, record.len());
     assert!(!asset.whole);
+    for odd in ["null", "7", "\"v\"", "[\"v\"]", "[{\"vulnerability_id\": \"v\"}]"] {
+        let record = record.replace(r#"{"port":1}"#, odd);
+        let (asset, _) = asset::asset(0, record.as_bytes()).unwrap();
+        assert_eq!((asset.findings.len(), asset.refused.len(), asset.whole), (1, 1, false), "{odd}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 pub use member::{JsonMember, MemberError};
 
 use super::Piece;
+use crate::lenient::Object;
 use crate::scanner::BadRecord;
 
 /// What cuts the elements out of a body that arrives in chunks: [`JsonArray`] or [`JsonMember`].
@@ -511,14 +512,14 @@ pub fn only<T>(
     }
 }
 
-/// The value that `bytes` begin with, and how many of them it is.
+/// The object that `bytes` begin with, and how many of them it is.
 ///
 /// # Errors
-/// Those of the parser; also where the value is not whole.
+/// Those of the parser; also where it is not whole, or no object.
 pub fn element<'de, T: serde::Deserialize<'de>>(bytes: &'de [u8]) -> serde_json::Result<(T, usize)> {
-    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<T>();
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<Object<T>>();
     match values.next() {
-        Some(value) => value.map(|value| (value, values.byte_offset())),
+        Some(value) => value.map(|Object(value)| (value, values.byte_offset())),
         None => Err(serde::de::Error::custom("there is nothing")),
     }
 }
