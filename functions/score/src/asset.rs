@@ -152,10 +152,11 @@ impl Score {
         let mut read = Read { state, said, seqs, observed, different: Vec::new() };
         for (sighting, join) in &read.state.asset.value.sightings {
             let Some(connector) = self.config.connector(&sighting.connector) else { continue };
+            let is_replaced = read.state.asset.value.superseded_by.is_some();
             if let Some(stated) = self.store.statements(sighting).await? {
                 let host = stated.sighting.host();
                 let observation = identity::observe(&host, &connector.scope, connector.scanner);
-                if observation.digest(&self.config.identity) != join.observed {
+                if observation.digest(&self.config.identity, is_replaced) != join.observed {
                     read.different.push(sighting.clone());
                 }
                 read.observed.insert(sighting.clone(), observation);

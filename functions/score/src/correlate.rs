@@ -114,9 +114,13 @@ impl Score {
         let shared = shared_of(leads);
         let since =
             join.as_ref().and_then(|join| join.since).into_iter().chain(observation.observed_at).min();
-        // It was joined before it was known that the value is shared: as if it came now. Who founded the asset stays there
-        // whatever it shows, unless that is what made it be looked at, or people have said that the value is shared.
-        let is_asked_again = join.as_ref().is_some_and(|join| join.observed == 0);
+        // It was joined before it was known that the value is shared, or that its machine is replaced: as if it came now. Who
+        // founded the asset stays there whatever it shows, unless that is what made it be looked at, or people have said that
+        // the value is shared.
+        let is_replaced = home.is_some_and(|home| near.assets[home].value.superseded_by.is_some());
+        let is_asked_again = join
+            .as_ref()
+            .is_some_and(|join| join.observed == 0 || is_replaced && !observation.shows_machine());
         let is_said_shared =
             observation.identifiers.iter().any(|id| self.config.identity.shared.contains(id));
         let may_leave =

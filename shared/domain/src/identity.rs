@@ -102,7 +102,7 @@ impl Span {
 
     /// When an observation was made.
     pub fn of(observation: &Observation) -> Option<Self> {
-        let is_sure = observation.identifiers.iter().any(Identifier::is_own);
+        let is_sure = observation.shows_machine();
         observation.observed_at.map(|at| Self { sure: is_sure.then_some((at, at)), ..Self::at(at) })
     }
 
@@ -230,6 +230,12 @@ impl Known {
     /// When it was first seen, by what shows something of the machine itself where there is such.
     fn first_seen(&self) -> Option<Timestamp> {
         self.seen.values().map(|span| span.sure().first).min()
+    }
+
+    /// When it was last seen, likewise: what shows a name and an address alone may have seen another one.
+    fn last_seen_itself(&self) -> Option<Timestamp> {
+        let sure = self.seen.values().filter_map(|span| span.sure).map(|(_, last)| last);
+        sure.max().or(self.last_seen)
     }
 
     /// Whether anything but addresses is known of it.

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::identity::{Happened, observe};
-use domain::{AssetId, Host, Scanner, Status, VulnId, Vulnerability};
-use jiff::Timestamp;
+use domain::{AssetId, CloudId, Host, Scanner, Status, VulnId, Vulnerability};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use bench::{Bench, LOG4SHELL, OTHER, QUALYS, TENABLE, agent, both, hardware};
@@ -378,6 +378,85 @@ async fn other_hardware_under_a_scanners_id_is_another_machine_and_the_old_one_i
     assert_eq!(detail["superseded_by"], json!(new));
     let what: Vec<_> = detail["history"].as_array().unwrap().iter().map(|c| c["what"].clone()).collect();
     assert!(what.contains(&json!("superseded")) && what.contains(&json!("left")), "{what:?}");
+    bench.counts_are_right().await;
+}
+
+/// A machine as a scanner sees it that knows no instances.
+fn named() -> Host {
+    Host { hostnames: vec!["asg".into()], ips: vec!["10.0.0.9".parse().unwrap()], ..Host::default() }
+}
+
+/// An instance that has that name and that address.
+fn instance(id: &str) -> Host {
+    let cloud = CloudId {
+        provider: "aws".into(),
+        account: Some("111122223333".into()),
+        region: Some("eu-central-1".into()),
+        id: id.into(),
+    };
+    Host { cloud: vec![cloud], ..named() }
+}
+
+#[tokio::test]
+async fn a_host_known_by_name_and_address_goes_on_with_the_instance_that_has_them_now() {
+    // The second instance becomes known before the host is seen again, or after.
+    for is_late in [false, true] {
+        let bench = Bench::new().await;
+        bench.see(TENABLE, "1", &instance("i-0123456789abcdef0"), &[LOG4SHELL]).await;
+        let first = bench.asset_of(TENABLE, "1").await;
+        bench.site.advance(SignedDuration::from_hours(1));
+        bench.see(QUALYS, "7", &named(), &[LOG4SHELL]).await;
+        assert_eq!(bench.asset_of(QUALYS, "7").await, first);
+        bench.site.advance(SignedDuration::from_hours(1));
+        let second = instance("i-0123456789abcdef1");
+        if is_late {
+            bench.write(TENABLE, "2", &second, &[LOG4SHELL]).await;
+        } else {
+            bench.see(TENABLE, "2", &second, &[LOG4SHELL]).await;
+        }
+        bench.site.advance(SignedDuration::from_hours(1));
+        bench.see(QUALYS, "7", &named(), &[LOG4SHELL, OTHER]).await;
+        if is_late {
+            assert_eq!(bench.asset_of(QUALYS, "7").await, first, "nobody can know yet");
+            bench.send(TENABLE, "2");
+            bench.site.drain().await;
+        }
+        let next = bench.asset_of(TENABLE, "2").await;
+        assert_eq!(bench.asset_of(QUALYS, "7").await, next, "late: {is_late}");
+        let old = bench.store().asset(&first).await.unwrap().unwrap().value;
+        assert_eq!((old.superseded_by.as_ref(), old.sightings.len()), (Some(&next), 1));
+        let open: Vec<_> =
+            bench.site.vulnerabilities().await.into_iter().filter(|v| v.asset == next).collect();
+        assert_eq!(open.len(), 2, "what is found by it is the next one's: {open:?}");
+        bench.counts_are_right().await;
+        // Once it is there it is not asked about again.
+        let history = bench.store().identity_history(&next, 50).await.unwrap().len();
+        bench.site.advance(SignedDuration::from_hours(1));
+        bench.see(QUALYS, "7", &named(), &[LOG4SHELL, OTHER]).await;
+        assert_eq!(bench.asset_of(QUALYS, "7").await, next);
+        assert_eq!(bench.store().identity_history(&next, 50).await.unwrap().len(), history);
+    }
+}
+
+#[tokio::test]
+async fn a_host_stays_with_a_replaced_instance_that_a_person_has_put_something_into() {
+    let bench = Bench::new().await;
+    bench.see(TENABLE, "1", &instance("i-0123456789abcdef0"), &[LOG4SHELL]).await;
+    bench.see(TENABLE, "9", &agent(), &[OTHER]).await;
+    let other = json!({ "other": bench.asset_of(TENABLE, "9").await, "reason": "one box" });
+    let merge = format!("/api/assets/{}/merge", bench.asset_of(TENABLE, "1").await);
+    assert_eq!(bench.act(&merge, other).await, 202);
+    let first = bench.asset_of(TENABLE, "1").await;
+    bench.site.advance(SignedDuration::from_hours(1));
+    bench.see(QUALYS, "7", &named(), &[LOG4SHELL]).await;
+    bench.site.advance(SignedDuration::from_hours(1));
+    bench.see(TENABLE, "2", &instance("i-0123456789abcdef1"), &[LOG4SHELL]).await;
+    let next = bench.asset_of(TENABLE, "2").await;
+    bench.site.advance(SignedDuration::from_hours(1));
+    bench.see(QUALYS, "7", &named(), &[LOG4SHELL]).await;
+    assert_eq!(bench.asset_of(QUALYS, "7").await, first);
+    let old = bench.store().asset(&first).await.unwrap().unwrap().value;
+    assert_eq!(old.superseded_by, Some(next));
     bench.counts_are_right().await;
 }
 

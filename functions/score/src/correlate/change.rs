@@ -156,7 +156,7 @@ impl Change {
         join.refused = refused;
         join.moves = moves;
         join.since = since.filter(|_| identity::is_name_alone(observation, &shared));
-        let digest = observation.digest(&score.config.identity);
+        let digest = observation.digest(&score.config.identity, asset.superseded_by.is_some());
         join.observed = if assignment.merges.is_empty() { digest } else { 0 };
         identity::take(asset, sighting.clone(), join, observation, &shared);
         for id in &observation.identifiers {

@@ -83,7 +83,8 @@ impl Score {
             if left == 0
                 && let Some(join) = united.kept.sightings.get_mut(sighting)
             {
-                join.observed = observation.digest(&self.config.identity);
+                join.observed =
+                    observation.digest(&self.config.identity, united.kept.superseded_by.is_some());
             }
             let happened = IdentityChange {
                 at: self.clock.now(),

@@ -30,16 +30,25 @@ pub struct Observation {
 
 impl Observation {
     /// Tells whether two observations identify the same: of everything but the time, and of what people have `said` of
-    /// the identifiers. Never 0.
-    pub fn digest(&self, said: &KnownIdentifiers) -> u64 {
+    /// the identifiers. What shows nothing of the machine itself may be at the next one where its own `is_replaced`: there
+    /// the time counts too. Never 0.
+    pub fn digest(&self, said: &KnownIdentifiers, is_replaced: bool) -> u64 {
         let known = |id: &Identifier| match (said.never_shared.contains(id), said.shared.contains(id)) {
             (true, _) => " never shared",
             (_, true) => " shared",
             _ => "",
         };
         let ids: Vec<String> = self.identifiers.iter().map(|id| format!("{id}{}", known(id))).collect();
-        let text = format!("{}\n{}", ids.join("\n"), self.os.as_deref().unwrap_or_default());
+        let mut text = format!("{}\n{}", ids.join("\n"), self.os.as_deref().unwrap_or_default());
+        if let Some(at) = self.observed_at.filter(|_| is_replaced && !self.shows_machine()) {
+            text.push_str(&format!("\n{at}"));
+        }
         crate::digest(text.as_bytes()).max(1)
+    }
+
+    /// Whether it shows something of the machine itself.
+    pub fn shows_machine(&self) -> bool {
+        self.identifiers.iter().any(Identifier::is_own)
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn replacements(
         }
         let successor = all
             .iter()
-            .filter(|new| is_in_place(new, old) && new.first_seen() > old.last_seen)
+            .filter(|new| is_in_place(new, old) && new.first_seen() > old.last_seen_itself())
             .min_by_key(|new| (new.first_seen(), &new.asset));
         let Some(current) = &old.superseded_by else {
             found.extend(successor.map(|new| taken(named(old), named(new), OTHER_INSTANCE)));
@@ -97,8 +97,8 @@ fn is_in_place(new: &Known, old: &Known) -> bool {
         && compare::are_two_instances(&new.identifiers, &old.identifiers)
 }
 
-/// Whether an observation is later than everything that is known of its asset.
+/// Whether an observation shows the machine itself, and later than everything that is known of its asset.
 fn is_news(observation: &Observation, target: Option<&Known>) -> bool {
-    let times = observation.observed_at.zip(target.and_then(|target| target.last_seen));
-    times.is_none_or(|(at, last)| at > last)
+    let times = observation.observed_at.zip(target.and_then(Known::last_seen_itself));
+    observation.shows_machine() && times.is_none_or(|(at, last)| at > last)
 }

@@ -338,6 +338,19 @@ fn what_was_seen_at_a_replaced_instance_while_it_was_there_is_its_own() {
 }
 
 #[test]
+fn what_shows_a_name_and_an_address_alone_keeps_nobody_from_taking_a_place() {
+    let one = |id: &str| Host { hostnames: texts(&["asg"]), ips: texts(&["10.0.0.9"]), ..instance(id, None) };
+    let far = Host { hostnames: texts(&["asg"]), ips: texts(&["10.0.0.9"]), ..Host::default() };
+    // The last two are of one host of a scanner that knows no instances, before and after the second instance came.
+    let all = [("1", 0, one("i-01")), ("2", 20, one("i-02")), ("far", 1, far.clone()), ("far", 24, far)];
+    for order in [[0, 1, 2, 3], [0, 2, 1, 3], [0, 2, 3, 1], [2, 0, 3, 1], [2, 3, 0, 1], [1, 0, 2, 3]] {
+        let (assets, index) = settle(&order.map(|n| all[n].clone()));
+        let [first, second] = [0, 1].map(|n| &assets[order.iter().position(|m| *m == n).unwrap()]);
+        assert_eq!(index.superseded_by(first), Some(second), "{order:?}");
+    }
+}
+
+#[test]
 fn a_full_name_leads_to_the_instance_that_bore_it_at_the_time_replaced_or_not() {
     let one = |id: &str| Host { ips: texts(&["10.0.0.9"]), hostnames: texts(&["web"]), ..instance(id, None) };
     let (assets, index) = settle(&[
