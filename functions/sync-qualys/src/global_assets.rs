@@ -4,7 +4,7 @@ use domain::Host;
 use serde::Deserialize;
 use sync::BadRecord;
 use sync::http::HttpResponse;
-use sync::split::json::JsonArray;
+use sync::split::json::{Cutter, JsonArray};
 
 use crate::normalize::global_asset;
 

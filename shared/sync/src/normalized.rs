@@ -118,7 +118,7 @@ pub fn elements<C: Cutter, T>(
         while let Some(element) = cutter.read_next(read) {
             take(element);
         }
-        if cutter.is_broken() { cutter.finish().map_err(malformed) } else { Ok(()) }
+        if cutter.error().is_some() { cutter.finish().map_err(malformed) } else { Ok(()) }
     })?;
     cutter.finish().map_err(malformed)
 }

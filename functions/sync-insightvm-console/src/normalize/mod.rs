@@ -7,7 +7,7 @@ mod xml;
 
 use std::io::Read;
 
-use sync::split::json::{JsonMember, MemberError, only};
+use sync::split::json::{Cutter, JsonMember, MemberError, only};
 use sync::split::xml::SplitError;
 use sync::{BadRecord, NormalizeError, Normalized, Summary, pieces};
 

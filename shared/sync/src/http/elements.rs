@@ -41,7 +41,7 @@ impl<C: Cutter> Elements<C> {
             if let Some(element) = self.cutter.read_next(read) {
                 return Ok(Some(element));
             }
-            if self.ended || self.cutter.is_broken() {
+            if self.ended || self.cutter.error().is_some() {
                 return self.cutter.finish().map(|()| None).map_err(|error| SyncError::Malformed {
                     system: self.body.system().to_owned(),
                     what: self.body.what().to_owned(),

@@ -20,45 +20,19 @@ pub trait Cutter {
 
     /// Takes the next chunk of the body.
     fn feed(&mut self, chunk: &[u8]);
-    /// The next element as `read` understands it, or `None` until more is fed.
+    /// The next element as `read` understands it, or `None` until more is fed. `read` is given where bytes begin that
+    /// begin with an element, and says how many of them were the element ([`element`]).
+    ///
+    /// An element that is there and good is read where it lies; any other is cut out first, and what `read` says of it
+    /// then counts.
     fn read_next<T>(&mut self, read: &mut ReadElement<'_, T>) -> Option<Result<T, BadRecord>>;
-    /// Whether reading on is useless; [`finish`](Self::finish) says why.
-    fn is_broken(&self) -> bool;
+    /// The error that makes reading on useless, as soon as it is known.
+    fn error(&self) -> Option<&Self::Error>;
     /// Whether the body was whole. Ask when it has ended and there is no further element.
     fn finish(&self) -> Result<(), Self::Error>;
     /// Where in the body an error is.
     fn offset(error: &Self::Error) -> u64;
 }
-
-macro_rules! cutter {
-    ($name:ident, $error:ident) => {
-        impl Cutter for $name {
-            type Error = $error;
-
-            fn feed(&mut self, chunk: &[u8]) {
-                self.feed(chunk);
-            }
-
-            fn read_next<T>(&mut self, read: &mut ReadElement<'_, T>) -> Option<Result<T, BadRecord>> {
-                self.read_next(read)
-            }
-
-            fn is_broken(&self) -> bool {
-                self.error().is_some()
-            }
-
-            fn finish(&self) -> Result<(), $error> {
-                self.finish()
-            }
-
-            fn offset(error: &$error) -> u64 {
-                error.offset()
-            }
-        }
-    };
-}
-cutter!(JsonArray, SplitError);
-cutter!(JsonMember, MemberError);
 
 /// Why a body is not one whole JSON array.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -213,68 +187,6 @@ impl JsonArray {
     /// What was fed behind the end of the array.
     pub fn rest(&self) -> &[u8] {
         if self.has_ended() { &self.buffer[self.seen..] } else { &[] }
-    }
-
-    /// Takes the next chunk of the body.
-    pub fn feed(&mut self, chunk: &[u8]) {
-        let keep_from = if self.is_in_element() && !self.dropped { self.begin } else { self.seen };
-        self.buffer.drain(..keep_from);
-        self.base += keep_from as u64;
-        self.seen -= keep_from;
-        self.begin = 0;
-        if self.state == State::Failed {
-            self.base += chunk.len() as u64;
-        } else {
-            self.buffer.extend_from_slice(chunk);
-        }
-    }
-
-    /// The next element as `read` understands it, or `None` until more is fed. `read` is given where bytes begin that
-    /// begin with an element, and says how many of them were the element ([`element`]).
-    ///
-    /// An element that is there and good is read where it lies; any other is cut out first, and what `read` says of it
-    /// then counts.
-    pub fn read_next<T>(&mut self, read: &mut ReadElement<'_, T>) -> Option<Result<T, BadRecord>> {
-        while self.ready.is_empty() && matches!(self.state, State::Start | State::Between { .. }) {
-            let at = self.skip_blanks();
-            let rest = &self.buffer[self.seen..];
-            if at != Some(b'{') || self.state == State::Start || rest.len() < self.usual {
-                if matches!(at, Some(b',' | b']' | b'[')) && self.step() {
-                    continue;
-                }
-                break;
-            }
-            let offset = self.here();
-            match read(offset, rest) {
-                Ok((value, length)) if length <= self.limit => {
-                    self.element = offset;
-                    self.seen += length;
-                    self.usual = length;
-                    self.state = State::Between { after_comma: false };
-                    return Some(Ok(value));
-                }
-                _ => break,
-            }
-        }
-        match self.next()? {
-            Ok(piece) => Some(read(piece.offset, &piece.bytes).map(|(value, _)| value)),
-            Err(bad) => Some(Err(bad)),
-        }
-    }
-
-    /// Whether the array was whole. Ask when the body has ended and [`Iterator::next`] has nothing more.
-    pub fn finish(&self) -> Result<(), SplitError> {
-        match (&self.error, self.state) {
-            (Some(error), _) => Err(error.clone()),
-            (None, State::End) => Ok(()),
-            (None, State::Start) => Err(SplitError::Empty),
-            (None, _) => Err(SplitError::CutOff { offset: self.base + self.buffer.len() as u64 }),
-        }
-    }
-
-    /// The error that makes reading on useless, as soon as it is known.
-    pub fn error(&self) -> Option<&SplitError> {
-        self.error.as_ref()
     }
 
     fn is_in_element(&self) -> bool {
@@ -509,6 +421,68 @@ pub fn only<T>(
         Some(at) => {
             Err(BadRecord { offset: (length + at) as u64, problem: "something follows it".to_owned() })
         }
+    }
+}
+
+impl Cutter for JsonArray {
+    type Error = SplitError;
+
+    fn feed(&mut self, chunk: &[u8]) {
+        let keep_from = if self.is_in_element() && !self.dropped { self.begin } else { self.seen };
+        self.buffer.drain(..keep_from);
+        self.base += keep_from as u64;
+        self.seen -= keep_from;
+        self.begin = 0;
+        if self.state == State::Failed {
+            self.base += chunk.len() as u64;
+        } else {
+            self.buffer.extend_from_slice(chunk);
+        }
+    }
+
+    fn read_next<T>(&mut self, read: &mut ReadElement<'_, T>) -> Option<Result<T, BadRecord>> {
+        while self.ready.is_empty() && matches!(self.state, State::Start | State::Between { .. }) {
+            let at = self.skip_blanks();
+            let rest = &self.buffer[self.seen..];
+            if at != Some(b'{') || self.state == State::Start || rest.len() < self.usual {
+                if matches!(at, Some(b',' | b']' | b'[')) && self.step() {
+                    continue;
+                }
+                break;
+            }
+            let offset = self.here();
+            match read(offset, rest) {
+                Ok((value, length)) if length <= self.limit => {
+                    self.element = offset;
+                    self.seen += length;
+                    self.usual = length;
+                    self.state = State::Between { after_comma: false };
+                    return Some(Ok(value));
+                }
+                _ => break,
+            }
+        }
+        match self.next()? {
+            Ok(piece) => Some(read(piece.offset, &piece.bytes).map(|(value, _)| value)),
+            Err(bad) => Some(Err(bad)),
+        }
+    }
+
+    fn finish(&self) -> Result<(), SplitError> {
+        match (&self.error, self.state) {
+            (Some(error), _) => Err(error.clone()),
+            (None, State::End) => Ok(()),
+            (None, State::Start) => Err(SplitError::Empty),
+            (None, _) => Err(SplitError::CutOff { offset: self.base + self.buffer.len() as u64 }),
+        }
+    }
+
+    fn error(&self) -> Option<&SplitError> {
+        self.error.as_ref()
+    }
+
+    fn offset(error: &SplitError) -> u64 {
+        error.offset()
     }
 }
 

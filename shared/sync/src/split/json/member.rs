@@ -1,6 +1,6 @@
 //! Cutting the elements of one array out of a JSON object while it arrives: `{"data":[…],"metadata":{…}}`.
 
-use super::{JsonArray, ReadElement, SplitError};
+use super::{Cutter, JsonArray, ReadElement, SplitError};
 use crate::scanner::BadRecord;
 use crate::split::Piece;
 
@@ -122,53 +122,9 @@ impl JsonMember {
         }
     }
 
-    /// Takes the next chunk of the body.
-    pub fn feed(&mut self, chunk: &[u8]) {
-        let mut at = 0;
-        while at < chunk.len() && self.error.is_none() {
-            if let Some(array) = &mut self.array {
-                array.feed(&chunk[at..]);
-                return;
-            }
-            if self.byte(chunk[at]) {
-                at += 1;
-                self.offset += 1;
-            }
-        }
-    }
-
     /// The value of another member, if it was there, whole and short.
     pub fn other(&self, name: &str) -> Option<&[u8]> {
         self.others.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
-    }
-
-    /// Whether the object was whole and had the array. Ask when the body has ended and [`Iterator::next`] has nothing more.
-    pub fn finish(&self) -> Result<(), MemberError> {
-        match (&self.error, self.state) {
-            (Some(error), _) => Err(error.clone()),
-            (None, State::End) if self.found => Ok(()),
-            (None, State::End) => Err(MemberError::Missing { member: self.member, offset: self.offset }),
-            (None, State::Start) => Err(MemberError::Empty),
-            (None, State::Array) => match self.array.as_ref().map(JsonArray::finish) {
-                Some(Err(error)) => Err(error.into()),
-                _ => Err(MemberError::CutOff { offset: self.offset }),
-            },
-            (None, _) => Err(MemberError::CutOff { offset: self.offset }),
-        }
-    }
-
-    /// The error that makes reading on useless, as soon as it is known.
-    pub fn error(&self) -> Option<&MemberError> {
-        self.error.as_ref()
-    }
-
-    /// The next element as `read` understands it; see [`JsonArray::read_next`].
-    pub fn read_next<T>(&mut self, read: &mut ReadElement<'_, T>) -> Option<Result<T, BadRecord>> {
-        let next = self.array.as_mut()?.read_next(read);
-        if next.is_none() {
-            self.leave_array();
-        }
-        next
     }
 
     /// Goes on behind the array where that has ended, or notes why it cannot be read.
@@ -287,6 +243,54 @@ impl JsonMember {
             self.others.push((std::mem::take(&mut self.name), value));
         }
         self.state = State::Name;
+    }
+}
+
+impl Cutter for JsonMember {
+    type Error = MemberError;
+
+    fn feed(&mut self, chunk: &[u8]) {
+        let mut at = 0;
+        while at < chunk.len() && self.error.is_none() {
+            if let Some(array) = &mut self.array {
+                array.feed(&chunk[at..]);
+                return;
+            }
+            if self.byte(chunk[at]) {
+                at += 1;
+                self.offset += 1;
+            }
+        }
+    }
+
+    fn read_next<T>(&mut self, read: &mut ReadElement<'_, T>) -> Option<Result<T, BadRecord>> {
+        let next = self.array.as_mut()?.read_next(read);
+        if next.is_none() {
+            self.leave_array();
+        }
+        next
+    }
+
+    fn finish(&self) -> Result<(), MemberError> {
+        match (&self.error, self.state) {
+            (Some(error), _) => Err(error.clone()),
+            (None, State::End) if self.found => Ok(()),
+            (None, State::End) => Err(MemberError::Missing { member: self.member, offset: self.offset }),
+            (None, State::Start) => Err(MemberError::Empty),
+            (None, State::Array) => match self.array.as_ref().map(JsonArray::finish) {
+                Some(Err(error)) => Err(error.into()),
+                _ => Err(MemberError::CutOff { offset: self.offset }),
+            },
+            (None, _) => Err(MemberError::CutOff { offset: self.offset }),
+        }
+    }
+
+    fn error(&self) -> Option<&MemberError> {
+        self.error.as_ref()
+    }
+
+    fn offset(error: &MemberError) -> u64 {
+        error.offset()
     }
 }
 
