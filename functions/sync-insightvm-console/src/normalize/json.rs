@@ -234,9 +234,9 @@ pub fn finding(offset: u64, bytes: &[u8], seen_at: Option<Timestamp>) -> Result<
     });
     let instances: Vec<Instance> = instances.collect();
     // It counts the results that found something, and is there because of one at least.
-    let is_there = Instance { status: whole.into_owned(), ..Instance::default() }.is_there();
-    let counted = wire.instances.number().unwrap_or(0.0).max(f64::from(u8::from(is_there)));
-    let told = instances.iter().filter(|instance| instance.is_there()).count();
+    let least = f64::from(u8::from(state::is_there(&whole)));
+    let counted = wire.instances.number().unwrap_or(0.0).max(least);
+    let told = instances.iter().filter(|instance| state::is_there(&instance.status)).count();
     let whole = u32::try_from(told).is_ok_and(|told| f64::from(told) >= counted)
         && !instances.iter().any(Instance::says_nothing);
     Ok((OnAsset { asset, vulnerability, instances, whole }, length))

@@ -10,6 +10,8 @@
 //!
 //! The word is kept as the API writes it, whichever way it came: a finding reads the same in every one of them.
 
+use std::borrow::Cow;
+
 use domain::{Finding, FindingKey, FindingKind, FindingState, RuleId, Severity};
 use jiff::Timestamp;
 
@@ -54,39 +56,60 @@ impl Instance {
 
     /// The state, and the word for it as the API writes it. An unknown word is seen, and kept.
     fn state(&self) -> (FindingState, String) {
-        let mut word = self.status.trim().to_ascii_lowercase();
-        if word.contains([' ', '_']) {
-            word = word.replace([' ', '_'], "-");
+        let Meaning { state, word } = meaning(&self.status);
+        match (state, word) {
+            (FindingState::Fixed, Some(word)) => (state, word.to_owned()),
+            (FindingState::Open, Some(word)) if !self.excepted => (state, word.to_owned()),
+            (_, Some(word)) => (FindingState::Suppressed, format!("{word}{EXCEPTED}")),
+            (_, None) if self.excepted => (FindingState::Suppressed, self.status.trim().to_owned()),
+            (_, None) => (state, self.status.trim().to_owned()),
         }
-        let named = known(&word).is_none() && word.contains("exception");
-        let bare = if named {
-            word.trim_end_matches(EXCEPTED).trim_start_matches("exception-")
-        } else {
-            word.as_str()
-        };
-        let excepted = self.excepted || named;
-        match (known(bare), bare) {
-            (Some(word), _) if excepted => (FindingState::Suppressed, format!("{word}{EXCEPTED}")),
-            (Some(word), _) => (FindingState::Open, word.to_owned()),
-            (None, "not-vulnerable" | "invulnerable" | "no-vulnerable") => {
-                (FindingState::Fixed, bare.to_owned())
-            }
-            (None, _) if excepted => (FindingState::Suppressed, self.status.trim().to_owned()),
-            (None, _) => (FindingState::Open, self.status.trim().to_owned()),
-        }
-    }
-
-    /// Whether the weakness is there, excepted or not.
-    pub fn is_there(&self) -> bool {
-        !self.says_nothing() && self.state().0 != FindingState::Fixed
     }
 
     /// Whether the result says nothing: the check did not run, or could not tell.
     pub fn says_nothing(&self) -> bool {
-        let status = self.status.trim();
-        ["", "unknown", "no-results", "error", "skipped", "disabled"]
-            .iter()
-            .any(|word| status.eq_ignore_ascii_case(word))
+        says_nothing(&self.status)
+    }
+}
+
+/// Whether by this word the weakness is there, excepted or not.
+pub fn is_there(status: &str) -> bool {
+    !says_nothing(status) && meaning(status).state != FindingState::Fixed
+}
+
+fn says_nothing(status: &str) -> bool {
+    let status = status.trim();
+    ["", "unknown", "no-results", "error", "skipped", "disabled"]
+        .iter()
+        .any(|word| status.eq_ignore_ascii_case(word))
+}
+
+/// What a word says by itself.
+struct Meaning {
+    state: FindingState,
+    /// The API's word, without that of an exception.
+    word: Option<&'static str>,
+}
+
+fn meaning(status: &str) -> Meaning {
+    let mut word = Cow::Borrowed(status.trim());
+    if word.bytes().any(|byte| byte.is_ascii_uppercase() || matches!(byte, b' ' | b'_')) {
+        word = Cow::Owned(word.to_ascii_lowercase().replace([' ', '_'], "-"));
+    }
+    if let Some(word) = known(&word) {
+        return Meaning { state: FindingState::Open, word: Some(word) };
+    }
+    let excepted = word.contains("exception");
+    let bare = if excepted {
+        word.trim_end_matches(EXCEPTED).trim_start_matches("exception-")
+    } else {
+        word.as_ref()
+    };
+    let gone = ["not-vulnerable", "invulnerable", "no-vulnerable"].into_iter().find(|gone| *gone == bare);
+    match (gone, excepted) {
+        (Some(gone), _) => Meaning { state: FindingState::Fixed, word: Some(gone) },
+        (None, true) => Meaning { state: FindingState::Suppressed, word: known(bare) },
+        (None, false) => Meaning { state: FindingState::Open, word: None },
     }
 }
 
