@@ -24,6 +24,7 @@ struct Said {
     hosts: Vec<Host>,
     findings: Vec<(String, Finding, usize)>,
     rules: Vec<Rule>,
+    whole: Vec<String>,
     summary: Summary,
 }
 
@@ -55,6 +56,7 @@ fn read(name: &str) -> Option<Said> {
         Normalized::Host(host) => said.hosts.push(host),
         Normalized::Rule(rule) => said.rules.push(rule),
         Normalized::Refused(bad) => panic!("{bad}"),
+        Normalized::Whole { host } => said.whole.push(host),
         Normalized::Finding { host, finding, cves, .. } => said.findings.push((host, finding, cves.len())),
     });
     said.summary = summary.unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -78,6 +80,7 @@ fn every_file_is_read_to_its_last_item() {
         let Some(said) = read(name) else { return };
         let expected = Summary { hosts, findings: items, rules, refused: 0 };
         assert_eq!(said.summary, expected, "{name}");
+        assert_eq!(said.whole.len() as u64, hosts, "{name}");
         assert_eq!(said.severities(), severities, "{name}");
         assert_eq!(said.cves(), cves, "{name}");
         assert!(

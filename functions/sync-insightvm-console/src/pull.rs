@@ -262,6 +262,7 @@ async fn on_asset(client: &Client, host: &Host, now: Timestamp) -> Result<Option
             Some(total) if received < total && received > before => {}
             total => {
                 found.whole = found.bad.is_empty()
+                    && host.last_scanned_at.is_some()
                     && total == Some(seen.len() as u64)
                     && found.elements.iter().all(|element| element.whole);
                 return Ok(Some(found));

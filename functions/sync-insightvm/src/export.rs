@@ -146,7 +146,9 @@ impl InsightvmScanner {
             let part = Part { file, name, ..first(export.to_owned(), Table::Vulnerabilities, export, 0) };
             units.push(work::unit(&Work::File(part)));
         }
-        Ok(Next::More(units, Proof::default()))
+        // Without them nothing would undo a removal that says too little.
+        let missing = units.is_empty().then(|| "the export has no file of findings".to_owned());
+        Ok(Next::More(units, Proof { missing, ..Proof::default() }))
     }
 
     /// Plans the row groups of a file of findings.

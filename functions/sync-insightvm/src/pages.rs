@@ -80,7 +80,10 @@ impl InsightvmScanner {
             }
             if whole || !plain.is_empty() {
                 let scanned = if self.assets {
+                    // An agent looks from inside, whatever else could not log in.
+                    let inside = !host.agent_ids.is_empty();
                     Host {
+                        credentialed: if inside { Some(true) } else { host.credentialed },
                         native: host.native.clone(),
                         last_scanned_at: host.last_scanned_at,
                         ..Host::default()

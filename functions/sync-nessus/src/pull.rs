@@ -240,7 +240,9 @@ impl<'a> ReportReader<'a> {
                 self.counted.hosts += 1;
                 let ReportHost { described, name, whole } = *host;
                 let mut host = described.host;
-                let whole = whole && !self.in_parts && self.file.proves_absence;
+                // Weaknesses that are passed over are not absent.
+                let looks = self.scanner.wants(FindingKind::Vulnerability);
+                let whole = whole && looks && !self.in_parts && self.file.proves_absence;
                 self.in_parts = false;
                 if described.wall_clock {
                     host.last_scanned_at = self.within(host.last_scanned_at);

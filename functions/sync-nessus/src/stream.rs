@@ -36,7 +36,13 @@ pub fn normalize(
         while let Some(piece) = document.next_piece(|_| true) {
             match piece {
                 Piece::Refused(bad) => state.emit(Normalized::Refused(bad)),
-                Piece::Host(host) => state.emit(Normalized::Host(host.described.host)),
+                Piece::Host(host) => {
+                    let native = host.described.host.native.clone();
+                    state.emit(Normalized::Host(host.described.host));
+                    if host.whole && only != Some(FindingKind::Compliance) {
+                        state.emit(Normalized::Whole { host: native });
+                    }
+                }
                 Piece::Item(item) if only.is_none_or(|kind| item.finding.kind == kind) => {
                     let host = document.host().map(|host| host.host.native.clone()).unwrap_or_default();
                     state.item(host, *item);
@@ -114,6 +120,40 @@ mod tests {
         assert_eq!(read("scans", FILE).1.unwrap().findings, 2);
         assert_eq!(read("compliance", FILE).1.unwrap().findings, 1);
         assert!(read("assets", FILE).1.unwrap_err().contains("scans, compliance"));
+    }
+
+    #[test]
+    fn all_was_told_of_a_host_that_was_scanned_to_its_end_and_read_whole() {
+        let host = |properties: &str, items: &str| {
+            format!(
+                "<ReportHost name='10.0.0.1'><HostProperties><tag name='HOST_START_TIMESTAMP'>1795000000</tag>{properties}\
+                 </HostProperties>{items}</ReportHost>"
+            )
+        };
+        let file = |hosts: &str| {
+            format!("<NessusClientData_v2><Report name='r'>{hosts}</Report></NessusClientData_v2>")
+        };
+        let whole = |stream: &str, hosts: &str| -> Vec<String> {
+            let (statements, _) = read(stream, &file(hosts));
+            let told = statements.into_iter().filter_map(|statement| match statement {
+                Normalized::Whole { host } => Some(host),
+                _ => None,
+            });
+            told.collect()
+        };
+        const END: &str = "<tag name='HOST_END_TIMESTAMP'>1795000100</tag>";
+        const ITEM: &str =
+            "<ReportItem port='80' protocol='tcp' severity='2' pluginID='1' pluginName='One'/>";
+        const BAD: &str = "<ReportItem pluginID=''/>";
+        assert_eq!(whole("", &host(END, ITEM)), ["10.0.0.1"]);
+        assert_eq!(whole("scans", &host(END, "")), ["10.0.0.1"], "nothing was found");
+        assert!(whole("", &host("", ITEM)).is_empty(), "the scan goes on");
+        assert!(whole("compliance", &host(END, ITEM)).is_empty(), "weaknesses are passed over");
+        for items in [[BAD, ITEM], [ITEM, BAD]] {
+            let before = host(END, ITEM);
+            let after = host(END, &items.concat()).replace("10.0.0.1", "10.0.0.2");
+            assert_eq!(whole("", &(before + &after)), ["10.0.0.1"], "the bad item is the second host's");
+        }
     }
 
     #[test]

@@ -439,9 +439,17 @@ fn files_are_taken_over_and_a_later_scan_closes_what_it_does_not_see() {
     assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("broken.nessus"), "{refused:?}");
 
+    // What the broken file left out is no evidence yet, and a file that cannot be read whole makes it none.
+    let odd = scan(1_795_150_000, &[11], whole)
+        .replace("</ReportHost>", r#"<ReportItem pluginID=""/></ReportHost>"#);
+    let counts = counted(&import("weekly", &folder.file("odd.nessus", odd)));
+    assert_eq!((&counts["opened"], &counts["closed"]), (&0.into(), &0.into()), "{counts}");
+
     let second = folder.file("second.nessus", scan(1_795_200_000, &[11], whole));
     let counts = counted(&import("weekly", &second));
     assert_eq!((&counts["opened"], &counts["closed"]), (&0.into(), &1.into()), "{counts}");
+    let older = counted(&import("weekly", &first));
+    assert_eq!((&older["written"], &older["unchanged"]), (&0.into(), &2.into()), "{older}");
 
     let nobody = import("daily", &second);
     assert_eq!(nobody.status.code(), Some(2));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::vulnerability::{Closing, Depth, Sighting, Statement};
-use domain::{AssetId, Details, RunId, SightingId};
+use domain::{AssetId, Details, FindingState, RunId, SightingId};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, Item, bytes, document, n, number, s, text};
@@ -234,6 +234,20 @@ impl Store {
             // The first evidence stands: a finding is not fixed anew by each report that lacks it.
             statement.closing.get_or_insert_with(|| closing.clone());
             statements.push(statement);
+        }
+        self.write_statements(id, &statements).await
+    }
+
+    /// Takes back that statements were absent from a report. What its scanner calls fixed stays so.
+    pub async fn reopen_statements(&self, id: &SightingId, hashes: &[u64]) -> Result<(), StoreError> {
+        let keys: Vec<_> = hashes.iter().map(|hash| keys::finding(id, *hash)).collect();
+        let items = self.batch_get(&keys, true).await?;
+        let mut statements = Vec::with_capacity(items.len());
+        for item in &items {
+            let mut statement: Statement = codec::parse(item)?;
+            if statement.finding.state != FindingState::Fixed && statement.closing.take().is_some() {
+                statements.push(statement);
+            }
         }
         self.write_statements(id, &statements).await
     }

@@ -75,7 +75,7 @@ impl Scanner for FileScanner {
             // Whoever no longer listens wants no more; the rest of the file is passed over.
             normalize(&file.stream, Box::new(bytes), &mut |statement| drop(send.blocking_send(statement)))
         });
-        let mut reader = Reader { whole: self.kind == Kind::Nessus, ..Reader::default() };
+        let mut reader = Reader::default();
         while let Some(statement) = statements.recv().await {
             reader.take(statement, sink).await?;
         }
@@ -93,8 +93,6 @@ impl Scanner for FileScanner {
             Ok(Err(error)) => Err(malformed(0, error.to_string())),
             Err(_) => Err(malformed(0, "reading it ended before its end".to_owned())),
         };
-        // What a broken file told of its last host is not everything.
-        reader.parted |= read.is_err();
         reader.flush(sink, true).await?;
         read?;
         // Nobody will bring the definitions that were not there: findings must not wait for them.
@@ -112,9 +110,9 @@ impl Scanner for FileScanner {
 /// Puts statements together host by host.
 #[derive(Default)]
 struct Reader {
-    /// Whether what is told of a scanned host is everything.
-    whole: bool,
     host: Option<Host>,
+    /// All was told of it.
+    whole: bool,
     findings: Vec<Finding>,
     bytes: usize,
     /// Parts of this host were reported already.
@@ -130,9 +128,10 @@ impl Reader {
             Normalized::Rule(rule) => return sink.rule(rule).await,
             Normalized::Refused(bad) => {
                 self.received += 1;
-                // The finding that could not be read may be this host's.
-                self.parted = true;
                 sink.refuse(bad);
+            }
+            Normalized::Whole { host } => {
+                self.whole = self.host.as_ref().is_some_and(|known| known.native == host);
             }
             Normalized::Host(host) => {
                 if self.host.as_ref().is_none_or(|known| known.native != host.native) {
@@ -164,8 +163,7 @@ impl Reader {
     async fn flush(&mut self, sink: &mut dyn Sink, is_over: bool) -> Result<(), SyncError> {
         self.bytes = 0;
         let findings = std::mem::take(&mut self.findings);
-        let scanned = self.host.as_ref().is_some_and(|host| host.last_scanned_at.is_some());
-        let whole = self.whole && scanned && is_over && !self.parted;
+        let whole = std::mem::take(&mut self.whole) && is_over && !self.parted;
         self.parted = !is_over;
         let host = if is_over { self.host.take() } else { self.host.clone() };
         let Some(host) = host else { return Ok(()) };

@@ -26,6 +26,11 @@ pub enum Normalized {
         /// The rule's solution, where the bytes hold it.
         solution: Option<String>,
     },
+    /// That was all of a host: a scan has looked at it to the end, and each of its findings could be read.
+    Whole {
+        /// The scanner's id of the host.
+        host: String,
+    },
     /// A rule's definition.
     Rule(Rule),
     /// A record that could not be read.
@@ -52,6 +57,7 @@ impl Summary {
             Normalized::Host(_) => self.hosts += 1,
             Normalized::Finding { .. } => self.findings += 1,
             Normalized::Rule(_) => self.rules += 1,
+            Normalized::Whole { .. } => {}
             Normalized::Refused(_) => self.refused += 1,
         }
     }

@@ -235,9 +235,10 @@ impl Fix {
             (Some(told), Some(known)) => store::is_evidence(known, told),
             _ => true,
         };
-        // One that came back later than that is there again.
+        // One that came later than that is another one, and one that came back later is there again.
+        let later = finding.first_found.is_some_and(|first| first > self.at);
         let back = finding.reopened_at.is_some_and(|back| back >= self.at);
-        self.rule == finding.rule && same_time && same_evidence && !back
+        self.rule == finding.rule && same_time && same_evidence && !later && !back
     }
 }
 

@@ -88,9 +88,10 @@ impl Assets {
                 let (kind, name) = label.split_once(':').unwrap_or(("", label));
                 tag(kind, name).into_iter().for_each(|tag| attach(&mut host, tag));
             }
-            let announced = field("announced").and_then(|count| count.parse().ok()).unwrap_or(0);
+            let announced = field("announced").and_then(|count| count.parse().ok());
+            let (refused, announced) = (announced.is_none(), announced.unwrap_or(0));
             let (instances, severities) = (Vec::new(), HashMap::new());
-            Current { host, announced, received: 0, refused: false, instances, severities }
+            Current { host, announced, received: 0, refused, instances, severities }
         });
         let Some(vulnerability) = field("vulnerability") else {
             // An asset on which nothing is found.

@@ -73,7 +73,7 @@ fn line(scanner: domain::Scanner, record: Normalized) -> Option<Value> {
             ("finding", serde_json::to_value(finding), more)
         }
         Normalized::Rule(rule) => ("rule", serde_json::to_value(rule), vec![]),
-        Normalized::Refused(_) => return None,
+        Normalized::Whole { .. } | Normalized::Refused(_) => return None,
     };
     let mut line = json!({ "type": kind, "connector": scanner, "scanner": scanner });
     let object = line.as_object_mut()?;

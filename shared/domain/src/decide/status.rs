@@ -58,10 +58,12 @@ pub(super) fn seen(_facts: &Facts<'_>, members: &[&Found<'_>]) -> Seen {
             return wanted;
         }
     }
-    let closed =
-        all.iter().filter_map(|seen| if let Seen::Closed(at) = seen { Some(*at) } else { None }).max();
+    // Where a finding went with its host, others of that host do not prove it fixed; another scanner's host does.
     let gone = all.iter().filter_map(|seen| if let Seen::Gone(at) = seen { Some(*at) } else { None }).max();
-    match (closed, gone) {
+    let is_proof = |member: &&Found<'_>| gone.is_none() || member.said.sighting.host().gone_at.is_none();
+    let closed = members.iter().zip(&all).filter(|(member, _)| is_proof(member));
+    let closed = closed.filter_map(|(_, seen)| if let Seen::Closed(at) = seen { Some(*at) } else { None });
+    match (closed.max(), gone) {
         (Some(at), _) => Seen::Closed(at),
         (None, Some(at)) => Seen::Gone(at),
         (None, None) => Seen::Stale,

@@ -36,7 +36,11 @@ async fn a_sighting_comes_back_as_it_was_written() {
         pending_closings: 3,
         proven_run: Some(run_id(0)),
         missing_since: None,
-        depth: Depth { credentialed: Some(true), checks: Some(90_000) },
+        depth: Depth {
+            credentialed: Some(true),
+            checks: Some(90_000),
+            at: Some("2026-11-21T00:00:00Z".parse().unwrap()),
+        },
     };
     state.manifest = manifest(0..10);
     store.write_statements(&id, &[statement("not read with the state")]).await.unwrap();

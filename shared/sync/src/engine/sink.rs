@@ -236,7 +236,15 @@ impl Sink for EngineSink<'_> {
         self.counts.received += report.findings.len() as u64;
         let buffered = self.hosts.entry(report.host.native.clone()).or_default();
         buffered.whole |= report.coverage == Coverage::Whole;
-        buffered.findings.extend(report.findings.into_iter().map(|finding| (finding.key.hash(), finding)));
+        for finding in report.findings {
+            let hash = finding.key.hash();
+            // Of two of one key, the one counts that is open.
+            let is_settled = finding.state == FindingState::Fixed
+                && buffered.findings.get(&hash).is_some_and(|known| known.state != FindingState::Fixed);
+            if !is_settled {
+                buffered.findings.insert(hash, finding);
+            }
+        }
         let earlier = buffered.scan.take();
         buffered.scan = Some(match earlier {
             Some(earlier) => report.host.completed_with(&earlier),
@@ -368,12 +376,14 @@ async fn compare_and_write(
     if state.rev.is_none() && buffered.says_nothing_of_the_host() {
         return Ok(HostOutcome::nothing(sighting));
     }
+    let has_doubtful = engine.forget_doubtful(run, sighting, &mut state).await?;
     let news = news_of_details(&mut state, buffered);
     let mut found = compare(run, engine.clock.now(), &mut state, buffered, engine.kind.remembers());
     if !engine.kind.remembers() {
         engine.store.keep_first_found(sighting, &mut found.rewritten).await?;
     }
     found.statements.append(&mut found.rewritten);
+    found.touched |= has_doubtful;
     if let Some(details) = news {
         // Before the sighting that names their digest: what is lost in between is written again.
         engine.store.put_details(sighting, details).await?;
@@ -427,6 +437,46 @@ async fn compare_and_write(
         unscored: state.is_unscored(),
         rules: found.rules,
     })
+}
+
+impl Engine {
+    /// Takes back what an earlier run left out of whole reports and was not proven: it was no evidence, and a later run
+    /// that looks at the host otherwise must not make it one. What this report leaves out as well is closed anew. Written at
+    /// once, manifest last, so that whoever dies in between leaves it to be done again. Answers whether there was any.
+    async fn forget_doubtful(
+        &self,
+        run: &Run,
+        sighting: &SightingId,
+        state: &mut SightingState,
+    ) -> Result<bool, SyncError> {
+        if state.sighting.open_closings() == 0 || state.sighting.closing_run.as_ref() == Some(&run.id) {
+            return Ok(false);
+        }
+        let known =
+            self.store.statements(sighting).await?.map(|stated| stated.statements).unwrap_or_default();
+        // What the scanner itself calls fixed needs no second look.
+        let is_doubtful = |statement: &Statement| {
+            statement.finding.state != FindingState::Fixed && !statement.is_closed(&state.sighting)
+        };
+        let doubtful: Vec<u64> =
+            known.iter().filter(|known| is_doubtful(known)).map(|known| known.finding.key.hash()).collect();
+        let is_closing = |hash: &u64| {
+            state.manifest.entries.get(hash).is_some_and(|entry| entry.state == EntryState::Closing)
+        };
+        let reopened: Vec<u64> = doubtful.into_iter().filter(is_closing).collect();
+        if reopened.is_empty() {
+            return Ok(false);
+        }
+        self.store.reopen_statements(sighting, &reopened).await?;
+        for hash in &reopened {
+            if let Some(entry) = state.manifest.entries.get_mut(hash) {
+                entry.state = EntryState::Open;
+            }
+        }
+        self.store.put_manifest(sighting, state).await?;
+        state.manifest_rev = Some(state.manifest_rev.unwrap_or(0) + 1);
+        Ok(true)
+    }
 }
 
 /// The open findings that the scanner calls gone, with the time. Those that this very report contains are there.
@@ -522,7 +572,10 @@ fn compare(
     if !found.had_pending {
         state.manifest.settle();
     }
-    describe(state, buffered, &mut found);
+    let depth = buffered.scan.as_ref().map(Depth::of).unwrap_or_default();
+    // An earlier scan than one that told everything: what is known by now stays as it is.
+    let is_late = buffered.whole && depth.is_before(&state.sighting.depth);
+    describe(state, buffered, is_late, &mut found);
     for (hash, finding) in &buffered.findings {
         let digest = if remembers {
             finding.digest()
@@ -531,6 +584,10 @@ fn compare(
             Finding { first_found: None, ..finding.clone() }.digest()
         };
         let known = state.manifest.entries.get(hash).copied();
+        if is_late && known.is_some() {
+            found.counts.unchanged += 1;
+            continue;
+        }
         let next = next_state(finding.state, known.map(|entry| entry.state));
         let entry = Entry { digest, state: next, kind: finding.kind };
         found.rules.insert(finding.rule.clone());
@@ -563,10 +620,19 @@ fn compare(
         found.manifest_changed = true;
         found.touched = true;
     }
-    let depth = buffered.scan.as_ref().map(Depth::of).unwrap_or_default();
-    if buffered.whole && depth.disproves(state.sighting.depth) {
-        found.described |= state.sighting.depth != depth;
-        state.sighting.depth = depth;
+    let before = state.sighting.depth;
+    let proves = buffered.whole && !is_late && depth.disproves(before);
+    // Whoever stops telling how much it looks for does not look for less.
+    let told = Depth { checks: depth.checks.or(before.checks), at: depth.at.or(before.at), ..depth };
+    let has_weakness = || buffered.findings.values().any(|f| f.kind == FindingKind::Vulnerability);
+    state.sighting.depth = match proves {
+        true => told,
+        // What is found is as deep as the scan that found it, whatever that leaves out.
+        false if has_weakness() => before.deepest(depth),
+        false => before,
+    };
+    found.described |= state.sighting.depth != before;
+    if proves {
         // Whole about weaknesses in any case, about compliance only if it speaks of it at all.
         let kinds: Vec<FindingKind> = buffered.findings.values().map(|finding| finding.kind).collect();
         let covered = |kind: FindingKind| {
@@ -592,7 +658,7 @@ fn compare(
 }
 
 /// Takes over the description. The time of the last scan alone is written, but is nothing to decide on.
-fn describe(state: &mut SightingState, buffered: &Buffered, found: &mut Found) {
+fn describe(state: &mut SightingState, buffered: &Buffered, is_late: bool, found: &mut Found) {
     let new = state.rev.is_none();
     let mut take = |mine: &mut Option<Host>, theirs: &Option<Host>| {
         let Some(theirs) = theirs else { return };
@@ -609,6 +675,7 @@ fn describe(state: &mut SightingState, buffered: &Buffered, found: &mut Found) {
     take(&mut state.sighting.supplement, &buffered.supplement);
     // Parts of one host arrive in several chunks: a part completes what is known, it does not replace it.
     let scan = match (&state.sighting.scan, &buffered.scan) {
+        (Some(known), Some(late)) if is_late => Some(known.clone().completed_with(late)),
         (Some(known), Some(part)) if !buffered.whole => Some(part.clone().completed_with(known)),
         (_, part) => part.clone(),
     };
@@ -668,6 +735,44 @@ mod tests {
             "source_state": "", "first_found": first_found,
         });
         serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn an_earlier_scan_disproves_nothing_that_a_later_one_has_found() {
+        let at = |at: &str, findings: &[&Finding]| {
+            let mut report = report(findings, Some(true), 100);
+            report.scan.as_mut().unwrap().last_scanned_at = Some(at.parse().unwrap());
+            report
+        };
+        let (old, new) = (finding("old", WEEK1), finding("new", WEEK2));
+        let mut state = SightingState::default();
+        compared(&mut state, &at(WEEK2, &[&new]));
+        let said_before = Finding { evidence: Some("another version".into()), ..new.clone() };
+        let found = compared(&mut state, &at(WEEK1, &[&old]));
+        assert_eq!((found.absent.len(), found.counts.opened), (0, 1), "what nobody knew is taken");
+        let found = compared(&mut state, &at(WEEK1, &[&old, &said_before]));
+        assert_eq!((found.counts.unchanged, found.counts.written, found.manifest_changed), (2, 0, false));
+        let scan = state.sighting.scan.as_ref().unwrap();
+        assert_eq!(scan.last_scanned_at, Some(WEEK2.parse().unwrap()), "nor its description");
+        assert_eq!(compared(&mut state, &at(WEEK2, &[&new])).absent, [old.key.hash()], "the same scan again");
+    }
+
+    #[test]
+    fn what_a_deep_scan_told_in_part_is_not_gone_because_a_shallow_one_does_not_see_it() {
+        let local = finding("local", WEEK1);
+        let mut state = SightingState::default();
+        compared(&mut state, &Buffered { whole: false, ..report(&[&local], Some(true), 100) });
+        for _ in 0..2 {
+            assert!(compared(&mut state, &report(&[], Some(false), 100)).absent.is_empty());
+        }
+        let unknown = report(&[&local], Some(true), 0);
+        let unknown = Buffered { scan: unknown.scan.map(|host| Host { checks: None, ..host }), ..unknown };
+        compared(&mut state, &unknown);
+        assert!(
+            compared(&mut state, &report(&[], Some(true), 3)).absent.is_empty(),
+            "it looked for more once"
+        );
+        assert_eq!(compared(&mut state, &report(&[], Some(true), 100)).absent, [local.key.hash()]);
     }
 
     /// A whole report by a scan that could log in or not, with so many checks.

@@ -193,6 +193,27 @@ fn a_deleted_host_is_gone_and_may_come_back() {
 }
 
 #[test]
+fn what_was_closed_on_a_host_before_it_went_proves_nothing_of_the_rest() {
+    let mut world = World::with_log4shell();
+    world.define(Scanner::Tenable, "log4j-8443", &[LOG4SHELL]);
+    world.find(TENABLE, "log4j-8443", Severity::Critical);
+    world.fix(TENABLE, "log4j", 1);
+    world.settle();
+    assert_eq!(world.status(), Status::Identified);
+    world.gone(TENABLE, Some(day(1)));
+    world.wait(2).settle();
+    assert_eq!((world.status(), world.days_to_fix.len()), (Status::Gone, 0));
+    // One that still looks at the machine may say so.
+    world.define(Scanner::Qualys, "376157", &[LOG4SHELL]);
+    world.find(QUALYS, "376157", Severity::Critical);
+    world.settle();
+    assert_eq!(world.status(), Status::Identified);
+    world.wait(1).fix(QUALYS, "376157", 1);
+    world.settle();
+    assert_eq!(world.status(), Status::Fixed);
+}
+
+#[test]
 fn a_host_is_there_as_long_as_one_scanner_sees_it() {
     let mut world = World::with_log4shell();
     world.define(Scanner::Qualys, "376157", &[LOG4SHELL]);
