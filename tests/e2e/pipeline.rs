@@ -147,6 +147,25 @@ async fn the_same_again_costs_nothing_and_tells_nobody() {
 }
 
 #[tokio::test]
+async fn what_was_delivered_is_not_decided_on_again() {
+    // Deadlines go on by themselves; here only what was opened counts.
+    let setup = Setup::new(3)
+        .edit("ticket_min_score: 700", "ticket_min_score: 0")
+        .edit(crate::doubt::TOLD, "[first_sync, exploited]");
+    let site = Site::start(setup).await;
+    let summary = site.sync().await;
+    assert!(summary.tickets > 0);
+    site.settle().await;
+    let before = used(&site);
+    for _ in 0..3 {
+        let pass = sla::Sla::new(site.stack.services()).handle().await.unwrap();
+        assert_eq!((pass.assets, pass.runs), (0, 0));
+        site.advance(SignedDuration::from_mins(5));
+    }
+    assert!(since(before, used(&site)).write_units < 1.0, "a pass that finds nothing writes nothing");
+}
+
+#[tokio::test]
 async fn over_days_what_is_fixed_closes_and_what_is_back_reopens_its_ticket() {
     let setup = Setup::new(8)
         .edit("tickets: [critical]", "tickets: [critical, high]")

@@ -6,10 +6,11 @@
 //! 2. Reserve the delivery under the intent's key. Only one holder sends at a time, and no more than the channel's
 //!    budget within an hour; what is held is listed, and tried again when the hour is over.
 //! 3. Post, write what became of it, confirm the intent. Each of these steps can be the last one of a dying function:
-//!    the message comes back, and the delivery tells how far it got.
+//!    the message comes back, and the delivery tells how far it got. A message is posted only while the lease leaves
+//!    room for the whole post: after it somebody else may send.
 //!
 //! An incoming webhook cannot be asked what it has received. Where the answer to a post is lost while the function
-//! lives, the delivery ends as `unconfirmed` and a person may replay it. Where the function died between reserving
+//! lives, the delivery ends as `unconfirmed`, which is listed. Where the function died between reserving
 //! and writing, nobody knows whether it posted: it is sent again, because an alarm twice is better than none. Every
 //! message carries its reference, so that the rare repeat is recognisable.
 
@@ -25,20 +26,23 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::ConnectorName;
 use domain::policy::{Channel, Config};
 use domain::vulnerability::{Announced, Asset, Effect, NotifyEvent};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use platform::{Clock, Dimension, Effects, Metric, Metrics, Secrets, Services};
 use queue::{EffectMessage, EffectTarget, QueueName};
+use secrecy::SecretString;
 use store::{Delivery, DeliveryState, Reservation, RunRecord, Store};
 
 pub use error::NotifyError;
 use note::Note;
 use webhook::Posted;
 
-/// Tries of a message that its receiver could not take.
-const TRIES: u32 = 5;
-/// Pause after the first of them; doubles.
+/// Tries of a message that its receiver could not take: a day and a night of them.
+const TRIES: u32 = 30;
+/// Pause after the first of them; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
-/// How long one holder may take: longer than reading the message's content and one post.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
+/// How long one holder may take: longer than reading the message's content and two posts, the second of them to an
+/// address that replaced a refused one.
 const LEASE: SignedDuration = SignedDuration::from_mins(2);
 /// Longest time without a byte of an answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -124,7 +128,7 @@ impl Notify {
                     None => Posted::Refused(format!("there is no channel {receiver} in the configuration")),
                     Some(channel) => {
                         let note = self.note(&wish, &message.intent).await?;
-                        self.post(channel, &note).await
+                        self.post(channel, &note, delivery.lease_until).await
                     }
                 };
                 self.end(message, delivery, rev, posted).await
@@ -174,24 +178,31 @@ impl Notify {
     }
 
     /// Posts to the channel. A refused address is read again once: it may have been replaced.
-    async fn post(&self, channel: &Channel, note: &Note) -> Posted {
+    async fn post(&self, channel: &Channel, note: &Note, lease_until: Option<Timestamp>) -> Posted {
         let name = channel.name.as_str();
         let body = slack::render(note);
-        let mut refused = None;
+        let longest = SignedDuration::try_from(webhook::post_limit(self.timeout));
+        let longest = longest.unwrap_or(SignedDuration::MAX);
+        let mut refused: Option<(SecretString, Posted)> = None;
         loop {
             let address = match self.secrets.resolve(name, &channel.webhook_url).await {
                 Ok(address) => address,
                 Err(error) => return Posted::Again(error.to_string()),
             };
-            match refused {
-                Some((before, answer)) if webhook::same(&before, &address) => return answer,
-                Some(_) => {
-                    return webhook::post(channel, &address, &body, self.timeout, self.clock.now()).await;
-                }
-                None => {}
+            let again = refused.is_some();
+            if let Some((before, answer)) = refused
+                && webhook::same(&before, &address)
+            {
+                return answer;
             }
-            let answer = webhook::post(channel, &address, &body, self.timeout, self.clock.now()).await;
-            if !matches!(answer, Posted::Refused(_)) {
+            let now = self.clock.now();
+            let over_at = now.checked_add(longest);
+            if !over_at.is_ok_and(|at| lease_until.is_some_and(|lease| at <= lease)) {
+                let soon = now + SignedDuration::from_secs(1);
+                return Posted::Wait(soon, "the lease was nearly over before the message was posted");
+            }
+            let answer = webhook::post(channel, &address, &body, self.timeout, now).await;
+            if again || !matches!(answer, Posted::Refused(_)) {
                 return answer;
             }
             self.secrets.forget(name);
@@ -214,17 +225,17 @@ impl Notify {
             Posted::Done(words) => (DeliveryState::Sent, words),
             Posted::Refused(why) => (DeliveryState::Failed, why),
             Posted::Lost(why) => (DeliveryState::Unconfirmed, why),
-            Posted::Wait(until) => {
+            Posted::Wait(until, why) => {
                 // It was not tried, so it does not count; 1 remembers that the budget is paid.
                 delivery.tries = (delivery.tries - 1).max(1);
                 delivery.lease_until = Some(until);
-                (DeliveryState::Held, format!("the receiver asks to wait until {until}"))
+                (DeliveryState::Held, format!("{why}; tried again at {until}"))
             }
             Posted::Again(why) if delivery.tries >= TRIES => {
                 (DeliveryState::Failed, format!("given up after {TRIES} tries: {why}"))
             }
             Posted::Again(why) => {
-                let next = now + FIRST_PAUSE * 2_i32.pow(delivery.tries.clamp(1, TRIES) - 1);
+                let next = now + pause(delivery.tries);
                 delivery.lease_until = Some(next);
                 (DeliveryState::Held, format!("{why}; tried again at {next}"))
             }
@@ -251,4 +262,9 @@ impl Notify {
         }
         Ok(())
     }
+}
+
+fn pause(tries: u32) -> SignedDuration {
+    // From the eighth on it is the longest.
+    (FIRST_PAUSE * 2_i32.pow(tries.clamp(1, 8) - 1)).min(LONGEST_PAUSE)
 }

@@ -8,12 +8,15 @@ mod support;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use domain::vulnerability::{Announced, Effect, Intent, NotifyEvent};
 use domain::{Asset, RunId};
 use notify::Notify;
+use platform::{Clock, Services};
 use queue::{EffectMessage, EffectTarget};
 use serde_json::json;
 use simulators::slack;
@@ -184,22 +187,28 @@ async fn a_replaced_address_is_noticed_at_once() {
 }
 
 #[tokio::test]
-async fn a_broken_receiver_is_tried_five_times_with_growing_pauses() {
+async fn a_broken_receiver_is_tried_for_a_day_with_growing_pauses() {
     let (bench, notify) = bench(20).await;
     bench.world.faults.set("slack.post:error=503").unwrap();
     let (asset, message) = overdue(&bench, 1, 1).await;
     let mut delays = Vec::new();
-    for _ in 0..5 {
+    loop {
         work(&notify, &message).await;
-        for (_, delay) in bench.sent() {
+        let sent = bench.sent();
+        if sent.is_empty() {
+            break;
+        }
+        for (_, delay) in sent {
             delays.push(delay);
             bench.pass(delay);
         }
     }
-    assert_eq!(delays, [30, 60, 120, 240]);
+    assert_eq!(delays[..6], [30, 60, 120, 240, 480, 900]);
+    let hours = delays.iter().sum::<i64>() / 3_600;
+    assert!((20..30).contains(&hours), "{hours} hours");
     let delivery = bench.deliveries().await.remove(0);
     assert_eq!(delivery.state, DeliveryState::Failed);
-    assert!(delivery.answer.contains("5 tries") && delivery.answer.contains("503"), "{}", delivery.answer);
+    assert!(delivery.answer.contains("30 tries") && delivery.answer.contains("503"), "{}", delivery.answer);
     assert_eq!(pending(&bench, &asset).await, 0);
 }
 
@@ -217,6 +226,47 @@ async fn a_lost_answer_is_never_followed_by_a_second_message() {
         work(&notify, &message).await;
         assert_eq!((texts(&bench).len(), pending(&bench, &asset).await), (1, 0), "{fault}");
     }
+}
+
+#[tokio::test]
+async fn a_gateways_answer_is_never_followed_by_a_second_message() {
+    for fault in ["slack.post:error=504~1", "slack.post:garbage~1"] {
+        let (bench, notify) = bench(20).await;
+        bench.world.faults.set(fault).unwrap();
+        let (asset, message) = overdue(&bench, 1, 1).await;
+        work(&notify, &message).await;
+        assert_eq!(bench.deliveries().await[0].state, DeliveryState::Unconfirmed, "{fault}");
+        bench.pass(3_600);
+        work(&notify, &message).await;
+        assert_eq!((bench.world.received.requests()["slack"], pending(&bench, &asset).await), (1, 0));
+        assert!(bench.sent().is_empty(), "{fault}");
+    }
+}
+
+/// Leaps after it was first asked: the function was frozen between reserving and posting.
+struct Leaping(AtomicI64, Arc<dyn Clock>);
+
+impl Clock for Leaping {
+    fn now(&self) -> jiff::Timestamp {
+        let seconds = self.0.swap(100, Ordering::Relaxed);
+        self.1.now() + jiff::SignedDuration::from_secs(seconds)
+    }
+}
+
+#[tokio::test]
+async fn a_function_whose_lease_is_nearly_over_posts_nothing() {
+    let (bench, notify) = bench(1).await;
+    let (asset, message) = overdue(&bench, 1, 1).await;
+    let clock = Arc::new(Leaping(0.into(), bench.services.clock.clone()));
+    let frozen = Notify::new(&Services { clock, ..bench.services.clone() });
+    work(&frozen, &message).await;
+    let held = bench.deliveries().await.remove(0);
+    assert_eq!((held.state, texts(&bench).len()), (DeliveryState::Held, 0), "20 of 30 seconds are left");
+    assert!(held.answer.starts_with("the lease was nearly over"), "{}", held.answer);
+    assert_eq!((bench.sent()[0].1, held.tries), (1, 1), "it comes back at once, and the budget is paid");
+    bench.pass(101);
+    work(&notify, &message).await;
+    assert_eq!((texts(&bench).len(), pending(&bench, &asset).await), (1, 0));
 }
 
 #[tokio::test]

@@ -98,6 +98,7 @@ impl Score {
             let Some(state) = self.store.asset_state(id, true).await? else { return Ok(then) };
             read.state.vulnerabilities = state.vulnerabilities;
             read.state.aliases = state.aliases;
+            read.state.mistimed.vulnerabilities = state.mistimed.vulnerabilities;
         }
         let arriving = self.arriving(&read.state).await?;
         if !asset.absorbing.is_empty() {
@@ -236,29 +237,28 @@ impl Score {
         for (absorbed, target) in &decided.merged {
             self.store.put_alias(&before.id, absorbed, target, revision(state, absorbed)).await?;
         }
-        // The owner is in the key of every open vulnerability's list entry.
-        if before.owner != decided.asset.owner {
-            self.rewrite_lists(state, decided, high).await?;
-        }
+        self.rewrite_keys(state, decided, high).await?;
         let first = before.owner == domain::decide::UNOWNED && before.host == domain::Host::default();
         let changed = *before != decided.asset || !decided.transitions.is_empty();
         if changed {
             let delta = delta((!first).then_some(before), &decided.asset, &decided.transitions, now);
             self.store.commit_asset(&decided.asset, rev, &delta).await?;
+        } else if state.mistimed.asset {
+            self.store.commit_asset(&decided.asset, rev, &CounterDelta::default()).await?;
         }
         Ok(())
     }
 
-    async fn rewrite_lists(
-        &self,
-        state: &AssetState,
-        decided: &Decided,
-        high: u16,
-    ) -> Result<(), ScoreError> {
+    /// Writes what stays as it is but stands in a wrong place of an index: the owner is in the key of every open
+    /// vulnerability's list entry, and a timer that nothing follows from would bring it here again and again.
+    async fn rewrite_keys(&self, state: &AssetState, decided: &Decided, high: u16) -> Result<(), ScoreError> {
         let written: BTreeSet<&VulnId> =
             decided.changed.iter().map(|v| &v.id).chain(decided.merged.keys()).collect();
-        for (id, known) in state.vulnerabilities.iter().filter(|(id, _)| !written.contains(id)) {
-            tracing::debug!(vulnerability = %id, owner = decided.asset.owner, "owner changed");
+        let all = state.asset.value.owner != decided.asset.owner;
+        let wrong =
+            |id: &VulnId| !written.contains(id) && (all || state.mistimed.vulnerabilities.contains(id));
+        for (id, known) in state.vulnerabilities.iter().filter(|(id, _)| wrong(id)) {
+            tracing::debug!(vulnerability = %id, owner = decided.asset.owner, "owner or timer changed");
             self.store.put_vulnerability(&decided.asset, &known.value, known.rev, high).await?;
         }
         Ok(())

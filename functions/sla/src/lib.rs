@@ -3,7 +3,7 @@
 //!
 //! Each open vulnerability sits in exactly one timer bucket, that of the next thing to do, and leaves it when that is
 //! done. So an outage loses nothing: whatever was not done is still in its bucket, and the first bucket with something
-//! in it is where the next pass begins.
+//! in it is where the next pass begins, or that of the day before, whichever is earlier.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use store::{Due, Store, StoreError};
 const ASSETS_PER_MESSAGE: usize = 25;
 /// Name of the note that remembers where the next pass begins.
 const NOTE: &str = "sla-begin";
-/// A first pass looks back this many days.
-const FIRST_LOOK_BACK: i64 = 2;
+/// A first pass looks back this many days: others may have worked for a week before it succeeded once.
+const FIRST_LOOK_BACK: i64 = 7;
 
 /// Why a pass failed; the next one does what is left.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,8 @@ impl Sla {
             let Ok(next) = day.tomorrow() else { break };
             day = next;
         }
-        let begin = begin.unwrap_or(today).to_string();
+        // What was due a moment before midnight may be in the index only after this pass.
+        let begin = begin.unwrap_or(today).min(back(today, 1)).to_string();
         if noted.as_deref() != Some(begin.as_str()) {
             self.store.put_note(NOTE, &begin).await?;
         }

@@ -1,4 +1,7 @@
 //! The part of Jira Cloud's REST API v3 that a ticket needs: create, find by label, read the status, comment, move.
+//!
+//! Whose token has expired is nobody to Jira, and nobody is told so: no issue exists for him, and a search finds
+//! nothing. That an issue is not there is therefore believed only when the site knows who asks.
 
 use std::time::Duration;
 
@@ -22,6 +25,9 @@ const PAGE: usize = 50;
 const PAGES: usize = 10;
 /// Newest comments that are looked through.
 const COMMENTS: u32 = 100;
+/// Where Jira says what became of the credentials, and what it says of refused ones.
+const LOGIN_REASON: &str = "x-seraph-loginreason";
+const NO_LOGIN: [&str; 2] = ["AUTHENTICATED_FAILED", "AUTHENTICATION_DENIED"];
 
 /// Why Jira did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +41,7 @@ pub enum JiraError {
     /// It will never take this; nothing was done.
     #[error("{0}")]
     Refused(String),
-    /// It does not know the issue, or does not show it.
+    /// It knows who asks, and does not know the issue or does not show it.
     #[error("{0}")]
     NotFound(String),
     /// It could not be reached; nothing was done.
@@ -73,6 +79,12 @@ pub struct Jira {
 /// Longest time of one call, given the longest time without a byte.
 pub fn call_limit(timeout: Duration) -> Duration {
     timeout * 2
+}
+
+#[derive(Deserialize)]
+struct Account {
+    #[serde(rename = "accountId")]
+    _id: String,
 }
 
 #[derive(Deserialize)]
@@ -164,7 +176,8 @@ impl Jira {
         Ok(self.ask::<Created>(request).await?.key)
     }
 
-    /// The issues with a label, oldest first. Search lags behind: what was created a moment ago is not in it.
+    /// The issues with a label, oldest first. Search lags behind: what was created a moment ago is not in it. That it
+    /// finds nothing says nothing before [`Self::check_caller`].
     pub async fn find(&self, label: &str) -> Result<Vec<Issue>, JiraError> {
         let mut issues = Vec::new();
         let mut next: Option<String> = None;
@@ -193,6 +206,15 @@ impl Jira {
         }
         issues.sort_by_key(|issue| issue.id);
         Ok(issues)
+    }
+
+    /// Whether the site knows who asks.
+    pub async fn check_caller(&self) -> Result<(), JiraError> {
+        match self.exchange(self.client.request(Method::GET, "rest/api/3/myself")).await {
+            Ok(body) => parse::<Account>(&body).map(|_| ()),
+            Err(JiraError::NotFound(why) | JiraError::Refused(why)) => Err(JiraError::Unauthorized(why)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the issue's status counts as done.
@@ -248,31 +270,45 @@ impl Jira {
     }
 
     async fn ask<T: serde::de::DeserializeOwned>(&self, request: HttpRequest<'_>) -> Result<T, JiraError> {
-        let body = self.call(request).await?;
-        serde_json::from_slice(&body)
-            .map_err(|error| JiraError::Unsure(format!("answered with something else: {error}")))
+        parse(&self.call(request).await?)
     }
 
     /// The body of a good answer.
     async fn call(&self, request: HttpRequest<'_>) -> Result<Vec<u8>, JiraError> {
+        match self.exchange(request).await {
+            Err(missing @ JiraError::NotFound(_)) => {
+                self.check_caller().await?;
+                Err(missing)
+            }
+            other => other,
+        }
+    }
+
+    /// Asks and reads the answer. Its 404 may be what nobody is told.
+    async fn exchange(&self, request: HttpRequest<'_>) -> Result<Vec<u8>, JiraError> {
         let exchange = async {
             let answer = request.send().await?;
             let status = answer.status().as_u16();
             let wait = answer.header("retry-after").and_then(|value| value.trim().parse().ok());
+            let login = answer.header(LOGIN_REASON).unwrap_or_default();
+            // "Nothing was done" is certain of what was read or refused, not of what was written (201, 204) or broke.
+            let nobody =
+                matches!(status, 200 | 400..=499) && NO_LOGIN.iter().any(|reason| login.contains(reason));
             match answer.bytes(ANSWER_LIMIT).await {
-                Ok(body) => Ok((status, wait, body)),
+                Ok(body) => Ok((status, nobody, wait, body)),
                 // A refusal whose words are cut off is a refusal.
-                Err(_) if (300..500).contains(&status) => Ok((status, wait, Vec::new())),
+                Err(_) if nobody || (300..500).contains(&status) => Ok((status, nobody, wait, Vec::new())),
                 Err(error) => Err(error),
             }
         };
-        let (status, wait, body) = match tokio::time::timeout(self.limit, exchange).await {
+        let (status, nobody, wait, body) = match tokio::time::timeout(self.limit, exchange).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(meaning(&error)),
             Err(_) => return Err(JiraError::Unsure("the answer was lost: timed out".into())),
         };
         let words = || format!("answered {status}: {}", words_of(&body));
         match status {
+            _ if nobody => Err(JiraError::Unauthorized(words())),
             200..=299 => Ok(body),
             401 | 403 => Err(JiraError::Unauthorized(words())),
             404 => Err(JiraError::NotFound(words())),
@@ -284,6 +320,11 @@ impl Jira {
             _ => Err(JiraError::Refused(words())),
         }
     }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, JiraError> {
+    serde_json::from_slice(body)
+        .map_err(|error| JiraError::Unsure(format!("answered with something else: {error}")))
 }
 
 fn meaning(error: &SyncError) -> JiraError {

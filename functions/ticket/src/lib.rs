@@ -40,7 +40,7 @@ const TRIES: u32 = 10;
 /// Pause after the first failure; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
-/// Pause after refused credentials, which a person has to repair.
+/// Pause after refused credentials, which a person has to repair, however long that takes.
 const UNAUTHORIZED_PAUSE: SignedDuration = SignedDuration::from_mins(15);
 /// Calls at their longest that one holder has time for. The lease is longer by the tracker's search lag.
 const CALLS: i32 = 4;
@@ -124,7 +124,7 @@ impl Ticket {
             }
             Reservation::Ended(delivery) => {
                 let state = delivery.state.as_str();
-                tracing::debug!(intent = %intent.key, state, "the delivery has ended, a person may replay it");
+                tracing::debug!(intent = %intent.key, state, "the delivery has ended");
                 Ok(())
             }
             Reservation::Busy { until, asked } => {
@@ -289,11 +289,12 @@ impl Ticket {
                 held(until, "the tracker asks to wait")
             }
             Err(Trouble::Jira(JiraError::Refused(why))) => (DeliveryState::Failed, None, why),
+            Err(Trouble::Jira(error @ JiraError::Unauthorized(_))) => {
+                delivery.tries = (delivery.tries - 1).max(1);
+                held(now + UNAUTHORIZED_PAUSE, &error.to_string())
+            }
             Err(Trouble::Jira(error)) if delivery.tries >= TRIES => {
                 (DeliveryState::Failed, None, format!("given up after {TRIES} tries: {error}"))
-            }
-            Err(Trouble::Jira(error @ JiraError::Unauthorized(_))) => {
-                held(now + UNAUTHORIZED_PAUSE, &error.to_string())
             }
             Err(Trouble::Jira(error)) => held(now + pause(delivery.tries), &error.to_string()),
             // The lease runs out, then the message tries again.

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use queue::EffectMessage;
 use store::{Delivery, DeliveryState, StoreError};
 
-use crate::jira::{Jira, JiraError};
+use crate::jira::{Issue, Jira, JiraError};
 use crate::{TRIES, Ticket, issue};
 
 /// Beginning of the keys of wishes for an open ticket; the vulnerability and the episode follow.
@@ -150,7 +150,8 @@ impl Ticket {
             Wish::Settle => ticket.state,
         };
         match ensure(&jira, job, &ticket.key, state).await {
-            // A deleted ticket is closed enough, and nothing can be set right about it.
+            // A deleted ticket is closed enough, and nothing can be set right about it. An expired token is no
+            // deleted ticket: the client has asked who we are.
             Err(JiraError::NotFound(_)) if job.wish != Wish::Open => {}
             other => other?,
         }
@@ -167,11 +168,16 @@ impl Ticket {
         let jira = self.connect(tracker).await?;
         let earlier = self.earlier_wish(job, tracker).await?;
         let search = delivery.tries > 1 || earlier || job.vulnerability.ticket.is_some();
-        if search && let Some((key, _)) = adopt(&jira, job, None).await? {
-            ensure(&jira, job, &key, TicketState::Open).await?;
-            return Ok(job.reference(tracker, &key, TicketState::Open));
+        if search {
+            let found = jira.find(&job.label).await?;
+            if let Some((key, _)) = adopt(&jira, job, &found, None).await? {
+                ensure(&jira, job, &key, TicketState::Open).await?;
+                return Ok(job.reference(tracker, &key, TicketState::Open));
+            }
         }
         if delivery.tries > TRIES {
+            // No creation follows, which would be refused to nobody.
+            jira.check_caller().await?;
             return Err(
                 JiraError::Refused(format!("no outcome after {TRIES} tries, and no such ticket")).into()
             );
@@ -223,10 +229,14 @@ impl Ticket {
     async fn settle(&self, job: &Job<'_>, tracker: &Tracker) -> Result<Option<TicketRef>, Trouble> {
         let jira = self.connect(tracker).await?;
         let own = job.vulnerability.ticket.as_ref();
-        let found = match own {
-            _ if !job.key().starts_with(OPEN) => None,
-            Some(own) => adopt(&jira, job, Some(&own.key)).await?,
-            None => adopt(&jira, job, None).await?,
+        let found = if job.key().starts_with(OPEN) {
+            let found = jira.find(&job.label).await?;
+            if found.is_empty() {
+                jira.check_caller().await?;
+            }
+            adopt(&jira, job, &found, own.map(|own| own.key.as_str())).await?
+        } else {
+            None
         };
         match (own, found) {
             (None, Some((key, done))) => {
@@ -256,10 +266,14 @@ impl Ticket {
     }
 }
 
-/// The ticket with the job's label, and whether it is done: the oldest of them, or `own`. The others are closed as
-/// duplicates of it.
-async fn adopt(jira: &Jira, job: &Job<'_>, own: Option<&str>) -> Result<Option<(String, bool)>, JiraError> {
-    let found = jira.find(&job.label).await?;
+/// The ticket of those found with the job's label, and whether it is done: the oldest of them, or `own`. The others are
+/// closed as duplicates of it.
+async fn adopt(
+    jira: &Jira,
+    job: &Job<'_>,
+    found: &[Issue],
+    own: Option<&str>,
+) -> Result<Option<(String, bool)>, JiraError> {
     let kept = match own {
         Some(own) => Some((own.to_owned(), found.iter().any(|issue| issue.key == own && issue.done))),
         None => found.first().map(|oldest| (oldest.key.clone(), oldest.done)),

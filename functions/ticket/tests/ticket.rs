@@ -34,12 +34,36 @@ async fn bench_with(per_hour: u32, project: &str) -> (Bench, Ticket) {
     })
     .await;
     bench.secret(TRACKER, json!({ "USER": jira::EMAIL, "TOKEN": jira::TOKEN }));
-    let options = HttpOptions { allow_private_address: true, ..HttpOptions::default() };
-    let control = HttpClient::new("control", &bench.base, &options).unwrap();
-    let lag = control.request(Method::POST, "jira/control/lag").query("ms", LAG.as_millis());
-    assert!(lag.send().await.unwrap().status().is_success());
+    control(&bench, &format!("lag?ms={}", LAG.as_millis())).await;
     let ticket = Ticket::new(&bench.services).with_timeout(Duration::from_millis(200));
     (bench, ticket)
+}
+
+/// Pulls a lever of the simulated Jira.
+async fn control(bench: &Bench, lever: &str) {
+    let options = HttpOptions { allow_private_address: true, ..HttpOptions::default() };
+    let control = HttpClient::new("control", &bench.base, &options).unwrap();
+    let request = control.request(Method::POST, &format!("jira/control/{lever}"));
+    assert!(request.send().await.unwrap().status().is_success());
+}
+
+/// The token has expired, and Jira answers as it answers anybody; `told`: with the header that says so.
+async fn expire(bench: &Bench, told: bool) {
+    control(bench, &format!("strangers?anonymous=true&told={told}")).await;
+    token(bench, "expired-token");
+}
+
+fn token(bench: &Bench, token: &str) {
+    bench.secret(TRACKER, json!({ "USER": jira::EMAIL, "TOKEN": token }));
+    bench.services.secrets.forget(TRACKER);
+}
+
+/// What the simulated Jira refused to strangers: `get SEC-1: 404`.
+fn refused(bench: &Bench) -> Vec<String> {
+    let refused = bench.world.received.refused().into_iter();
+    refused
+        .filter_map(|r| Some(r.strip_prefix("jira.")?.strip_suffix(" for a stranger")?.to_owned()))
+        .collect()
 }
 
 async fn bench() -> (Bench, Ticket) {
@@ -420,13 +444,17 @@ async fn refused_credentials_are_read_again_at_once_and_then_patiently() {
     let held = delivery(&bench, &message.intent).await;
     assert_eq!(held.state, DeliveryState::Held);
     assert!(held.answer.contains("401") && !held.answer.contains("wrong-token"), "{}", held.answer);
-    for tries in 2..=10 {
+    // However long it takes until somebody repairs them.
+    for _ in 0..20 {
         bench.pass(900);
         work(&ticket, &message).await;
-        assert_eq!(delivery(&bench, &message.intent).await.tries, tries);
+        assert_eq!(delivery(&bench, &message.intent).await.state, DeliveryState::Held);
     }
-    assert_eq!(delivery(&bench, &message.intent).await.state, DeliveryState::Failed);
     assert!(linked(&bench, &second).await.is_none());
+    bench.secret(TRACKER, json!({ "USER": jira::EMAIL, "TOKEN": jira::TOKEN }));
+    bench.pass(900);
+    work(&ticket, &message).await;
+    assert!(linked(&bench, &second).await.is_some());
 }
 
 #[tokio::test]
@@ -569,6 +597,110 @@ async fn a_deleted_ticket_is_replaced_by_one_new_one() {
     work(&ticket, &reopen).await;
     assert_eq!(issues(&bench).len(), 1);
     assert_eq!(linked(&bench, &vulnerability).await.unwrap().key, "SEC-2");
+}
+
+#[tokio::test]
+async fn an_expired_token_does_not_count_as_a_closed_ticket() {
+    for told in [false, true] {
+        let (bench, ticket) = bench().await;
+        let (asset, vulnerability, created) = wanting(&bench, 1).await;
+        work(&ticket, &created).await;
+        let close = format!("t-close-{}-0", vulnerability.id);
+        change(&bench, &asset, &vulnerability.id, |v| wish(&bench, v, &close)).await;
+        expire(&bench, told).await;
+        work(&ticket, &message(&vulnerability, &close)).await;
+        let held = delivery(&bench, &close).await;
+        assert_eq!(held.state, DeliveryState::Held, "told: {told}");
+        assert!(held.answer.starts_with("refused the credentials: answered 40"), "{}", held.answer);
+        assert_eq!(linked(&bench, &vulnerability).await.unwrap().state, TicketState::Open);
+        let asked_who = refused(&bench).iter().any(|refusal| refusal.starts_with("myself"));
+        assert_eq!(asked_who, !told, "who is told need not ask");
+
+        token(&bench, jira::TOKEN);
+        drain(&bench, &ticket).await;
+        assert_eq!(issues(&bench)[0]["status_category"], "done");
+        assert_eq!(linked(&bench, &vulnerability).await.unwrap().state, TicketState::Closed);
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_that_was_deleted_is_closed_enough_after_one_more_question() {
+    let (bench, ticket) = bench().await;
+    let (asset, vulnerability, created) = wanting(&bench, 1).await;
+    work(&ticket, &created).await;
+    bench.world.received.remove_tickets(|_| true);
+    let close = format!("t-close-{}-0", vulnerability.id);
+    change(&bench, &asset, &vulnerability.id, |v| wish(&bench, v, &close)).await;
+    let before = bench.world.received.requests()["jira"];
+    work(&ticket, &message(&vulnerability, &close)).await;
+    assert_eq!(linked(&bench, &vulnerability).await.unwrap().state, TicketState::Closed);
+    assert_eq!(bench.world.received.requests()["jira"] - before, 2);
+}
+
+#[tokio::test]
+async fn an_expired_token_does_not_settle_that_nothing_was_created() {
+    for told in [false, true] {
+        let (bench, ticket) = bench().await;
+        bench.world.faults.set("jira.create:drop~1").unwrap();
+        let (asset, vulnerability, message) = wanting(&bench, 1).await;
+        work(&ticket, &message).await;
+        change(&bench, &asset, &vulnerability.id, |v| v.intents.clear()).await;
+        expire(&bench, told).await;
+        let (again, delay) = bench.sent().remove(0);
+        bench.pass(delay);
+        tokio::time::sleep(LAG * 2).await;
+        work(&ticket, &serde_json::from_value(again).unwrap()).await;
+        let held = delivery(&bench, &message.intent).await;
+        assert!(held.answer.starts_with("refused the credentials"), "told: {told}: {}", held.answer);
+
+        token(&bench, jira::TOKEN);
+        drain(&bench, &ticket).await;
+        assert_eq!(linked(&bench, &vulnerability).await.unwrap().key, "SEC-1", "told: {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_does_not_ask_for_a_second_ticket_in_place_of_a_closed_one() {
+    for told in [false, true] {
+        let (bench, ticket) = bench().await;
+        let (asset, vulnerability, created) = wanting(&bench, 1).await;
+        work(&ticket, &created).await;
+        let reopen = open_key(&vulnerability, 1);
+        change(&bench, &asset, &vulnerability.id, |v| {
+            v.ticket.as_mut().unwrap().state = TicketState::Closed;
+            wish(&bench, v, &reopen);
+        })
+        .await;
+        expire(&bench, told).await;
+        work(&ticket, &message(&vulnerability, &reopen)).await;
+        let refused = refused(&bench);
+        assert!(refused.iter().any(|refusal| refusal == "get SEC-1: 404"), "{refused:?}");
+        assert!(!refused.iter().any(|refusal| refusal.starts_with("create")), "{refused:?}");
+        assert_eq!(delivery(&bench, &reopen).await.state, DeliveryState::Held);
+
+        token(&bench, jira::TOKEN);
+        drain(&bench, &ticket).await;
+        assert_eq!(issues(&bench).len(), 1);
+        assert_eq!(linked(&bench, &vulnerability).await.unwrap().key, "SEC-1");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_does_not_say_after_the_last_try_that_there_is_no_ticket() {
+    let (bench, ticket) = bench().await;
+    bench.world.faults.set("jira.create:error=500").unwrap();
+    let (_, _, message) = wanting(&bench, 1).await;
+    for tries in 1..=10 {
+        work(&ticket, &message).await;
+        let tried = delivery(&bench, &message.intent).await;
+        assert_eq!((tried.state, tried.tries), (DeliveryState::Sending, tries));
+        bench.pass(3_600);
+    }
+    expire(&bench, false).await;
+    work(&ticket, &message).await;
+    let failed = delivery(&bench, &message.intent).await;
+    assert_eq!(failed.state, DeliveryState::Held);
+    assert!(failed.answer.contains("refused the credentials"), "{}", failed.answer);
 }
 
 /// Leaps by an hour after it was first asked: the function was frozen between reserving and creating.

@@ -21,6 +21,8 @@ use crate::table::{Condition, Range, Store, sort_key};
 
 /// Attribute with what people call the asset, so that a list can name it without reading it.
 pub(crate) const ASSET_NAME: &str = "an";
+/// Tries of a confirmation: others write what it is about, and an id leads on as often as it was merged.
+const CONFIRM_TRIES: usize = 16;
 
 /// A value with the revision it was read at; `None`: it does not exist yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +42,17 @@ pub struct AssetState {
     pub vulnerabilities: BTreeMap<VulnId, Versioned<Vulnerability>>,
     /// Ids that were merged into others, or whose vulnerability went to another asset.
     pub aliases: BTreeMap<VulnId, Alias>,
+    /// What stands under another timer than the one that follows from it, and has to be written once more.
+    pub mistimed: Mistimed,
+}
+
+/// What stands under another timer than the one that follows from it: `sla` would come for it again and again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mistimed {
+    /// The asset itself.
+    pub asset: bool,
+    /// These of its vulnerabilities.
+    pub vulnerabilities: BTreeSet<VulnId>,
 }
 
 /// Where an id leads under which no vulnerability stands any more.
@@ -84,19 +97,25 @@ impl Store {
         let mut asset = None;
         let mut vulnerabilities = BTreeMap::new();
         let mut aliases = BTreeMap::new();
+        let mut mistimed = Mistimed::default();
         for item in self.query_all(range).await? {
             if sort_key(&item) == keys::ASSET {
-                asset = Some(Versioned { rev: number(&item, "rev"), value: read_asset(&item)? });
+                let value = read_asset(&item)?;
+                mistimed.asset = Timer::stored(&item) != Timer::of_asset(&value);
+                asset = Some(Versioned { rev: number(&item, "rev"), value });
             } else if let Some((there, target)) = followed(&item, id)? {
                 let key = sort_key(&item).trim_start_matches("V#");
                 let alias = Alias { asset: there, id: target, rev: number(&item, "rev") };
                 aliases.insert(key.parse().map_err(|e| codec::malformed(&item, e))?, alias);
             } else if sort_key(&item).starts_with("V#") {
                 let value = read_vulnerability(&item)?;
+                if Timer::stored(&item) != Timer::of_vulnerability(&value) {
+                    mistimed.vulnerabilities.insert(value.id.clone());
+                }
                 vulnerabilities.insert(value.id.clone(), Versioned { rev: number(&item, "rev"), value });
             }
         }
-        Ok(asset.map(|asset| AssetState { asset, vulnerabilities, aliases }))
+        Ok(asset.map(|asset| AssetState { asset, vulnerabilities, aliases, mistimed }))
     }
 
     /// An asset alone.
@@ -204,58 +223,81 @@ impl Store {
         intent: &str,
         ticket: &TicketRef,
     ) -> Result<(), StoreError> {
-        let json = serde_json::to_string(ticket).unwrap_or_default();
         let (mut asset, mut id) = (asset.clone(), vulnerability.clone());
         let mut on_its_way = false;
-        for _ in 0..16 {
+        for _ in 0..CONFIRM_TRIES {
             let key = keys::vulnerability(&asset, &id);
-            let done = self
-                .update(
-                    &key,
-                    "SET ticket = :t ADD rev :one REMOVE intents.#k",
-                    Some(
-                        "attribute_not_exists(alias) AND (attribute_exists(intents.#k) \
-                         OR (attribute_exists(pk) AND attribute_not_exists(ticket)))",
-                    ),
-                    &[("#k", intent)],
-                    vec![(":t", s(&json)), (":one", n(1))],
-                )
-                .await;
-            match done {
-                Err(error) if error.is_conflict() => {}
-                other => return other,
-            }
             let Some(item) = self.get(&key, true).await? else {
                 let what = format!("vulnerability {id}, on its way to {asset}");
                 return if on_its_way { Err(StoreError::Conflict { what }) } else { Ok(()) };
             };
-            match followed(&item, &asset)? {
-                Some(there) => {
-                    on_its_way = there.0 != asset;
-                    (asset, id) = there;
-                }
+            if let Some(there) = followed(&item, &asset)? {
+                on_its_way = there.0 != asset;
+                (asset, id) = there;
+                continue;
+            }
+            let mut vulnerability = read_vulnerability(&item)?;
+            if vulnerability.intents.remove(intent).is_none() && vulnerability.ticket.is_some() {
                 // Said before.
-                None => return Ok(()),
+                return Ok(());
+            }
+            let timer = if vulnerability.other_tickets.is_empty() {
+                Timer::of_vulnerability(&vulnerability)
+            } else {
+                // The sweep brings the decision that the tickets beside this one wait for.
+                Timer::stored(&item)
+            };
+            match self.take_intent(&key, &item, intent, timer, Some(ticket)).await {
+                Err(error) if error.is_conflict() => {}
+                other => return other,
             }
         }
-        Ok(())
+        Err(StoreError::Conflict { what: format!("ticket of vulnerability {id}") })
     }
 
     /// A notification about an asset's vulnerabilities is done. Saying so again changes nothing.
     pub async fn confirm_notification(&self, asset: &AssetId, intent: &str) -> Result<(), StoreError> {
-        let done = self
-            .update(
-                &keys::asset(asset),
-                "ADD rev :one REMOVE intents.#k",
-                Some("attribute_exists(intents.#k)"),
-                &[("#k", intent)],
-                vec![(":one", n(1))],
-            )
-            .await;
-        match done {
-            Err(error) if error.is_conflict() => Ok(()),
-            other => other,
+        let key = keys::asset(asset);
+        for _ in 0..CONFIRM_TRIES {
+            let Some(item) = self.get(&key, true).await? else { return Ok(()) };
+            let mut value = read_asset(&item)?;
+            if value.intents.remove(intent).is_none() {
+                return Ok(());
+            }
+            match self.take_intent(&key, &item, intent, Timer::of_asset(&value), None).await {
+                Err(error) if error.is_conflict() => {}
+                other => return other,
+            }
         }
+        Err(StoreError::Conflict { what: format!("notification {intent} of asset {asset}") })
+    }
+
+    /// Takes an intent from an item that still is as it was read, and leaves it under this timer: the sweep of the
+    /// intent would bring decisions for ever that change nothing.
+    async fn take_intent(
+        &self,
+        key: &keys::Key,
+        item: &Item,
+        intent: &str,
+        timer: Option<Timer>,
+        ticket: Option<&TicketRef>,
+    ) -> Result<(), StoreError> {
+        let (mut set, mut remove) = (Vec::new(), "intents.#k");
+        let mut values = vec![(":one", n(1)), (":rev", n(number::<u64>(item, "rev").unwrap_or(0)))];
+        if let Some(ticket) = ticket {
+            set.push("ticket = :t");
+            values.push((":t", s(serde_json::to_string(ticket).unwrap_or_default())));
+        }
+        match timer {
+            Some(timer) => {
+                set.push("w = :w, ws = :ws");
+                values.extend([(":w", s(timer.partition)), (":ws", s(timer.sort))]);
+            }
+            None => remove = "intents.#k, w, ws",
+        }
+        let set = if set.is_empty() { String::new() } else { format!("SET {} ", set.join(", ")) };
+        let update = format!("{set}ADD rev :one REMOVE {remove}");
+        self.update(key, &update, Some("rev = :rev"), &[("#k", intent)], values).await
     }
 
     /// A person decided. `None` takes the decision back. The audit's line is written with it.
@@ -386,10 +428,41 @@ fn read_intents(item: &Item) -> Result<BTreeMap<String, Intent>, StoreError> {
         .collect()
 }
 
-fn timer(item: &mut Item, at: Option<Timestamp>, id: &str) {
-    if let Some(at) = at {
-        item.insert("w".into(), s(keys::timer_of(at, id)));
-        item.insert("ws".into(), s(keys::timer_sort(at, id)));
+/// Where an item stands in the index of what is to do next.
+#[derive(Debug, PartialEq, Eq)]
+struct Timer {
+    partition: String,
+    sort: String,
+}
+
+impl Timer {
+    fn new(at: Timestamp, id: &str) -> Self {
+        Self { partition: keys::timer_of(at, id), sort: keys::timer_sort(at, id) }
+    }
+
+    /// The one that follows from an asset.
+    fn of_asset(asset: &Asset) -> Option<Self> {
+        let next = [asset.look_at, sweep_at(&asset.intents)].into_iter().flatten().min();
+        next.map(|at| Self::new(at, asset.id.as_str()))
+    }
+
+    /// The one that follows from a vulnerability.
+    fn of_vulnerability(vulnerability: &Vulnerability) -> Option<Self> {
+        let next = [vulnerability.next_at, sweep_at(&vulnerability.intents)].into_iter().flatten().min();
+        next.map(|at| Self::new(at, vulnerability.id.as_str()))
+    }
+
+    /// The one that an item is under.
+    fn stored(item: &Item) -> Option<Self> {
+        let (partition, sort) = text(item, "w").zip(text(item, "ws"))?;
+        Some(Self { partition: partition.to_owned(), sort: sort.to_owned() })
+    }
+
+    fn write(this: Option<Self>, item: &mut Item) {
+        if let Some(timer) = this {
+            item.insert("w".into(), s(timer.partition));
+            item.insert("ws".into(), s(timer.sort));
+        }
     }
 }
 
@@ -405,8 +478,7 @@ pub(crate) fn asset_item(asset: &Asset, rev: Option<u64>) -> Item {
         (codec::DOCUMENT.to_owned(), document(&stored)),
         ("rev".into(), n(rev.unwrap_or(0) + 1)),
     ]);
-    let next = [sweep_at(&intents), asset.look_at].into_iter().flatten().min();
-    timer(&mut item, next, asset.id.as_str());
+    Timer::write(Timer::of_asset(asset), &mut item);
     item.insert("intents".into(), intents_value(&intents));
     // What turned out to be another asset is in no list.
     if asset.merged_into.is_none() {
@@ -454,8 +526,7 @@ fn vulnerability_item(asset: &Asset, vulnerability: &Vulnerability, rev: Option<
         item.insert("t".into(), s(keys::top_partition(keys::top_shard(&vulnerability.id))));
         item.insert("ts".into(), s(keys::falling(score, id)));
     }
-    let next = [vulnerability.next_at, sweep_at(&vulnerability.intents)].into_iter().flatten().min();
-    timer(&mut item, next, id);
+    Timer::write(Timer::of_vulnerability(vulnerability), &mut item);
     item
 }
 

@@ -27,7 +27,7 @@ pub enum DeliveryState {
     /// Nobody is at it: the receiver's budget is used up, the receiver asked to wait, or it did not work. Tried again
     /// in the next window, or when the lease is over.
     Held,
-    /// Sent, but the answer was lost and the receiver cannot be asked: a person may replay it.
+    /// Sent, but the answer was lost and the receiver cannot be asked.
     Unconfirmed,
 }
 

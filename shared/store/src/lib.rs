@@ -32,7 +32,7 @@ mod tokens;
 pub use audit::{AuditAction, AuditLine};
 pub use capacity::{Capacity, Units};
 pub use counters::{AssetCounts, CounterDelta, DayCounts, FIX_DAYS, OpenCounts, seen_by};
-pub use decisions::{Alias, AssetState, Due, Versioned};
+pub use decisions::{Alias, AssetState, Due, Mistimed, Versioned};
 pub use deliveries::{Delivery, DeliveryState, Reservation};
 pub use documents::Document;
 pub use error::StoreError;

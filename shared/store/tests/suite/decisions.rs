@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use domain::vulnerability::{Decision, TicketRef, TicketState};
 use domain::{Asset, AssetId, CveId, Status, VulnId, Vulnerability};
+use jiff::SignedDuration;
 use jiff::civil::date;
-use store::{CounterDelta, Due, Store, Versioned, VulnerabilityFilter};
+use store::{CounterDelta, Due, Mistimed, Store, Versioned, VulnerabilityFilter, keys};
 
 use crate::support::*;
 
@@ -251,4 +252,116 @@ async fn many_timers_of_one_day_are_all_found() {
     }
     let due = store.due(date(2026, 11, 22), noon()).await.unwrap();
     assert_eq!(due.assets, assets.into_iter().map(|a| a.id).collect());
+}
+
+/// What is due on the day of the tests, and what on the next.
+async fn due_in_two_days(store: &Store) -> [BTreeSet<AssetId>; 2] {
+    let now = at("2026-11-23T23:59:59Z");
+    let [first, second] = [22, 23].map(|day| store.due(date(2026, 11, day), now));
+    [first.await.unwrap().assets, second.await.unwrap().assets]
+}
+
+async fn mistimed(store: &Store, asset: &Asset) -> Mistimed {
+    store.asset_state(&asset.id, true).await.unwrap().unwrap().mistimed
+}
+
+#[tokio::test]
+async fn what_is_confirmed_is_due_again_only_for_what_is_left_to_do() {
+    let store = store().await;
+    let tomorrow = noon() + SignedDuration::from_hours(24);
+    let [quiet, mut looked_at, mut told_twice] = ["quiet", "looked at", "told twice"].map(|name| {
+        let intents = ticket_intent("n-1");
+        Asset { intents, ..asset(name) }
+    });
+    looked_at.look_at = Some(tomorrow);
+    told_twice.intents.extend(ticket_intent("n-2"));
+    told_twice.intents.get_mut("n-2").unwrap().since = tomorrow;
+    for asset in [&quiet, &looked_at, &told_twice] {
+        store.commit_asset(asset, None, &CounterDelta::default()).await.unwrap();
+    }
+    let [done, goes_on] = [("done", None), ("goes on", Some(tomorrow))].map(|(name, next_at)| {
+        let asset = asset(name);
+        let intents = ticket_intent("t-1");
+        let v = Vulnerability { next_at, intents, ..vulnerability(&asset, "1", 500) };
+        (asset, v)
+    });
+    for (asset, v) in [&done, &goes_on] {
+        store.commit_asset(asset, None, &CounterDelta::default()).await.unwrap();
+        store.put_vulnerability(asset, v, None, HIGH).await.unwrap();
+    }
+    assert_eq!(due_in_two_days(&store).await.map(|due| due.len()), [5, 0]);
+
+    for time in ["first", "second"] {
+        let before = store.capacity().total().write_units;
+        for asset in [&quiet, &looked_at, &told_twice] {
+            store.confirm_notification(&asset.id, "n-1").await.unwrap();
+        }
+        for (asset, v) in [&done, &goes_on] {
+            store.confirm_ticket(&asset.id, &v.id, "t-1", &ticket("SEC-1")).await.unwrap();
+        }
+        let left = [&looked_at, &told_twice, &goes_on.0].map(|asset| asset.id.clone());
+        assert_eq!(due_in_two_days(&store).await, [BTreeSet::new(), left.into()], "the {time} time");
+        let written = store.capacity().total().write_units > before;
+        assert_eq!(written, time == "first", "saying so again is not written");
+    }
+    for asset in [&quiet, &looked_at, &told_twice, &done.0, &goes_on.0] {
+        assert_eq!(mistimed(&store, asset).await, Mistimed::default());
+    }
+}
+
+#[tokio::test]
+async fn notifications_that_are_confirmed_at_once_take_the_timer_with_them() {
+    let store = store().await;
+    let mut told = asset("one");
+    let keys: Vec<_> = (0..5).map(|i| format!("n-{i}")).collect();
+    told.intents = keys.iter().flat_map(|key| ticket_intent(key)).collect();
+    store.commit_asset(&told, None, &CounterDelta::default()).await.unwrap();
+    let confirmed = keys.iter().map(|key| store.confirm_notification(&told.id, key));
+    for outcome in futures::future::join_all(confirmed).await {
+        outcome.unwrap();
+    }
+    let back = store.asset(&told.id).await.unwrap().unwrap();
+    assert_eq!((back.rev, back.value.intents.len()), (Some(6), 0));
+    assert_eq!(due_in_two_days(&store).await, [BTreeSet::new(), BTreeSet::new()]);
+}
+
+#[tokio::test]
+async fn a_confirmed_ticket_beside_which_others_wait_is_decided_on_once_more() {
+    let store = store().await;
+    let (asset, mut v) = stored(&store).await;
+    v.other_tickets = vec![ticket("SEC-2")];
+    store.put_vulnerability(&asset, &v, Some(1), HIGH).await.unwrap();
+    store.confirm_ticket(&asset.id, &v.id, "t-1", &ticket("SEC-1")).await.unwrap();
+    let [due, _] = due_in_two_days(&store).await;
+    assert_eq!(due, [asset.id.clone()].into());
+    let late = Mistimed { asset: false, vulnerabilities: [v.id.clone()].into() };
+    assert_eq!(mistimed(&store, &asset).await, late);
+    let back = read(&store, &v).await;
+    store.put_vulnerability(&asset, &back.value, back.rev, HIGH).await.unwrap();
+    assert_eq!(mistimed(&store, &asset).await, Mistimed::default());
+    assert_eq!(due_in_two_days(&store).await, [BTreeSet::new(), BTreeSet::new()]);
+}
+
+#[tokio::test]
+async fn a_timer_that_nothing_follows_from_is_noticed() {
+    let (client, table, store) = table().await;
+    let (asset, v) = stored(&store).await;
+    assert_eq!(mistimed(&store, &asset).await, Mistimed::default());
+    for key in [keys::asset(&asset.id), keys::vulnerability(&asset.id, &v.id)] {
+        let id = key.sk.trim_start_matches("V#");
+        let text = aws_sdk_dynamodb::types::AttributeValue::S;
+        client
+            .update_item()
+            .table_name(&table)
+            .key("pk", text(key.pk.clone()))
+            .key("sk", text(key.sk.clone()))
+            .update_expression("SET w = :w, ws = :ws")
+            .expression_attribute_values(":w", text(keys::timer_of(noon(), id)))
+            .expression_attribute_values(":ws", text(keys::timer_sort(noon(), id)))
+            .send()
+            .await
+            .unwrap();
+    }
+    let both = Mistimed { asset: true, vulnerabilities: [v.id.clone()].into() };
+    assert_eq!(mistimed(&store, &asset).await, both);
 }

@@ -96,7 +96,7 @@ async fn a_single_write_that_meets_a_transaction_is_tried_again() {
     );
     assert_eq!(script.asked().len(), 3);
     let (store, script) = Script::store([conflict()]).await;
-    store.confirm_notification(&asset("one").id, "n-1").await.unwrap();
+    store.confirm_run_intent(&connector(), &run_id(0), "n-1").await.unwrap();
     assert_eq!(script.asked().len(), 2);
 }
 

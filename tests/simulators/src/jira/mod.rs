@@ -18,6 +18,10 @@
 //! [`DEFAULT_LAG`] of real time, set by `POST /control/lag?ms=N`. `reconcileIssues` makes known ids current.
 //! Under the faults `timeout` and `drop` the issue is created and the answer does not come.
 //!
+//! Whose credentials are wrong gets a 401, or with `POST /control/strangers?anonymous=true` what the real one answers to
+//! an expired token: no issue exists, no search finds anything, and only `create` and `myself` are refused with a 401.
+//! With `&told=true` each of these answers carries `x-seraph-loginreason`.
+//!
 //! Each issue is a ticket in [`crate::Received`]: `id`, `key`, `project`, `issuetype`, `summary`, `labels`,
 //! `description` (as text), `status`, `status_category`, `comments` (with `text`), `properties`, `created`,
 //! `updated`, and `fields` (as they were written).
@@ -59,6 +63,9 @@ pub const ISSUE_TYPES: [(&str, &str); 4] =
 pub const DEFAULT_LAG: Duration = Duration::from_millis(500);
 
 const ACCOUNT: &str = "5b10a2844c20165700ede21g";
+/// Says what became of the caller's credentials.
+const LOGIN_REASON: &str = "x-seraph-loginreason";
+const FAILED: &str = "AUTHENTICATED_FAILED";
 
 /// The routes of Jira.
 pub fn router(world: Arc<World>) -> Router {
@@ -74,6 +81,7 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/rest/api/3/myself", get(myself))
         .route("/rest/api/3/project/{key}", get(project))
         .route("/control/lag", get(lag).post(set_lag))
+        .route("/control/strangers", post(set_strangers))
         .with_state(Arc::new(Jira::new(world)))
 }
 
@@ -81,8 +89,19 @@ pub fn router(world: Arc<World>) -> Router {
 struct Jira {
     world: Arc<World>,
     lag_millis: AtomicU64,
+    strangers: Mutex<Strangers>,
     numbers: Mutex<Numbers>,
     index: Mutex<Index>,
+}
+
+/// What somebody with wrong credentials is answered.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+struct Strangers {
+    /// What anybody is answered, in place of a 401.
+    anonymous: bool,
+    /// With the header that says why.
+    #[serde(default)]
+    told: bool,
 }
 
 /// Last used numbers. Keys are never used twice, also not after a reset.
@@ -121,6 +140,16 @@ impl Refusal {
     fn no_issue() -> Self {
         Self::not_found("Issue does not exist or you do not have permission to see it.")
     }
+
+    fn body(&self) -> Value {
+        json!({ "errorMessages": self.messages, "errors": self.errors })
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.body())).into_response()
+    }
 }
 
 impl Jira {
@@ -128,6 +157,7 @@ impl Jira {
         Self {
             world,
             lag_millis: AtomicU64::new(DEFAULT_LAG.as_millis() as u64),
+            strangers: Mutex::default(),
             numbers: Mutex::default(),
             index: Mutex::default(),
         }
@@ -142,8 +172,7 @@ impl Jira {
     ) -> Response {
         let world = &self.world;
         if !authorized(headers) {
-            world.received.refuse(format!("jira.{endpoint} {key}: 401"));
-            return unauthorized();
+            return self.answer_stranger(endpoint, key);
         }
         if world.faults.peek("jira", endpoint, key) == Some(Fault::RateLimit) {
             world.faults.next("jira", endpoint, key);
@@ -152,16 +181,32 @@ impl Jira {
         }
         apply_with(world, "jira", endpoint, key, |mode| {
             work(mode).unwrap_or_else(|refusal| {
-                let Refusal { status, messages, errors } = refusal;
-                let body = json!({ "errorMessages": messages, "errors": errors });
                 // Asking for what is not there is no fault of the caller.
-                if status != StatusCode::NOT_FOUND {
-                    world.received.refuse(format!("jira.{endpoint} {key}: {} {body}", status.as_u16()));
+                if refusal.status != StatusCode::NOT_FOUND {
+                    let (status, body) = (refusal.status.as_u16(), refusal.body());
+                    world.received.refuse(format!("jira.{endpoint} {key}: {status} {body}"));
                 }
-                (status, Json(body)).into_response()
+                refusal.into_response()
             })
         })
         .await
+    }
+
+    /// What somebody with wrong credentials gets.
+    fn answer_stranger(&self, endpoint: &str, key: &str) -> Response {
+        let Strangers { anonymous, told } = *lock(&self.strangers);
+        let answer = match endpoint {
+            _ if !anonymous => unauthorized(),
+            "search" => Json(json!({ "issues": [], "isLast": true })).into_response(),
+            "project" => {
+                Refusal::not_found(&format!("No project could be found with key '{key}'.")).into_response()
+            }
+            "create" | "myself" => unauthorized(),
+            _ => Refusal::no_issue().into_response(),
+        };
+        let status = answer.status().as_u16();
+        self.world.received.refuse(format!("jira.{endpoint} {key}: {status} for a stranger"));
+        if told { ([(LOGIN_REASON, FAILED)], answer).into_response() } else { answer }
     }
 
     /// The issue with this key or id.
@@ -251,7 +296,7 @@ fn unauthorized() -> Response {
         StatusCode::UNAUTHORIZED,
         [
             (header::WWW_AUTHENTICATE, "OAuth realm=\"http%3A%2F%2Fsimulated.example.com\""),
-            (HeaderName::from_static("x-seraph-loginreason"), "AUTHENTICATED_FAILED"),
+            (HeaderName::from_static(LOGIN_REASON), FAILED),
             (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         ],
         "Client must be authenticated to access this resource.",
@@ -445,6 +490,11 @@ async fn lag(State(jira): Site) -> Json<Value> {
 async fn set_lag(State(jira): Site, Query(lag): Query<Lag>) -> Json<Value> {
     jira.lag_millis.store(lag.ms, Ordering::Relaxed);
     Json(json!({ "ms": lag.ms }))
+}
+
+async fn set_strangers(State(jira): Site, Query(strangers): Query<Strangers>) -> Json<Value> {
+    *lock(&jira.strangers) = strangers;
+    Json(json!({ "anonymous": strangers.anonymous, "told": strangers.told }))
 }
 
 #[cfg(test)]

@@ -104,6 +104,29 @@ async fn a_created_issue_can_be_read_and_is_a_ticket() {
 }
 
 #[tokio::test]
+async fn a_stranger_is_refused_or_sees_nothing() {
+    let jira = site();
+    no_lag(&jira).await;
+    post_issue(&jira, &new_issue("OpenSSH on web-1")).await;
+    let stranger = HeaderMap::new;
+    for (anonymous, seen) in [(false, [401, 401, 401, 401]), (true, [404, 200, 401, 401])] {
+        let _ = set_strangers(State(jira.clone()), Query(Strangers { anonymous, told: true })).await;
+        let answers = [
+            read(State(jira.clone()), stranger(), path("SEC-1"), RawQuery(None)).await,
+            search_by_body(State(jira.clone()), stranger(), bytes(&by_label())).await,
+            create(State(jira.clone()), stranger(), bytes(&new_issue("x"))).await,
+            myself(State(jira.clone()), stranger()).await,
+        ];
+        assert_eq!(answers.each_ref().map(|answer| answer.status().as_u16()), seen);
+        for answer in answers {
+            assert_eq!(answer.headers()[LOGIN_REASON], FAILED);
+            assert!(read_all(answer).await.1["issues"].as_array().is_none_or(Vec::is_empty));
+        }
+    }
+    assert_eq!(find(&jira, by_label()).await.1["issues"].as_array().unwrap().len(), 1, "others see it");
+}
+
+#[tokio::test]
 async fn wrong_fields_are_refused_by_name() {
     let jira = site();
     for (field, value, words) in [
