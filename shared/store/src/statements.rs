@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::vulnerability::{Closing, Depth, Sighting, Statement};
-use domain::{AssetId, Details, FindingState, RunId, SightingId};
+use domain::vulnerability::{Closing, Depth, Evidence, Sighting, Statement};
+use domain::{AssetId, Details, RunId, SightingId};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, Item, bytes, document, n, number, s, text};
@@ -245,7 +245,7 @@ impl Store {
         let mut statements = Vec::with_capacity(items.len());
         for item in &items {
             let mut statement: Statement = codec::parse(item)?;
-            if statement.finding.state != FindingState::Fixed && statement.closing.take().is_some() {
+            if statement.closing.take_if(|c| c.evidence == Evidence::AbsentFromReport).is_some() {
                 statements.push(statement);
             }
         }

@@ -454,9 +454,13 @@ impl Engine {
         }
         let known =
             self.store.statements(sighting).await?.map(|stated| stated.statements).unwrap_or_default();
-        // What the scanner itself calls fixed needs no second look.
-        let is_doubtful = |statement: &Statement| {
-            statement.finding.state != FindingState::Fixed && !statement.is_closed(&state.sighting)
+        // What the scanner itself calls fixed needs no second look. One that is open already was taken back by an attempt
+        // that died.
+        let is_doubtful = |statement: &Statement| match &statement.closing {
+            None => statement.finding.state != FindingState::Fixed,
+            Some(closing) => {
+                closing.evidence == Evidence::AbsentFromReport && !statement.is_closed(&state.sighting)
+            }
         };
         let doubtful: Vec<u64> =
             known.iter().filter(|known| is_doubtful(known)).map(|known| known.finding.key.hash()).collect();
@@ -573,9 +577,10 @@ fn compare(
         state.manifest.settle();
     }
     let depth = buffered.scan.as_ref().map(Depth::of).unwrap_or_default();
-    // An earlier scan than one that told everything: what is known by now stays as it is.
     let is_late = buffered.whole && depth.is_before(&state.sighting.depth);
-    describe(state, buffered, is_late, &mut found);
+    // Of a scanner without memory it is what was, and what is known by now stays as it is.
+    let is_past = is_late && !remembers;
+    describe(state, buffered, is_past, &mut found);
     for (hash, finding) in &buffered.findings {
         let digest = if remembers {
             finding.digest()
@@ -584,7 +589,7 @@ fn compare(
             Finding { first_found: None, ..finding.clone() }.digest()
         };
         let known = state.manifest.entries.get(hash).copied();
-        if is_late && known.is_some() {
+        if is_past && known.is_some() {
             found.counts.unchanged += 1;
             continue;
         }
@@ -658,7 +663,7 @@ fn compare(
 }
 
 /// Takes over the description. The time of the last scan alone is written, but is nothing to decide on.
-fn describe(state: &mut SightingState, buffered: &Buffered, is_late: bool, found: &mut Found) {
+fn describe(state: &mut SightingState, buffered: &Buffered, is_past: bool, found: &mut Found) {
     let new = state.rev.is_none();
     let mut take = |mine: &mut Option<Host>, theirs: &Option<Host>| {
         let Some(theirs) = theirs else { return };
@@ -675,7 +680,7 @@ fn describe(state: &mut SightingState, buffered: &Buffered, is_late: bool, found
     take(&mut state.sighting.supplement, &buffered.supplement);
     // Parts of one host arrive in several chunks: a part completes what is known, it does not replace it.
     let scan = match (&state.sighting.scan, &buffered.scan) {
-        (Some(known), Some(late)) if is_late => Some(known.clone().completed_with(late)),
+        (Some(known), Some(past)) if is_past => Some(known.clone().completed_with(past)),
         (Some(known), Some(part)) if !buffered.whole => Some(part.clone().completed_with(known)),
         (_, part) => part.clone(),
     };
@@ -755,6 +760,10 @@ mod tests {
         let scan = state.sighting.scan.as_ref().unwrap();
         assert_eq!(scan.last_scanned_at, Some(WEEK2.parse().unwrap()), "nor its description");
         assert_eq!(compared(&mut state, &at(WEEK2, &[&new])).absent, [old.key.hash()], "the same scan again");
+        // A scanner with memory tells what is, by whichever scan.
+        let now = at(WEEK1, &[&said_before]);
+        let found = compare(&run(), run().started_at, &mut state, &now, true);
+        assert_eq!((found.rewritten.len(), found.absent.len()), (1, 0));
     }
 
     #[test]
