@@ -305,6 +305,9 @@ fn decision(wanted: Wanted, by: &str, now: Timestamp) -> Result<Option<Decision>
             return invalid("accepting a risk needs a date on which it ends");
         }
         Status::FalsePositive if reason.is_empty() => return invalid("a false positive needs a reason"),
+        status if until.is_some() && status != Status::RiskAccepted => {
+            return invalid("only an accepted risk ends on a date");
+        }
         Status::RiskAccepted | Status::FalsePositive | Status::InProgress | Status::AwaitingValidation => {}
         _ => {
             return invalid(

@@ -399,6 +399,7 @@ async fn a_decision_is_kept_and_passed_on() {
     for wrong in [
         json!({ "status": "risk_accepted", "reason": "x" }),
         json!({ "status": "risk_accepted", "reason": "x", "until": "2026-11-01" }),
+        json!({ "status": "false_positive", "reason": "x", "until": "2026-12-31" }),
         json!({ "status": "false_positive" }),
         json!({ "status": "fixed", "reason": "x" }),
         json!({ "state": "in_progress" }),

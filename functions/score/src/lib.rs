@@ -85,11 +85,14 @@ impl Score {
         response
     }
 
-    /// Works one message: sightings to their assets, then each asset once, and whatever that touches.
+    /// Works one message: sightings to their assets, then each asset once, and whatever that touches. What cannot be decided
+    /// keeps no others back; the message comes again for it.
     pub async fn work(&self, message: ScoreMessage) -> Result<(), ScoreError> {
         let mut assets: BTreeSet<AssetId> = message.assets.into_iter().collect();
+        let mut failures = Failures::default();
         for sighting in &message.sightings {
-            assets.extend(self.assets_of(sighting).await?);
+            let found = self.assets_of(sighting).await;
+            assets.extend(failures.note(sighting, found)?);
         }
         let lookup = Lookup::new(&self.store);
         let mut times: BTreeMap<AssetId, u32> = BTreeMap::new();
@@ -100,9 +103,10 @@ impl Score {
                 tracing::warn!(%asset, "its identity does not settle, left for the next message");
                 continue;
             }
-            assets.extend(again_on_conflict(|| self.decide(&asset, &lookup, message.settle)).await?);
+            let decided = again_on_conflict(|| self.decide(&asset, &lookup, message.settle)).await;
+            assets.extend(failures.note(&asset, decided)?);
         }
-        Ok(())
+        failures.first.map_or(Ok(()), Err)
     }
 
     /// The asset of a sighting; found or founded where it has none yet, with those that this touches.
@@ -111,6 +115,33 @@ impl Score {
             return Ok([link.asset].into());
         }
         again_on_conflict(|| self.correlate(sighting)).await
+    }
+}
+
+/// What of a message could not be decided.
+#[derive(Default)]
+struct Failures {
+    first: Option<ScoreError>,
+    count: usize,
+}
+
+impl Failures {
+    /// Keeps an error for the end. With the third it is not what was asked for that is bad: then the rest waits too.
+    fn note(
+        &mut self,
+        what: &dyn std::fmt::Display,
+        outcome: Result<BTreeSet<AssetId>, ScoreError>,
+    ) -> Result<BTreeSet<AssetId>, ScoreError> {
+        const MANY: usize = 3;
+        match outcome {
+            Err(error) if self.count + 1 < MANY => {
+                tracing::warn!(%what, %error, "not decided, the others are");
+                self.count += 1;
+                self.first.get_or_insert(error);
+                Ok(BTreeSet::new())
+            }
+            other => other,
+        }
     }
 }
 

@@ -185,3 +185,17 @@ async fn timers_that_earlier_versions_left_behind_go_with_the_next_decision() {
     decide(&score, &asset).await;
     assert!((bench.written() - written).abs() < f64::EPSILON, "nothing is written where nothing changed");
 }
+
+#[tokio::test]
+async fn an_asset_that_cannot_be_read_keeps_no_others_back() {
+    let (bench, score, asset) = decided().await;
+    deliver(&bench).await;
+    let bad: AssetId = "a-0000000000000000".parse().unwrap();
+    assert!(bad < asset, "it comes first");
+    bench.spoil(&store::keys::asset(&bad)).await;
+    let next = only(&bench, &asset).await.next_at.unwrap();
+    bench.pass(next.duration_since(bench.now()));
+    let message = ScoreMessage { assets: vec![bad, asset.clone()], ..ScoreMessage::default() };
+    assert!(score.work(message).await.is_err(), "the message comes again");
+    assert!(only(&bench, &asset).await.next_at.unwrap() > next, "the other one was decided on");
+}

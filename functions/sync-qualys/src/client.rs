@@ -27,7 +27,7 @@ const HOST_ASSETS: &str = "qps/rest/2.0/search/am/hostasset";
 const TAGS: &str = "qps/rest/2.0/search/am/tag";
 
 /// Ids of hosts in one answer: an id is a few bytes, a range of many as well.
-const IDS_PER_PAGE: u32 = 50_000;
+pub(crate) const IDS_PER_PAGE: u32 = 50_000;
 /// Assets in one answer of a search. With all their software they are long.
 const ASSETS_PER_PAGE: u32 = 100;
 const TAGS_PER_PAGE: u32 = 1_000;
@@ -97,10 +97,10 @@ impl Client {
         self.open(Api::HostList, &form, Kind::HostList, now).await
     }
 
-    /// The ids of all hosts, from one on; at most so many.
-    pub async fn host_ids(&self, id_min: u64, size: Option<u32>, now: Timestamp) -> Result<Answer, Failure> {
+    /// The ids of the hosts of a page.
+    pub async fn host_ids(&self, page: &Page, now: Timestamp) -> Result<Answer, Failure> {
         let mut form = vec![("action", "list".to_owned()), ("details", "None".to_owned())];
-        Page { id_min, size: size.unwrap_or(IDS_PER_PAGE), since: None }.add_to(&mut form);
+        page.add_to(&mut form);
         self.open(Api::HostList, &form, Kind::HostList, now).await
     }
 
@@ -202,7 +202,7 @@ impl Client {
     pub async fn ask_a_little(&self, stream: &str, now: Timestamp) -> Result<(), Failure> {
         let one = Page { id_min: 0, size: 1, since: None };
         let mut answer = match stream {
-            crate::INVENTORY => self.host_ids(0, Some(1), now).await?,
+            crate::INVENTORY => self.host_ids(&one, now).await?,
             crate::TAGS => self.asset_groups(now).await?,
             crate::KNOWLEDGE_BASE => self.definitions(&[A_QID.to_owned()], now).await?,
             crate::DETECTIONS => self.detections(&one, now).await?,

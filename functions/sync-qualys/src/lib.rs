@@ -160,7 +160,7 @@ impl Scanner for QualysScanner {
         }
         job.used_up.retain(|_, until| *until > sink.now());
         let outcome = match self.work(run, &job, sink).await {
-            Err(Failure::Sync(error)) => self.relieve(unit, &job, error, sink).await,
+            Err(Failure::Sync(error)) => self.relieve(run, (unit, &job), error, sink).await,
             outcome => outcome,
         };
         match outcome {

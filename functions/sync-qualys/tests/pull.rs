@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use domain::{FindingState, RuleId};
 use support::*;
-use sync::{Coverage, Mode, Next, Scanner, SyncError, Unit};
+use sync::{Coverage, Mode, Next, Run, Scanner, SyncError, Unit};
 
 /// An estate of two pages: hosts 1, 2 and 7.
 fn estate(call: &Call) -> Reply {
@@ -325,6 +325,37 @@ async fn pitfall_10_one_heavy_host_is_skipped_and_counted_and_does_not_hold_up_t
     let outcome = drive(&scanner(&server, &["host_detections"]), &full_run(), &mut sink).await;
     assert!(matches!(outcome, Err(SyncError::Refused { status: 504, .. })), "{outcome:?}");
     assert_eq!(sink.refused.len(), 3);
+}
+
+#[tokio::test]
+async fn an_incremental_run_skips_a_heavy_host_of_those_that_changed() {
+    // Hosts 3 and 4 have changed, and 3 cannot be had.
+    let from = |call: &Call| call.form("id_min").parse::<u64>().unwrap_or(0).max(1);
+    let changed = |call: &Call, id: &u64| call.form("vm_processed_after").is_empty() || *id >= 3;
+    let server = serve(move |call| match call.endpoint() {
+        Endpoint::Detections => {
+            let size: usize = call.form("truncation_limit").parse().unwrap();
+            let hosts: Vec<u64> = (from(call)..=4).filter(|id| changed(call, id)).take(size).collect();
+            if hosts.contains(&3) {
+                return Reply { status: 504, ..ok("") };
+            }
+            let hosts: Vec<_> = hosts.iter().map(|id| host_xml(*id, &detection_xml(100, "New"))).collect();
+            detections_page(&hosts, None)
+        }
+        Endpoint::HostIds => {
+            let ids = (from(call)..=4).filter(|id| changed(call, id));
+            ids_page(&ids.map(|id| format!("<ID>{id}</ID>")).collect::<String>())
+        }
+        _ => estate(call),
+    })
+    .await;
+    let mut sink = Recorder::default();
+    let since = time("2026-11-21T00:00:00Z");
+    let run = Run { mode: Mode::Incremental { since }, ..full_run() };
+    drive(&scanner(&server, &["host_detections"]), &run, &mut sink).await.unwrap();
+    let hosts: Vec<_> = sink.reports.iter().map(|report| report.host.native.as_str()).collect();
+    assert_eq!(hosts, ["4"]);
+    assert!(matches!(&sink.refused[..], [bad] if bad.problem.contains("host 3")), "{:?}", sink.refused);
 }
 
 #[tokio::test]

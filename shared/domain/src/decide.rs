@@ -403,6 +403,9 @@ fn take_score(
         || factors.kev != vulnerability.factors.kev
         || factors.criticality != vulnerability.factors.criticality
         || factors.exposure != vulnerability.factors.exposure
+        // A directive's deadline follows from them, whatever they are worth.
+        || factors.automatable != vulnerability.factors.automatable
+        || factors.total_impact != vulnerability.factors.total_impact
         || vulnerability.leading_cve.as_ref().is_some_and(|cve| !vulnerability.cves.contains(cve));
     if news {
         vulnerability.score = score;

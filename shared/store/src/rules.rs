@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{Rule, RuleId, Scanner};
+use jiff::Timestamp;
 
 use crate::codec::{self, Item, bytes, document, n, number};
 use crate::error::StoreError;
 use crate::keys;
 use crate::table::{Condition, Store};
 
-/// Digest of a rule that the scanner has no definition of.
-const NO_DEFINITION: u64 = 0;
+/// Below this it is no digest, but the day since 1970 on which a definition was looked for in vain.
+const DAYS: u64 = 1_000_000;
+/// So many days later it is looked for again: the right to it may have come meanwhile.
+const LOOK_AGAIN_AFTER: u64 = 7;
 /// Tries of a bucket that others write at the same time.
 const TRIES: usize = 8;
 
@@ -18,6 +21,8 @@ const TRIES: usize = 8;
 #[derive(Debug)]
 pub struct RuleBook {
     scanner: Scanner,
+    /// Days since 1970.
+    today: Option<u64>,
     buckets: BTreeMap<u64, Bucket>,
 }
 
@@ -34,7 +39,13 @@ fn hash(rule: &RuleId) -> u64 {
 impl RuleBook {
     /// An unread book.
     pub fn new(scanner: Scanner) -> Self {
-        Self { scanner, buckets: BTreeMap::new() }
+        Self { scanner, today: None, buckets: BTreeMap::new() }
+    }
+
+    /// An unread book in which what was looked for in vain long before `now` is unknown again.
+    pub fn as_of(scanner: Scanner, now: Timestamp) -> Self {
+        let today = u64::try_from(now.as_second() / 86_400).ok();
+        Self { today, ..Self::new(scanner) }
     }
 
     async fn bucket(&mut self, store: &Store, hash: u64) -> Result<&mut Bucket, StoreError> {
@@ -46,12 +57,14 @@ impl RuleBook {
         Ok(self.buckets.entry(index).or_default())
     }
 
-    /// Of `rules`, those without a definition that nobody has looked for in vain either.
+    /// Of `rules`, those without a definition that nobody has looked for in vain either, or not lately.
     pub async fn unknown(&mut self, store: &Store, rules: Vec<RuleId>) -> Result<Vec<RuleId>, StoreError> {
         let mut unknown = Vec::new();
         for rule in rules.into_iter().collect::<BTreeSet<_>>() {
             let hash = hash(&rule);
-            if !self.bucket(store, hash).await?.digests.contains_key(&hash) {
+            let today = self.today.unwrap_or(0);
+            let is_known = |digest: &u64| *digest >= DAYS || digest + LOOK_AGAIN_AFTER > today;
+            if !self.bucket(store, hash).await?.digests.get(&hash).is_some_and(is_known) {
                 unknown.push(rule);
             }
         }
@@ -87,7 +100,7 @@ impl RuleBook {
         let digests = rules
             .iter()
             .map(|rule| (hash(&rule.id), rule.digest()))
-            .chain(without.iter().map(|rule| (hash(rule), NO_DEFINITION)));
+            .chain(without.iter().map(|rule| (hash(rule), self.today.unwrap_or(0))));
         let mut by_bucket: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
         for (hash, digest) in digests {
             by_bucket.entry(hash % keys::RULE_BUCKETS).or_default().push((hash, digest));

@@ -276,12 +276,14 @@ impl HttpRequest<'_> {
     }
 
     /// Sends it. Any status is an answer; only a lost connection is an error. Requests that are safe to repeat are
-    /// tried again after a lost connection or a 502, 503 or 504, with a growing, jittered pause.
+    /// tried again after a lost connection or a 502, 503 or 504, with a growing, jittered pause, but not where that took
+    /// long: the function's time would be over before the last of them, and nobody would know why.
     pub async fn send(self) -> Result<HttpResponse, SyncError> {
         let client = self.client;
         let what = format!("{} {}", self.method, self.path);
-        let mut url =
-            client.base.join(&self.path).map_err(|e| client.malformed("a path", 0, &e.to_string()))?;
+        // Below the base whatever it looks like: a path that begins like an address would lead to another host.
+        let below = format!("./{}", self.path);
+        let mut url = client.base.join(&below).map_err(|e| client.malformed("a path", 0, &e.to_string()))?;
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
@@ -289,6 +291,7 @@ impl HttpRequest<'_> {
             url.set_query(self.signed_query.as_deref());
         }
         let tries = if self.repeatable { TRIES } else { 1 };
+        let began = tokio::time::Instant::now();
         let mut attempt = 1;
         loop {
             let mut request =
@@ -302,6 +305,7 @@ impl HttpRequest<'_> {
                 client.note_time(answer);
             }
             let again = attempt < tries
+                && began.elapsed() < client.options.read_timeout / 2
                 && match &outcome {
                     Ok(answer) => matches!(answer.status().as_u16(), 502..=504),
                     Err(_) => true,

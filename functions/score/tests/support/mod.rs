@@ -105,6 +105,19 @@ impl Bench {
         self.store().due(day, at).await.unwrap().assets.into_iter().collect()
     }
 
+    /// Puts an item that has nothing but its key.
+    pub async fn spoil(&self, key: &Key) {
+        let text = AttributeValue::S;
+        self.table
+            .put_item()
+            .table_name("test")
+            .item("pk", text(key.pk.clone()))
+            .item("sk", text(key.sk.clone()))
+            .send()
+            .await
+            .unwrap();
+    }
+
     /// Puts an item under a timer that nothing follows from, as earlier versions left it.
     pub async fn mistime(&self, key: &Key, at: Timestamp) {
         let id = key.sk.strip_prefix("V#").or(key.pk.strip_prefix("A#")).unwrap();

@@ -111,6 +111,11 @@ impl QualysScanner {
                 tracing::info!(detail, "the gateway is not open to this user, the asset search is asked");
                 Ok(Next::More(vec![Work::HostAssets { after: 0 }.unit(used_up)], Proof::default()))
             }
+            // Nor does a gateway that cannot be reached keep back what the API tells.
+            Err(Failure::Sync(error @ SyncError::Unreachable { .. })) if after == 0 => {
+                tracing::warn!(%error, "the gateway is not reached, the asset search is asked");
+                Ok(Next::More(vec![Work::HostAssets { after: 0 }.unit(used_up)], Proof::default()))
+            }
             outcome => outcome,
         }
     }

@@ -81,8 +81,8 @@ impl QualysScanner {
     /// keep all that follow it back in every run. Other errors, and other work, stay what they are.
     pub(crate) async fn relieve(
         &self,
-        unit: &Unit,
-        job: &Job,
+        run: &Run,
+        (unit, job): (&Unit, &Job),
         error: SyncError,
         sink: &mut dyn Sink,
     ) -> Result<Next, Failure> {
@@ -93,6 +93,8 @@ impl QualysScanner {
             SyncError::Unreachable { .. } => true,
             SyncError::Malformed { offset, .. } => *offset > 0,
             SyncError::Refused { status, .. } => matches!(status, 500 | 502 | 504 | 524),
+            // It may never end otherwise: each attempt reads it from its beginning.
+            SyncError::OutOfTime => true,
             _ => false,
         };
         if !is_too_much {
@@ -103,7 +105,7 @@ impl QualysScanner {
         if size == 1 && failures + 1 >= TRIES_OF_ONE_HOST {
             // More than a few are no odd hosts: then the page fails, and the run is incomplete.
             return if skipped < FEW_HOSTS {
-                self.skip_host(id_min, skipped + 1, job, &error, sink).await
+                self.skip_host(run, (id_min, skipped + 1), job, &error, sink).await
             } else {
                 Err(Failure::Sync(error))
             };
@@ -122,15 +124,16 @@ impl QualysScanner {
     /// Goes on behind the host at `id_min`, which is counted as refused: what is known of it stays as it is.
     async fn skip_host(
         &self,
-        id_min: u64,
-        skipped: u32,
+        run: &Run,
+        (id_min, skipped): (u64, u32),
         job: &Job,
         error: &SyncError,
         sink: &mut dyn Sink,
     ) -> Result<Next, Failure> {
         // Which host it is, the host list knows, and it is not answering if all of Qualys is in trouble.
-        let Some(host) = self.first_host(id_min, sink.now()).await? else {
-            return Ok(Next::Done(Proof::default()));
+        let Some(host) = self.first_host(&self.page(run, id_min), sink.now()).await? else {
+            let after = self.after_detections(run).into_iter().map(|work| work.unit(&job.used_up));
+            return Ok(then(after.collect(), Proof::default()));
         };
         sink.refuse(BadRecord {
             offset: 0,
@@ -140,8 +143,9 @@ impl QualysScanner {
         Ok(Next::More(vec![next.unit(&job.used_up)], Proof { received: 1, ..Proof::default() }))
     }
 
-    async fn first_host(&self, id_min: u64, now: Timestamp) -> Result<Option<u64>, Failure> {
-        let mut answer = self.client.host_ids(id_min, Some(1), now).await?;
+    /// The first host that a page of detections begins with.
+    async fn first_host(&self, page: &Page, now: Timestamp) -> Result<Option<u64>, Failure> {
+        let mut answer = self.client.host_ids(&Page { size: 1, ..*page }, now).await?;
         let mut first = None;
         while let Ok(item) = answer.next(&self.client).await? {
             if let Item::Ids(ids) = item {

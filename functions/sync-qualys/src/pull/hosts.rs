@@ -8,7 +8,7 @@ use sync::{Next, Proof, Run, Sink};
 
 use super::{note, noted, soft, then};
 use crate::QualysScanner;
-use crate::client::{Answer, Failure};
+use crate::client::{Answer, Failure, IDS_PER_PAGE, Page};
 use crate::document::{Around, Item, Marks, Named};
 use crate::work::{Api, UsedUp, Work};
 
@@ -127,7 +127,8 @@ impl QualysScanner {
         used_up: &UsedUp,
         sink: &mut dyn Sink,
     ) -> Result<Next, Failure> {
-        let mut answer = self.client.host_ids(id_min, None, sink.now()).await?;
+        let page = Page { id_min, size: IDS_PER_PAGE, since: None };
+        let mut answer = self.client.host_ids(&page, sink.now()).await?;
         let mut received = 0;
         let around = loop {
             match answer.next(&self.client).await? {

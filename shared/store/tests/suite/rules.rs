@@ -36,6 +36,21 @@ async fn a_book_knows_what_was_written() {
 }
 
 #[tokio::test]
+async fn what_was_looked_for_in_vain_is_looked_for_again_a_week_later() {
+    let store = store().await;
+    let on =
+        |day: u32| RuleBook::as_of(Scanner::Qualys, format!("2026-11-{day:02}T00:00:00Z").parse().unwrap());
+    on(1).write(&store, &[], &ids(0..1)).await.unwrap();
+    for (day, unknown) in [(1, 0), (7, 0), (8, 1), (30, 1)] {
+        assert_eq!(on(day).unknown(&store, ids(0..1)).await.unwrap().len(), unknown, "day {day}");
+    }
+    on(8).write(&store, &[], &ids(0..1)).await.unwrap();
+    assert_eq!(on(9).unknown(&store, ids(0..1)).await.unwrap().len(), 0);
+    let mut book = RuleBook::new(Scanner::Qualys);
+    assert!(book.unknown(&store, ids(0..1)).await.unwrap().is_empty(), "nothing waits for it");
+}
+
+#[tokio::test]
 async fn a_rule_without_definition_is_not_asked_for_again_but_may_come() {
     let store = store().await;
     let mut book = RuleBook::new(Scanner::Qualys);

@@ -79,7 +79,7 @@ impl<'a> EngineSink<'a> {
             buffered_bytes: 0,
             rules: Vec::new(),
             seen_rules: BTreeSet::new(),
-            book: RuleBook::new(engine.kind),
+            book: RuleBook::as_of(engine.kind, engine.clock.now()),
             seen_hosts: BTreeMap::new(),
             existing: BTreeSet::new(),
             compared: BTreeSet::new(),
@@ -93,7 +93,8 @@ impl<'a> EngineSink<'a> {
 
     /// Writes what is buffered, and the names of the hosts seen.
     pub(super) async fn end(&mut self) -> Result<(), SyncError> {
-        self.flush().await?;
+        // Time may be over by now: what was read to its end need not be read again for that.
+        self.write().await?;
         if !self.seen_hosts.is_empty() {
             let seen = &self.seen_hosts;
             self.engine.store.put_hosts(&self.run.connector, &self.run.id, self.unit, seen).await?;
@@ -105,8 +106,14 @@ impl<'a> EngineSink<'a> {
         Ok(())
     }
 
+    /// Writes what is buffered, and says when time is over.
+    async fn flush(&mut self) -> Result<(), SyncError> {
+        self.write().await?;
+        if self.deadline.is_over() { Err(SyncError::OutOfTime) } else { Ok(()) }
+    }
+
     /// Writes what is buffered: rules before the findings that name them.
-    pub(super) async fn flush(&mut self) -> Result<(), SyncError> {
+    pub(super) async fn write(&mut self) -> Result<(), SyncError> {
         self.flush_rules().await?;
         let hosts = std::mem::take(&mut self.hosts);
         self.buffered_bytes = 0;
@@ -141,8 +148,7 @@ impl<'a> EngineSink<'a> {
         let unknown: BTreeSet<_> =
             self.book.unknown(&engine.store, asked.into_iter().collect()).await?.into_iter().collect();
         unscored.extend(waiting.into_iter().filter(|(_, rules)| rules.is_disjoint(&unknown)).map(|(s, _)| s));
-        self.engine.send_to_score(&unscored).await?;
-        if self.deadline.is_over() { Err(SyncError::OutOfTime) } else { Ok(()) }
+        self.engine.send_to_score(&unscored).await
     }
 
     async fn flush_rules(&mut self) -> Result<(), SyncError> {

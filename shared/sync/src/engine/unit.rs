@@ -4,6 +4,8 @@
 //! A message for an earlier turn than the unit's is a repeat, and somebody else's message keeps the unit going: it does
 //! nothing. So a message may come as often as it likes without multiplying, and a unit never waits without a message.
 
+use std::time::Duration;
+
 use domain::RunId;
 use domain::policy::Connector;
 use jiff::SignedDuration;
@@ -18,6 +20,10 @@ use crate::scanner::{Next, Proof, Run, Unit};
 
 /// A unit that waits longer than this sends itself on instead of being read too early.
 const EARLY: SignedDuration = SignedDuration::from_secs(1);
+
+/// How much longer than its time a unit may take before it is broken off. What a function is killed in nobody counts, and
+/// it would be tried for ever.
+const OVER_BUDGET: Duration = Duration::from_secs(20);
 
 impl Engine {
     pub(super) async fn work(
@@ -65,16 +71,13 @@ impl Engine {
         let before = requests();
         let mut sink = EngineSink::new(self, &run, unit, deadline);
         let work = Unit { id: stored.id.clone(), work: stored.work.clone() };
-        let outcome = match built.scanner.pull(&run, &work, &mut sink).await {
-            Ok(Next::Later(at, unit)) => sink.flush().await.map(|()| Next::Later(at, unit)),
+        let longest = self.options.time_budget + OVER_BUDGET;
+        let pulled = tokio::time::timeout(longest, built.scanner.pull(&run, &work, &mut sink)).await;
+        let outcome = match pulled.unwrap_or_else(|_| Err(endless(connector, unit, longest))) {
+            Ok(Next::Later(at, unit)) => sink.write().await.map(|()| Next::Later(at, unit)),
             Ok(next) => sink.end().await.map(|()| next),
-            Err(error) => {
-                // What was read up to here is as good as it was.
-                match sink.flush().await {
-                    Ok(()) | Err(SyncError::OutOfTime) => Err(error),
-                    Err(worse) => Err(worse),
-                }
-            }
+            // What was read up to here is as good as it was.
+            Err(error) => sink.write().await.and(Err(error)),
         };
         let mut counts = sink.counts();
         counts.requests = requests() - before;
@@ -197,5 +200,15 @@ impl Engine {
                 .await?;
         }
         Ok(())
+    }
+}
+
+/// A unit that neither ended nor noticed that its time was over: its scanner goes on sending, or asks too much at once.
+fn endless(connector: &Connector, unit: &str, longest: Duration) -> SyncError {
+    SyncError::Unreachable {
+        system: connector.name.to_string(),
+        what: unit.to_owned(),
+        detail: format!("it did not end within {} seconds", longest.as_secs()),
+        sent: true,
     }
 }

@@ -57,6 +57,21 @@ async fn a_name_of_a_private_address_needs_permission() {
     assert_eq!(server.connections(), 1);
 }
 
+#[tokio::test]
+async fn a_path_that_looks_like_an_address_leads_to_the_same_host() {
+    let server = tls::Server::plain().await;
+    let options =
+        HttpOptions { allow_private_address: true, retry_pause: Duration::ZERO, ..HttpOptions::default() };
+    let client = HttpClient::new("q", &format!("http://{}", server.address), &options).unwrap();
+    for (n, path) in
+        ["/http://127.0.0.1:1/latest", "export:1/part", "//127.0.0.1:1/x"].into_iter().enumerate()
+    {
+        let answer = client.request(Method::GET, path).send().await;
+        assert_eq!(answer.unwrap().status().as_u16(), 200, "{path}");
+        assert_eq!(server.connections(), n + 1, "{path}");
+    }
+}
+
 #[test]
 fn a_link_to_another_host_is_refused() {
     let client = HttpClient::new("q", "https://qualysapi.qualys.com", &HttpOptions::default()).unwrap();
