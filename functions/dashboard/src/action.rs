@@ -7,7 +7,7 @@ mod inventory;
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::vulnerability::Decision;
+use domain::vulnerability::{DecidedOn, Decision};
 use domain::{AssetId, ConnectorName, Role, RunId, Status, VulnId};
 use jiff::civil::{Date, time};
 use jiff::tz::TimeZone;
@@ -141,8 +141,8 @@ impl Dashboard {
     ) -> Result<String, Problem> {
         let asset: AssetId = asset.parse().map_err(|_| Problem::NotFound)?;
         let id: VulnId = id.parse().map_err(|_| Problem::NotFound)?;
-        let decision = decision(wanted, &caller.name, self.now())?;
         let known = self.store.vulnerability(&asset, &id).await?.ok_or(Problem::NotFound)?.value;
+        let decision = decision(wanted, DecidedOn::of(&known), &caller.name, self.now())?;
         let asset = known.asset.clone();
         let (action, detail) = match &decision {
             None => (AuditAction::TookBackDecision, String::new()),
@@ -288,7 +288,7 @@ impl Dashboard {
 }
 
 /// The decision that is meant, if it can be one.
-fn decision(wanted: Wanted, by: &str, now: Timestamp) -> Result<Option<Decision>, Problem> {
+fn decision(wanted: Wanted, about: DecidedOn, by: &str, now: Timestamp) -> Result<Option<Decision>, Problem> {
     let invalid = |problem: &str| Err(Problem::Invalid(problem.to_owned()));
     let Some(status) = wanted.status else { return Ok(None) };
     let reason = wanted.reason.unwrap_or_default().trim().to_owned();
@@ -316,7 +316,7 @@ fn decision(wanted: Wanted, by: &str, now: Timestamp) -> Result<Option<Decision>
             );
         }
     }
-    Ok(Some(Decision { status, by: by.to_owned(), reason, at: now, until }))
+    Ok(Some(Decision { status, by: by.to_owned(), reason, at: now, until, about }))
 }
 
 fn moment(text: &str) -> Result<Timestamp, Problem> {
@@ -342,7 +342,7 @@ mod tests {
     ) -> Result<Option<Decision>, Problem> {
         let now = "2026-11-22T12:00:00Z".parse().unwrap();
         let wanted = Wanted { status, reason: Some(reason.to_owned()), until: until.map(str::to_owned) };
-        decision(wanted, "ada", now)
+        decision(wanted, DecidedOn::default(), "ada", now)
     }
 
     #[test]

@@ -395,6 +395,14 @@ async fn a_decision_is_kept_and_passed_on() {
     assert!(
         setting.get(&format!("/vulnerabilities/{asset}/{}", ids[0])).await.text.contains("isolated segment")
     );
+    let page = async || setting.get(&format!("/vulnerabilities/{asset}/{}", ids[0])).await.text;
+    assert!(!page().await.contains("counts no longer"));
+    let on = setting.store.asset(&asset).await.unwrap().unwrap().value;
+    let mut known = setting.store.vulnerability(&asset, &ids[0]).await.unwrap().unwrap();
+    assert_eq!(decision.about.cves, known.value.cves.iter().cloned().collect());
+    known.value.cves.push("CVE-2099-0001".parse().unwrap());
+    setting.store.put_vulnerability(&on, &known.value, known.rev, 0).await.unwrap();
+    assert!(page().await.contains("counts no longer: nobody decided on CVE-2099-0001"));
 
     for wrong in [
         json!({ "status": "risk_accepted", "reason": "x" }),

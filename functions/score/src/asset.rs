@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::decide::{Decided, Facts, Feeds, SWEEP_AFTER, Said, decide};
+use domain::decide::{Decided, Facts, SWEEP_AFTER, Said, decide};
 use domain::identity::{self, Identifier, Observation};
 use domain::vulnerability::{Effect, Intent};
 use domain::{
@@ -12,7 +12,7 @@ use domain::{
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use queue::{EffectMessage, EffectTarget, Outgoing, QueueName};
-use store::{AssetState, ConnectorState, CounterDelta, StoreError};
+use store::{AssetState, ConnectorState, CounterDelta, FeedsRead, StoreError};
 
 use crate::counting::delta;
 use crate::lookup::{Lookup, RuleKey, Rules};
@@ -22,8 +22,8 @@ use crate::{Score, ScoreError};
 const PARALLEL_WRITES: usize = 8;
 /// What is found so soon after a first sync still belongs to it: its sightings wait in the queue.
 const FIRST_SYNC_TAIL: SignedDuration = SignedDuration::from_hours(1);
-/// Name of the note in which `sync-intel` says which feeds it has read.
-const FEEDS_NOTE: &str = "feeds";
+/// A connector that has had no complete run for so long does not keep what it finds quiet any longer.
+const FIRST_SYNC_AT_MOST: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// What was read to decide.
 struct Read {
@@ -116,8 +116,8 @@ impl Score {
         let connectors = self.connectors_of(&read.state.asset.value).await?;
         hold_back(&mut read, &unsettled, &connectors);
         let cves: BTreeSet<CveId> = rules.values().flat_map(|rule| rule.cves.iter().cloned()).collect();
-        let intel = lookup.intel(&cves).await?;
-        let feeds = self.store.note(FEEDS_NOTE).await?;
+        let FeedsRead { feeds, told } = self.store.feeds_read().await?;
+        let intel = lookup.intel(&cves, told).await?;
         let now = self.clock.now();
         let mut decided = decide(&Facts {
             asset: &asset,
@@ -125,10 +125,10 @@ impl Score {
             sightings: &read.said,
             rules: &rules,
             intel: &intel,
-            feeds: feeds.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or(Feeds::default()),
+            feeds,
             config: &self.config,
             policy_version: self.config_version,
-            first_sync: is_first_sync(&connectors, now),
+            introducing: &introducing(&connectors, now),
             settle,
             now,
         });
@@ -290,8 +290,16 @@ impl Score {
     }
 }
 
-fn is_first_sync(connectors: &BTreeMap<ConnectorName, ConnectorState>, now: Timestamp) -> bool {
-    connectors.values().any(|state| state.introduced_at.is_none_or(|at| now < at + FIRST_SYNC_TAIL))
+/// The connectors whose first sync is under way.
+fn introducing(
+    connectors: &BTreeMap<ConnectorName, ConnectorState>,
+    now: Timestamp,
+) -> BTreeSet<ConnectorName> {
+    let is_introduced = |state: &ConnectorState| match (state.introduced_at, state.first_run_at) {
+        (Some(at), _) => now >= at + FIRST_SYNC_TAIL,
+        (None, begun) => begun.is_some_and(|begun| now >= begun + FIRST_SYNC_AT_MOST),
+    };
+    connectors.iter().filter(|(_, state)| !is_introduced(state)).map(|(name, _)| name.clone()).collect()
 }
 
 /// Leaves out new findings whose definition the run under way is still asking for: without its CVEs a finding would

@@ -16,8 +16,9 @@ pub(crate) struct Rules {
     pub(crate) unsettled: BTreeSet<RuleKey>,
 }
 
-/// Reads definitions and intelligence once for all assets of a message. It lives no longer than the message: what
-/// changes afterwards is told by another one.
+/// Reads definitions and intelligence once for all assets of a message. It lives no longer than the message, and
+/// intelligence no longer than until another change of it is told: who was told may have decided already, and what was
+/// read before must not undo that.
 pub(crate) struct Lookup<'s> {
     store: &'s Store,
     seen: Mutex<Seen>,
@@ -29,6 +30,8 @@ struct Seen {
     rules: BTreeMap<RuleKey, Option<Rule>>,
     unsettled: BTreeSet<RuleKey>,
     intel: BTreeMap<CveId, Option<Intel>>,
+    /// How often changes of intelligence had been told before it was read.
+    told: u64,
 }
 
 impl<'s> Lookup<'s> {
@@ -56,9 +59,20 @@ impl<'s> Lookup<'s> {
         Ok(Rules { defined, unsettled: wanted.intersection(&seen.unsettled).cloned().collect() })
     }
 
-    /// What is known of CVEs; unknown ones are not in the answer.
-    pub(crate) async fn intel(&self, wanted: &BTreeSet<CveId>) -> Result<BTreeMap<CveId, Intel>, StoreError> {
-        let new = unseen(&self.lock().intel, wanted);
+    /// What is known of CVEs, now that changes have been told so often; unknown ones are not in the answer.
+    pub(crate) async fn intel(
+        &self,
+        wanted: &BTreeSet<CveId>,
+        told: u64,
+    ) -> Result<BTreeMap<CveId, Intel>, StoreError> {
+        let new = {
+            let mut seen = self.lock();
+            if seen.told != told {
+                seen.intel.clear();
+                seen.told = told;
+            }
+            unseen(&seen.intel, wanted)
+        };
         let found = if new.is_empty() { BTreeMap::new() } else { self.store.intel(&new).await? };
         Ok(take(&mut self.lock().intel, new, found, wanted))
     }
@@ -88,4 +102,40 @@ fn take<K: Ord + Clone, V: Clone>(
         seen.insert(key, value);
     }
     wanted.iter().filter_map(|key| Some((key.clone(), seen.get(key)?.clone()?))).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // helpers of tests panic like tests
+mod tests {
+    use domain::intel::{Feed, Kev};
+    use simulators::aws_client;
+    use store::{CveBlock, IntelPage};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn intelligence_is_read_again_once_a_change_is_told() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let database = dynoxide::Database::memory().unwrap();
+        tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
+        let table = aws_client!(aws_sdk_dynamodb, &address);
+        store::create_table(&table, "test").await.unwrap();
+        let store = Store::new(table, "test");
+        let lookup = Lookup::new(&store);
+        let cve: CveId = "CVE-2021-44228".parse().unwrap();
+        let wanted = BTreeSet::from([cve.clone()]);
+        let told = store.feeds_read().await.unwrap().told;
+        assert!(lookup.intel(&wanted, told).await.unwrap().is_empty());
+
+        let date = "2021-12-10".parse().unwrap();
+        let kev = Kev { added: date, due: date, ransomware: false, name: String::new() };
+        let (block, place) = CveBlock::of(&cve).unwrap();
+        let mut page = IntelPage { rows: BTreeMap::from([(place, kev)]), ..IntelPage::default() };
+        store.put_intel_page(&block, &mut page).await.unwrap();
+        assert!(lookup.intel(&wanted, told).await.unwrap().is_empty(), "read once for a message");
+        store.note_intel_change(Some(Feed::Kev)).await.unwrap();
+        let told = store.feeds_read().await.unwrap().told;
+        assert!(lookup.intel(&wanted, told).await.unwrap()[&cve].kev.is_some());
+    }
 }

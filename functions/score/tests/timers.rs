@@ -44,9 +44,16 @@ fn minutes(minutes: i64) -> SignedDuration {
 /// A host with one critical vulnerability, on which `score` has decided.
 async fn decided() -> (Bench, Score, AssetId) {
     let bench = Bench::new(CONFIG, NOW).await;
-    let rule = Rule {
+    let score = Score::new(&bench.services);
+    let asset = found(&bench, &score, &["1"]).await;
+    (bench, score, asset)
+}
+
+/// The host shows these rules, all critical; `score` decides.
+async fn found(bench: &Bench, score: &Score, rules: &[&str]) -> AssetId {
+    let definition = |rule: &&str| Rule {
         scanner: Scanner::Tenable,
-        id: RuleId::new("1"),
+        id: RuleId::new(*rule),
         title: "A weakness".into(),
         cves: Vec::new(),
         severity: Some(Severity::Critical),
@@ -56,39 +63,42 @@ async fn decided() -> (Bench, Score, AssetId) {
         patchable: None,
         modified: None,
     };
-    RuleBook::new(Scanner::Tenable).write(bench.store(), &[rule], &[]).await.unwrap();
-    let finding = Finding {
-        key: FindingKey::new("1"),
-        rule: RuleId::new("1"),
-        severity: Severity::Critical,
-        kind: FindingKind::Vulnerability,
-        source_severity: "critical".into(),
-        state: FindingState::Open,
-        source_state: "OPEN".into(),
-        cvss: None,
-        epss: None,
-        vendor_risk: None,
-        exploit_available: None,
-        first_found: Some(bench.now()),
-        last_found: Some(bench.now()),
-        fixed_at: None,
-        reopened_at: None,
-        port: None,
-        protocol: None,
-        service: None,
-        evidence: None,
+    let definitions: Vec<Rule> = rules.iter().map(definition).collect();
+    RuleBook::new(Scanner::Tenable).write(bench.store(), &definitions, &[]).await.unwrap();
+    let statement = |rule: &&str| Statement {
+        finding: Finding {
+            key: FindingKey::new(*rule),
+            rule: RuleId::new(*rule),
+            severity: Severity::Critical,
+            kind: FindingKind::Vulnerability,
+            source_severity: "critical".into(),
+            state: FindingState::Open,
+            source_state: "OPEN".into(),
+            cvss: None,
+            epss: None,
+            vendor_risk: None,
+            exploit_available: None,
+            first_found: Some(bench.now()),
+            last_found: Some(bench.now()),
+            fixed_at: None,
+            reopened_at: None,
+            port: None,
+            protocol: None,
+            service: None,
+            evidence: None,
+        },
+        closing: None,
     };
+    let statements: Vec<Statement> = rules.iter().map(statement).collect();
     let sighting = SightingId::new("tenable-prod".parse().unwrap(), "host");
     let mut state = bench.store().sighting_state(&sighting, true).await.unwrap();
     let agent_ids = vec!["agent-1".into()];
     let last_scanned_at = Some(bench.now());
     state.sighting.scan = Some(Host { native: "host".into(), agent_ids, last_scanned_at, ..Host::default() });
-    bench.store().write_statements(&sighting, &[Statement { finding, closing: None }]).await.unwrap();
+    bench.store().write_statements(&sighting, &statements).await.unwrap();
     bench.store().put_sighting(&sighting, &state, true).await.unwrap();
-    let score = Score::new(&bench.services);
     score.work(ScoreMessage { sightings: vec![sighting.clone()], ..ScoreMessage::default() }).await.unwrap();
-    let asset = bench.store().link(&sighting).await.unwrap().unwrap().asset;
-    (bench, score, asset)
+    bench.store().link(&sighting).await.unwrap().unwrap().asset
 }
 
 async fn decide(score: &Score, asset: &AssetId) {
@@ -198,4 +208,21 @@ async fn an_asset_that_cannot_be_read_keeps_no_others_back() {
     let message = ScoreMessage { assets: vec![bad, asset.clone()], ..ScoreMessage::default() };
     assert!(score.work(message).await.is_err(), "the message comes again");
     assert!(only(&bench, &asset).await.next_at.unwrap() > next, "the other one was decided on");
+}
+
+#[tokio::test]
+async fn a_connector_without_a_complete_run_is_heard_after_a_week() {
+    let config = CONFIG.replace("name: team,", "name: team, events: [opened],");
+    let bench = Bench::new(&config, NOW).await;
+    let name = "tenable-prod".parse().unwrap();
+    let (mut state, rev) = bench.store().connector_state(&name).await.unwrap();
+    state.first_run_at = Some(bench.now());
+    bench.store().put_connector_state(&name, &state, rev).await.unwrap();
+    let score = Score::new(&bench.services);
+    bench.pass(minutes(6 * 24 * 60));
+    let asset = found(&bench, &score, &["1"]).await;
+    assert_eq!(deliver(&bench).await, (0, 1), "the summary of the first sync will tell");
+    bench.pass(minutes(24 * 60));
+    assert_eq!(found(&bench, &score, &["1", "2"]).await, asset);
+    assert_eq!(deliver(&bench).await, (1, 1), "what is found now is news");
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::decide::Feeds;
 use domain::intel::Feed;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use store::{CveBlock, FeedHead, IntelPage};
@@ -11,8 +10,6 @@ use crate::fetch::fetch;
 use crate::parse::{Parsed, Source};
 use crate::{FeedNote, IntelError, SyncIntel};
 
-/// The note that says which feeds have been read at least once ([`Feeds`]).
-pub const FEEDS_NOTE: &str = "feeds";
 /// A move of the EPSS factor (0 to 1000) that is worth deciding again: five points of a score.
 pub const EPSS_MOVE: u16 = 25;
 /// A feed that has fewer than this share of its last CVEs is not believed, in per cent.
@@ -93,7 +90,7 @@ impl SyncIntel {
             }
         }
         if everyone {
-            self.note_read(feed).await?;
+            self.store.note_intel_change(Some(feed)).await?;
             self.tell_everyone(false).await?;
         }
         self.tell_marked(feed, &marked).await?;
@@ -104,18 +101,12 @@ impl SyncIntel {
         Ok(())
     }
 
-    /// Notes that a feed has been read. To be done before anybody is told: what it does not list is known to be unlisted
-    /// from now on.
-    pub(crate) async fn note_read(&self, feed: Feed) -> Result<(), IntelError> {
-        let with = |old: Option<&str>| {
-            let feeds: Feeds = old.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-            serde_json::to_string(&feeds.with(feed)).unwrap_or_default()
-        };
-        Ok(self.store.change_note(FEEDS_NOTE, with).await?)
-    }
-
     /// Tells the users of what is marked, or everyone where that is less, and takes the marks off.
     pub(crate) async fn tell_marked(&self, feed: Feed, marked: &Marked) -> Result<(), IntelError> {
+        if marked.is_empty() {
+            return Ok(());
+        }
+        self.store.note_intel_change(None).await?;
         let changes: usize = marked.values().map(|(_, places)| places.len()).sum();
         if changes > MANY {
             self.tell_everyone(false).await?;

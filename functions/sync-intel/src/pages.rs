@@ -114,7 +114,7 @@ impl SyncIntel {
         window: &Window,
     ) -> Result<FeedHead, IntelError> {
         if !head.complete {
-            self.note_read(P::FEED).await?;
+            self.store.note_intel_change(Some(P::FEED)).await?;
             self.tell_everyone(false).await?;
         }
         let Window { whole, goal, read, .. } = *window;

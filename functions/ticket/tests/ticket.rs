@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use domain::vulnerability::{Decision, Effect, Intent, TicketRef, TicketState};
+use domain::vulnerability::{DecidedOn, Decision, Effect, Intent, TicketRef, TicketState};
 use domain::{Asset, Status, Vulnerability};
 use platform::{Clock, Services};
 use queue::{EffectMessage, EffectTarget};
@@ -374,6 +374,7 @@ async fn a_close_that_fails_halfway_comments_once() {
         change(&bench, &asset, &vulnerability.id, |v| {
             v.status = Status::RiskAccepted;
             v.decision = Some(Decision {
+                about: DecidedOn::of(v),
                 status: Status::RiskAccepted,
                 by: "kim".into(),
                 reason: "end of life in May".into(),

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use crate::exposure;
 use crate::finding::{FindingKind, Rule};
 use crate::host::{Host, Tag};
-use crate::ids::{CveId, RuleId, SightingId, VulnId};
+use crate::ids::{ConnectorName, CveId, RuleId, SightingId, VulnId};
 use crate::intel::{Feed, Intel};
 use crate::merge::{Group, Mergeable, merge};
 use crate::policy::{Config, criticality, owner};
@@ -24,7 +24,7 @@ use crate::scanner::Scanner;
 use crate::score::{self, Criticality, Factors, Score, rewrite_needed};
 use crate::sla::{self, Event, What};
 use crate::vulnerability::{
-    Asset, Counted, FindingRef, Severity, Sighting, Statement, Status, Vulnerability,
+    Asset, Counted, Decision, FindingRef, Severity, Sighting, Statement, Status, Vulnerability,
 };
 
 pub use effects::SWEEP_AFTER;
@@ -52,8 +52,8 @@ pub struct Facts<'a> {
     pub config: &'a Config,
     /// Version of the policies.
     pub policy_version: u64,
-    /// The first sync of one of its connectors is under way: what is found now is no news.
-    pub first_sync: bool,
+    /// Connectors whose first sync is under way: what only they found is no news.
+    pub introducing: &'a BTreeSet<ConnectorName>,
     /// The weekly pass: scores are written as they are, also where they moved by little.
     pub settle: bool,
     /// The current time.
@@ -380,7 +380,7 @@ fn derive(facts: &Facts<'_>, asset: &Asset, group: &Group, members: &[&Found<'_>
     vulnerability.findings = members.iter().map(|m| m.mergeable.finding.clone()).collect();
     vulnerability.scanners =
         members.iter().map(|m| m.said.scanner).collect::<BTreeSet<_>>().into_iter().collect();
-    take_score(&mut vulnerability, score, factors, (leading_cve, epss_model), severity, facts.settle);
+    take_score(&mut vulnerability, score, factors, (leading_cve, epss_model), severity, facts);
     status::advance(facts, asset, &mut vulnerability, &seen, severity);
     let policy = &facts.config.policies.sla;
     vulnerability.due = sla::sla(&vulnerability.events, policy).due;
@@ -394,11 +394,13 @@ fn take_score(
     factors: Factors,
     (leading_cve, epss_model): (Option<CveId>, Option<String>),
     severity: Severity,
-    settle: bool,
+    facts: &Facts<'_>,
 ) {
+    let likely_from = facts.config.policies.acceptance_ends_at_epss;
+    let is_likely = |factors: &Factors| status::is_likely(factors.epss, likely_from);
     let old = (vulnerability.score.value, vulnerability.score.band);
     let news = rewrite_needed(old, (score.value, score.band))
-        || (settle && score != vulnerability.score)
+        || (facts.settle && score != vulnerability.score)
         || severity != vulnerability.severity
         || factors.kev != vulnerability.factors.kev
         || factors.criticality != vulnerability.factors.criticality
@@ -406,6 +408,8 @@ fn take_score(
         // A directive's deadline follows from them, whatever they are worth.
         || factors.automatable != vulnerability.factors.automatable
         || factors.total_impact != vulnerability.factors.total_impact
+        // An acceptance may end by it.
+        || is_likely(&factors) != is_likely(&vulnerability.factors)
         || vulnerability.leading_cve.as_ref().is_some_and(|cve| !vulnerability.cves.contains(cve));
     if news {
         vulnerability.score = score;
@@ -423,6 +427,7 @@ fn absorb(vulnerability: &mut Vulnerability, absorbed: Option<&Vulnerability>) {
         vulnerability.aliases.push(absorbed.id.clone());
         vulnerability.aliases.extend(absorbed.aliases.iter().cloned());
     }
+    let decision = decision_of_both(vulnerability, absorbed);
     let urgent = |v: &Vulnerability| (!v.status.is_open(), v.due.is_none(), v.due);
     if urgent(absorbed) < urgent(vulnerability) {
         vulnerability.events.clone_from(&absorbed.events);
@@ -439,8 +444,24 @@ fn absorb(vulnerability: &mut Vulnerability, absorbed: Option<&Vulnerability>) {
             vulnerability.other_tickets.push(theirs.clone());
         }
     }
-    vulnerability.decision = vulnerability.decision.take().or_else(|| absorbed.decision.clone());
+    vulnerability.decision = decision;
     vulnerability.ticket_wishes = vulnerability.ticket_wishes.max(absorbed.ticket_wishes);
+}
+
+/// Where both are accepted, or false, so is what they become: until the first of the decisions ends. Otherwise the own
+/// decision stays, if there is one; either is about its own CVEs alone.
+fn decision_of_both(own: &Vulnerability, absorbed: &Vulnerability) -> Option<Decision> {
+    let decisions = own.decision.as_ref().zip(absorbed.decision.as_ref());
+    let both = decisions.filter(|(ours, theirs)| {
+        ours.status == theirs.status && own.status == ours.status && absorbed.status == theirs.status
+    });
+    let Some((ours, theirs)) = both else {
+        return own.decision.clone().or_else(|| absorbed.decision.clone());
+    };
+    let end = |decision: &Decision| decision.until.unwrap_or(Timestamp::MAX);
+    let mut first = if end(theirs) < end(ours) { theirs.clone() } else { ours.clone() };
+    first.about.cves = ours.about.cves.union(&theirs.about.cves).cloned().collect();
+    Some(first)
 }
 
 /// The title of the worst finding whose rule is defined; else the rule's number.

@@ -647,6 +647,9 @@ pub struct Policies {
     /// A ticket also needs at least this score.
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub ticket_min_score: u16,
+    /// An accepted risk is no longer accepted once its EPSS reaches so many per cent, if it was lower then.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
+    pub acceptance_ends_at_epss: u8,
     /// Deadlines, warnings and follow-up notifications.
     pub sla: SlaPolicy,
     /// Weights and bands of the score.
@@ -660,6 +663,8 @@ impl Default for Policies {
             promote_compliance: BTreeSet::new(),
             tickets: [Severity::Critical].into(),
             ticket_min_score: 0,
+            // From here on FIRST's own example works what is found (first.org/epss/model).
+            acceptance_ends_at_epss: 10,
             sla: SlaPolicy::default(),
             score: ScoreConfig::default(),
         }
@@ -1152,6 +1157,9 @@ impl Config {
         if let Some(both) = self.identity.shared.intersection(&self.identity.never_shared).next() {
             let problem = format!("{both} is among identity.shared too: leave one of the two out");
             return invalid("identity.never_shared".to_owned(), &problem);
+        }
+        if !(1..=100).contains(&self.policies.acceptance_ends_at_epss) {
+            return invalid("policies.acceptance_ends_at_epss".to_owned(), "use 1 to 100");
         }
         if self.policies.ticket_min_score > 1000 {
             return invalid("policies.ticket_min_score".to_owned(), "use 0 to 1000");

@@ -1,5 +1,7 @@
 //! Versioned documents: every version is kept, one pointer names the current one.
 
+use domain::decide::Feeds;
+use domain::intel::Feed;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,20 @@ const CURRENT: &str = "CURRENT";
 
 /// Tries of a change that meets others.
 const NOTE_TRIES: usize = 8;
+
+/// Name of the note about what has been read of feeds.
+const FEEDS_NOTE: &str = "feeds";
+
+/// What has been read of feeds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedsRead {
+    /// Those that were read at least once.
+    #[serde(flatten)]
+    pub feeds: Feeds,
+    /// How often somebody was about to be told of a change. Whoever keeps intelligence in mind compares it.
+    #[serde(default)]
+    pub told: u64,
+}
 
 /// One version of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +99,23 @@ impl Store {
         ];
         self.transact(&format!("{kind} document"), items).await?;
         Ok(new)
+    }
+
+    /// Which feeds have been read, and how often a change of what they say was told.
+    pub async fn feeds_read(&self) -> Result<FeedsRead, StoreError> {
+        let note = self.note(FEEDS_NOTE).await?;
+        Ok(note.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+    }
+
+    /// Notes, before anybody is told that intelligence changed, that this is about to happen; and that a feed has been
+    /// read, where that is new.
+    pub async fn note_intel_change(&self, read: Option<Feed>) -> Result<(), StoreError> {
+        self.change_note(FEEDS_NOTE, |old| {
+            let old: FeedsRead = old.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+            let feeds = read.map_or(old.feeds, |feed| old.feeds.with(feed));
+            serde_json::to_string(&FeedsRead { feeds, told: old.told + 1 }).unwrap_or_default()
+        })
+        .await
     }
 
     /// A small note that a function leaves for its next invocation.

@@ -34,7 +34,7 @@ pub use capacity::{Capacity, Units};
 pub use counters::{AssetCounts, CounterDelta, DayCounts, FIX_DAYS, OpenCounts, seen_by};
 pub use decisions::{Alias, AssetState, Due, Mistimed, Versioned};
 pub use deliveries::{Delivery, DeliveryState, Reservation};
-pub use documents::Document;
+pub use documents::{Document, FeedsRead};
 pub use error::StoreError;
 pub use export::{ExportItem, ExportPage};
 pub use identity::{Lead, Regroup, Relink, Review, Shared, Taken};

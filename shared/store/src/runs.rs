@@ -44,6 +44,8 @@ pub struct ConnectorState {
     pub watermark: Option<Timestamp>,
     /// Findings that the scanner sees and no complete run closed.
     pub open: i64,
+    /// When its first run began.
+    pub first_run_at: Option<Timestamp>,
     /// When the first sync was complete and its summary was asked for.
     pub introduced_at: Option<Timestamp>,
     /// The last complete full runs, newest first.

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use domain::decide::Feeds;
 use domain::intel::Feed;
 use queue::{IntelMessage, Trigger};
 use serde_json::json;
@@ -61,10 +62,8 @@ async fn the_first_import_tells_every_asset_and_an_unchanged_feed_costs_nothing(
     world.pull(Feed::Kev).await.unwrap();
     assert_eq!(world.told(), names(&[&with, &without]), "what is not listed is known to be unlisted now");
     assert!(world.known(LOG4J).await.unwrap().kev.is_some());
-    assert_eq!(
-        world.store.note("feeds").await.unwrap().unwrap(),
-        r#"{"kev":true,"epss":false,"exploitdb":false,"metasploit":false,"nuclei":false,"vulnrichment":false,"nvd":false}"#
-    );
+    let read = world.store.feeds_read().await.unwrap();
+    assert_eq!(read.feeds, Feeds { kev: true, ..Feeds::default() });
     assert_eq!(world.note(Feed::Kev).await.count, 1);
 
     assert_eq!(world.cost(world.pull(Feed::Kev)).await, 0.0);
@@ -281,11 +280,8 @@ async fn feeds_share_a_cve_and_never_overwrite_each_other() {
         (known.exploits.metasploit, known.exploits.metasploit_rank),
         (vec!["exploit/log4shell".to_owned()], Some(600))
     );
-    let feeds = world.store.note("feeds").await.unwrap().unwrap();
-    assert_eq!(
-        feeds,
-        r#"{"kev":true,"epss":true,"exploitdb":true,"metasploit":true,"nuclei":false,"vulnrichment":false,"nvd":false}"#
-    );
+    let expected = Feeds { kev: true, epss: true, exploitdb: true, metasploit: true, ..Feeds::default() };
+    assert_eq!(world.store.feeds_read().await.unwrap().feeds, expected);
 }
 
 #[tokio::test]
@@ -318,7 +314,7 @@ async fn nvd_comes_page_by_page_and_then_by_what_changed() {
         |id| async move { world_known.known(id).await.and_then(|intel| intel.nvd).and_then(|nvd| nvd.cvss) };
     assert_eq!(known(LOG4J).await.unwrap().score.to_string(), "9.8");
     assert!(known(SPRING).await.is_none() && known(SSH).await.is_none(), "not NVD's own");
-    assert!(world.store.note("feeds").await.unwrap().unwrap().contains(r#""nvd":true"#));
+    assert!(world.store.feeds_read().await.unwrap().feeds.nvd);
     assert_eq!(world.note(Feed::Nvd).await.count, 3);
 
     // From then on what changed: one score is new, one is gone. Both users are told, and nobody else.

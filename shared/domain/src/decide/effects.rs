@@ -9,7 +9,7 @@ use crate::ids::VulnId;
 use crate::policy::Config;
 use crate::sla::{self, CrossingKey, CrossingKind, What};
 use crate::vulnerability::{
-    Announced, Asset, Effect, Intent, NotifyEvent, Status, TicketState, Vulnerability,
+    Announced, Asset, Effect, FindingRef, Intent, NotifyEvent, Status, TicketRef, TicketState, Vulnerability,
 };
 
 /// Plans notifications, one per channel and kind of event, and remembers on each vulnerability what was announced.
@@ -105,17 +105,19 @@ fn event_of(crossing: CrossingKey) -> NotifyEvent {
 }
 
 /// News that are no crossings: it was opened, or it became known to be exploited. The state before tells, so each is
-/// told once; a first sync has no news.
+/// told once; what only a first sync found is no news.
 fn told(facts: &Facts<'_>, vulnerability: &Vulnerability) -> Vec<NotifyEvent> {
     let mut events = Vec::new();
     let before = facts.known.get(&vulnerability.id);
     let was_open = before.is_some_and(|v| v.status.is_open());
     let was_known = before.is_some_and(|v| v.status != Status::Created && v.status != Status::Fixed);
-    if !was_open && !was_known && !facts.first_sync {
+    let introduces = |finding: &FindingRef| facts.introducing.contains(&finding.sighting.connector);
+    let is_first_sync = !vulnerability.findings.is_empty() && vulnerability.findings.iter().all(introduces);
+    if !was_open && !was_known && !is_first_sync {
         events.push(NotifyEvent::Opened);
     }
     let listed = |v: &Vulnerability| v.events.iter().any(|e| matches!(e.what, What::KevListed { .. }));
-    if !facts.first_sync && before.is_some_and(|before| !listed(before)) && listed(vulnerability) {
+    if !is_first_sync && before.is_some_and(|before| !listed(before)) && listed(vulnerability) {
         events.push(NotifyEvent::Exploited);
     }
     events
@@ -143,30 +145,36 @@ fn next_ticket(config: &Config, vulnerability: &mut Vulnerability) {
     if vulnerability.status.is_open() || ticket_effect(config, vulnerability).is_some() {
         return;
     }
-    let open = vulnerability.other_tickets.iter().position(|ticket| ticket.state == TicketState::Open);
-    let Some((at, first)) = open.zip(vulnerability.ticket.clone()) else { return };
+    let status = vulnerability.status;
+    let waits = |other: &TicketRef| effect_on(config, other, status).is_some();
+    let waiting = vulnerability.other_tickets.iter().position(waits);
+    let Some((at, first)) = waiting.zip(vulnerability.ticket.clone()) else { return };
     vulnerability.ticket = Some(std::mem::replace(&mut vulnerability.other_tickets[at], first));
 }
 
-/// What is to be done about the ticket of a vulnerability now. A stale one is left alone: nobody knows.
+/// What is to be done about the ticket of a vulnerability now.
 fn ticket_effect(config: &Config, vulnerability: &Vulnerability) -> Option<Effect> {
-    let is_open = vulnerability.status.is_open();
+    if let Some(ticket) = &vulnerability.ticket {
+        return effect_on(config, ticket, vulnerability.status);
+    }
+    let wants = vulnerability.status.is_open()
+        && config.policies.tickets.contains(&vulnerability.severity)
+        && vulnerability.score.value >= config.policies.ticket_min_score;
+    let tracker = config.trackers.first().filter(|_| wants)?;
+    Some(Effect::OpenTicket { tracker: tracker.name.to_string() })
+}
+
+/// What is to be done about a ticket that exists. That of a stale vulnerability is left alone: nobody knows.
+fn effect_on(config: &Config, ticket: &TicketRef, status: Status) -> Option<Effect> {
     let over = matches!(
-        vulnerability.status,
+        status,
         Status::Fixed | Status::Gone | Status::RiskAccepted | Status::FalsePositive | Status::Suppressed
     );
-    let Some(ticket) = &vulnerability.ticket else {
-        let wants = is_open
-            && config.policies.tickets.contains(&vulnerability.severity)
-            && vulnerability.score.value >= config.policies.ticket_min_score;
-        let tracker = config.trackers.first().filter(|_| wants)?;
-        return Some(Effect::OpenTicket { tracker: tracker.name.to_string() });
-    };
     // A ticket stays where it is, also when another tracker is used by now.
     let tracker =
         config.trackers.iter().find(|tracker| tracker.name.as_str() == ticket.tracker)?.name.to_string();
     match ticket.state {
-        TicketState::Closed if is_open => Some(Effect::OpenTicket { tracker }),
+        TicketState::Closed if status.is_open() => Some(Effect::OpenTicket { tracker }),
         TicketState::Open if over => Some(Effect::CloseTicket { tracker }),
         TicketState::Open | TicketState::Closed => None,
     }

@@ -5,7 +5,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{Facts, Found};
 use crate::finding::FindingState;
-use crate::score::Criticality;
+use crate::score::{Criticality, Exposure, Factors, Share};
 use crate::sla::directive::Case;
 use crate::sla::{self, Event, What};
 use crate::vulnerability::{Asset, Decision, Severity, Status, Vulnerability};
@@ -91,11 +91,13 @@ pub(super) fn advance(
 ) {
     let now = facts.now;
     let is_new = !facts.known.contains_key(&vulnerability.id);
-    list_kev(facts, vulnerability, is_new);
-    follow_directive(facts, vulnerability, is_new);
     judge_falseness(vulnerability, now);
     record_scans(vulnerability, seen, now);
-    record_acceptance(vulnerability, now);
+    if is_new || !matches!(seen, Seen::Stale | Seen::Suppressed) {
+        list_kev(facts, vulnerability, is_new);
+    }
+    follow_directive(facts, vulnerability, is_new);
+    record_acceptance(facts, vulnerability);
     if severity != vulnerability.severity {
         vulnerability.events.push(Event { at: now, what: What::SeverityChanged { severity } });
         vulnerability.severity = severity;
@@ -117,9 +119,9 @@ pub(super) fn advance(
     vulnerability.events.extend(ended.into_iter().filter(|event| event.at <= now));
 }
 
-/// What a person decided, whether or not it still counts.
+/// What a person decided on it, whether or not it is over.
 fn decided(vulnerability: &Vulnerability) -> Option<Status> {
-    vulnerability.decision.as_ref().map(|decision| decision.status)
+    vulnerability.standing_decision().map(|decision| decision.status)
 }
 
 /// The last event of some kinds.
@@ -159,18 +161,27 @@ fn last_criticality(events: &[Event]) -> Option<Criticality> {
     })?
 }
 
-/// Notes an entry in CISA's catalogue, or a change of its due date, when we learn of it. Of several CVEs, the earliest
-/// due date counts.
+/// Notes an entry in CISA's catalogue, or a change of its due date, when we learn of it; of what nobody sees at the moment,
+/// when it is seen again. Of several CVEs, the earliest deadline counts.
 fn list_kev(facts: &Facts<'_>, vulnerability: &mut Vulnerability, is_new: bool) {
-    let entry = vulnerability
-        .cves
-        .iter()
-        .filter_map(|cve| facts.intel.get(cve)?.kev.as_ref())
-        .min_by_key(|kev| (kev.due, kev.added));
-    let Some(kev) = entry else { return };
-    let utc = |date: jiff::civil::Date, time: Time| date.to_datetime(time).to_zoned(TimeZone::UTC).ok();
-    let Some(due) = utc(kev.due, jiff::civil::time(23, 59, 59, 0)).map(|z| z.timestamp()) else { return };
-    let date_added = utc(kev.added, Time::midnight()).map(|z| z.timestamp());
+    let utc = |date: jiff::civil::Date, time: Time| {
+        date.to_datetime(time).to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    };
+    let listed = |cve| {
+        let kev = facts.intel.get(cve)?.kev.as_ref()?;
+        let due = utc(kev.due, jiff::civil::time(23, 59, 59, 0))?;
+        Some((due, utc(kev.added, Time::midnight())))
+    };
+    let entries: Vec<_> = vulnerability.cves.iter().filter_map(listed).collect();
+    if entries.is_empty() {
+        return;
+    }
+    let opened = sla::opened(&vulnerability.events, &facts.config.policies.sla).unwrap_or(facts.now);
+    let earliest = entries.into_iter().min_by_key(|&(due, added)| {
+        let deadline = sla::kev_deadline(opened, due, added).map(|(_, deadline)| deadline);
+        (deadline.is_none(), deadline, due, added)
+    });
+    let Some((due, date_added)) = earliest else { return };
     let listed = What::KevListed { due, date_added };
     let latest = vulnerability.events.iter().rev().find(|event| matches!(event.what, What::KevListed { .. }));
     if latest.is_none_or(|event| event.what != listed) {
@@ -202,7 +213,7 @@ fn begun(vulnerability: &Vulnerability, decision: &Decision) -> Timestamp {
 fn judge_falseness(vulnerability: &mut Vulnerability, now: Timestamp) {
     let turned = last(&vulnerability.events, |what| matches!(what, What::FalsePositive | What::Reopened));
     let is_false = turned.is_some_and(|event| event.what == What::FalsePositive);
-    let decision = vulnerability.decision.as_ref();
+    let decision = vulnerability.standing_decision();
     let judged = decision.filter(|decision| decision.status == Status::FalsePositive);
     let event = match (judged, is_false) {
         (Some(decision), false) => {
@@ -217,9 +228,13 @@ fn judge_falseness(vulnerability: &mut Vulnerability, now: Timestamp) {
 }
 
 /// Brings into the ledger that a person accepted the risk, or that the acceptance ended before its date.
-fn record_acceptance(vulnerability: &mut Vulnerability, now: Timestamp) {
-    let accepted = vulnerability.decision.as_ref().filter(|decision| decision.status == Status::RiskAccepted);
-    let begun = accepted.map(|decision| begun(vulnerability, decision));
+fn record_acceptance(facts: &Facts<'_>, vulnerability: &mut Vulnerability) {
+    let now = facts.now;
+    let standing = vulnerability.standing_decision();
+    let accepted = standing.filter(|decision| decision.status == Status::RiskAccepted).cloned();
+    let begun = accepted.as_ref().map(|decision| begun(vulnerability, decision));
+    let Factors { exposure, epss, .. } = vulnerability.factors;
+    let bound = facts.config.policies.acceptance_ends_at_epss;
     let events = &mut vulnerability.events;
     // While it is closed there is no acceptance that could end; it ends on reopening.
     let closes = |what: &What| matches!(what, What::Fixed | What::FalsePositive | What::Reopened);
@@ -230,7 +245,11 @@ fn record_acceptance(vulnerability: &mut Vulnerability, now: Timestamp) {
             events.push(accepted);
         }
         // The risk that was accepted was another one.
-        let worse = events.iter().any(|e| e.at > decision.at && matches!(e.what, What::KevListed { .. }));
+        let listed = events.iter().any(|e| e.at > decision.at && matches!(e.what, What::KevListed { .. }));
+        let about = &decision.about;
+        let reachable = is_reachable(exposure) && !is_reachable(about.exposure);
+        let likely = is_likely(epss, bound) && !is_likely(about.epss, bound);
+        let worse = now > decision.at && (listed || reachable || likely);
         let over = events.iter().any(|e| e.at > decision.at && matches!(e.what, What::Expired));
         if worse && !over && !is_closed {
             events.push(Event { at: now, what: What::Expired });
@@ -245,9 +264,18 @@ fn record_acceptance(vulnerability: &mut Vulnerability, now: Timestamp) {
     }
 }
 
+fn is_reachable(exposure: Option<Exposure>) -> bool {
+    exposure == Some(Exposure::Internet)
+}
+
+/// Whether EPSS is at so many per cent or above.
+pub(super) fn is_likely(epss: Option<Share>, percent: u8) -> bool {
+    epss.is_some_and(|epss| epss.billionths() >= u32::from(percent) * 10_000_000)
+}
+
 fn status(vulnerability: &Vulnerability, seen: &Seen, now: Timestamp) -> Status {
     let events = &vulnerability.events;
-    let decision = vulnerability.decision.as_ref();
+    let decision = vulnerability.standing_decision();
     if decided(vulnerability) == Some(Status::FalsePositive) {
         return Status::FalsePositive;
     }

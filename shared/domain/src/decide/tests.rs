@@ -19,7 +19,7 @@ use crate::intel::{Epss, Kev};
 use crate::policy::{Auth, Channel, ChannelKind, Match, OwnerRule, Seconds, Tracker, TrackerKind};
 use crate::sla::CrossingKind;
 use crate::vulnerability::{
-    Announced, Closing, Decision, Effect, Evidence, Intent, NotifyEvent, TicketRef, TicketState,
+    Announced, Closing, DecidedOn, Decision, Effect, Evidence, Intent, NotifyEvent, TicketRef, TicketState,
 };
 
 const TENABLE: &str = "tenable/1";
@@ -63,7 +63,8 @@ struct World {
     sightings: BTreeMap<SightingId, Said>,
     rules: BTreeMap<(Scanner, RuleId), Rule>,
     intel: BTreeMap<CveId, Intel>,
-    first_sync: bool,
+    /// Connectors whose first sync is under way.
+    introducing: BTreeSet<ConnectorName>,
     /// Whether this is the weekly pass.
     weekly: bool,
     now: Timestamp,
@@ -141,7 +142,7 @@ impl World {
             sightings: BTreeMap::new(),
             rules: BTreeMap::new(),
             intel: BTreeMap::new(),
-            first_sync: false,
+            introducing: BTreeSet::new(),
             weekly: false,
             now: day(0),
             aliases: BTreeMap::new(),
@@ -274,6 +275,7 @@ impl World {
                 reason: "because".into(),
                 at,
                 until,
+                about: DecidedOn::of(vulnerability),
             });
         }
     }
@@ -298,7 +300,7 @@ impl World {
             feeds: Feed::ALL.into_iter().fold(Feeds::default(), Feeds::with),
             config: &self.config,
             policy_version: 1,
-            first_sync: self.first_sync,
+            introducing: &self.introducing,
             settle: self.weekly,
             now: self.now,
         })

@@ -201,6 +201,7 @@ fn what_cannot_be_is_refused_with_its_place() {
         ),
         ("/exposure/accounts/0/role_arn", serde_json::Value::Null, "exposure.accounts[0].external_id"),
         ("/policies/ticket_min_score", serde_json::json!(1001), "policies.ticket_min_score"),
+        ("/policies/acceptance_ends_at_epss", serde_json::json!(0), "policies.acceptance_ends_at_epss"),
     ];
     for (place, value, field) in cases {
         let mut document = document();

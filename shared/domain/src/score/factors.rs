@@ -4,7 +4,7 @@
 //! (EPSS, its percentile, threat level) in parts per billion. Two machines that read the same text compute the
 //! same score.
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::vulnerability::Severity;
@@ -85,6 +85,14 @@ impl Share {
 impl Serialize for Share {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(f64::from(self.0) / f64::from(Self::ONE))
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = f64::deserialize(deserializer)?;
+        Self::new(share)
+            .ok_or_else(|| serde::de::Error::custom(format_args!("{share} is not between 0 and 1")))
     }
 }
 

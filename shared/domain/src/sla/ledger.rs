@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::directive::Timeline;
 use super::event::{Event, What};
 use super::policy::{ClockStart, SlaPolicy};
-use super::{Source, Step};
+use super::{Source, Step, kev_deadline, kev_start};
 use crate::score::Criticality;
 use crate::vulnerability::Severity;
 
@@ -258,6 +258,11 @@ impl<'p> Ledger<'p> {
                 self.note_clock(at, "false positive: the clock stops");
             }
             What::Reopened => self.reopened(at),
+            // Like an acceptance from before the fix: should it come back, that is accepted.
+            What::Accepted { until } if self.closed.is_some() && until.is_none_or(|until| until > at) => {
+                self.accepted = Some(until);
+                self.note(at, || format!("risk accepted{} while closed", until_words(until)));
+            }
             _ if self.closed.is_some() => self.ignore(at, "it is closed"),
             What::Accepted { until } | What::Paused { until } if until.is_some_and(|until| until <= at) => {
                 self.ignore(at, "it ends before it begins");
@@ -366,8 +371,7 @@ impl<'p> Ledger<'p> {
         }
     }
 
-    /// CISA's due date, where there is still time for it after the first sight; else the time that CISA gave,
-    /// counted from the first sight. Without the date of listing that time is not known, and the entry says nothing.
+    /// Takes the deadline of an entry, or nothing, in place of that of an earlier one.
     fn set_kev(&mut self, at: Timestamp) {
         self.candidates.retain(|candidate| !candidate.source.is_kev());
         self.kev_counted = true;
@@ -375,17 +379,11 @@ impl<'p> Ledger<'p> {
         if !self.policy.kev {
             return self.note(at, || "listed in KEV; the policy does not count its due dates".to_owned());
         }
-        let start = kev.date_added.map_or(opened, |added| added.max(opened));
-        let (source, due) = if kev.due > opened {
-            (Source::KevDueDate, kev.due)
-        } else if let Some(given) = kev.date_added.map(|added| kev.due.duration_since(added))
-            && given.is_positive()
-        {
-            (Source::KevWindow { days: (given.as_hours() + 12) / 24 }, plus(start, given))
-        } else {
+        let Some((source, due)) = kev_deadline(opened, kev.due, kev.date_added) else {
             return self
                 .note(at, || "the due date of KEV lies before the first sight: not counted".to_owned());
         };
+        let start = kev_start(opened, kev.date_added);
         self.candidates.push(Candidate { source, start: start.min(due), due, set_at: at });
         self.note_clock(at, &format!("{}, {}", source.words(), due));
     }

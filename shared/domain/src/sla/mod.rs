@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::score::Criticality;
 use crate::vulnerability::Severity;
-use ledger::{Ledger, Phase, Span};
+use ledger::{Ledger, Phase, Span, plus};
 
 /// Where a deadline comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +138,32 @@ pub struct Deadline {
     /// How it was computed, step by step.
     pub arithmetic: Vec<Step>,
     spans: Vec<Span>,
+}
+
+/// When the clock that runs, or ran last, was opened: at the first sight, or at a reopening after more than the window.
+pub fn opened(events: &[Event], policy: &SlaPolicy) -> Option<Timestamp> {
+    Ledger::replay(events, policy, false).spans.last().map(|span| span.opened)
+}
+
+/// The deadline that an entry of CISA's catalogue means for what was opened then: its due date, where there is still
+/// time for it; else the time that CISA gave, counted from the opening. Without the date of listing that time is not
+/// known, and the entry means nothing.
+pub fn kev_deadline(
+    opened: Timestamp,
+    due: Timestamp,
+    date_added: Option<Timestamp>,
+) -> Option<(Source, Timestamp)> {
+    if due > opened {
+        return Some((Source::KevDueDate, due));
+    }
+    let given = due.duration_since(date_added?);
+    let window = Source::KevWindow { days: (given.as_hours() + 12) / 24 };
+    given.is_positive().then(|| (window, plus(kev_start(opened, date_added), given)))
+}
+
+/// From when the time to a deadline of CISA's counts.
+fn kev_start(opened: Timestamp, date_added: Option<Timestamp>) -> Timestamp {
+    date_added.map_or(opened, |added| added.max(opened))
 }
 
 /// Computes the deadline.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::vulnerability::{Decision, TicketRef, TicketState};
+use domain::vulnerability::{DecidedOn, Decision, TicketRef, TicketState};
 use domain::{Asset, AssetId, CveId, Status, VulnId, Vulnerability};
 use jiff::SignedDuration;
 use jiff::civil::date;
@@ -17,7 +17,14 @@ fn ticket(key: &str) -> TicketRef {
 
 fn decision() -> Decision {
     let reason = "behind the proxy".to_owned();
-    Decision { status: Status::RiskAccepted, by: "ana".into(), reason, at: noon(), until: Some(noon()) }
+    Decision {
+        status: Status::RiskAccepted,
+        by: "ana".into(),
+        reason,
+        at: noon(),
+        until: Some(noon()),
+        about: DecidedOn::default(),
+    }
 }
 
 async fn read(store: &Store, v: &Vulnerability) -> Versioned<Vulnerability> {

@@ -51,6 +51,7 @@ impl Engine {
             return Ok(());
         }
         state.take(request);
+        state.first_run_at.get_or_insert(now);
         let mode = self.mode(connector, &state, trigger);
         let id = RunId::new(now, discriminator(&state));
         let run = Run { connector: connector.name.clone(), id, mode, started_at: now };

@@ -1,6 +1,7 @@
 //! People own the decisions.
 
 use super::*;
+use crate::policy::ImpactRule;
 
 #[test]
 fn an_accepted_risk_is_not_reverted_by_scans() {
@@ -241,4 +242,143 @@ fn an_acceptance_ends_also_where_no_sighting_is_left() {
     world.now = world.only().next_at.unwrap();
     world.settle();
     assert_eq!((world.status(), world.only().next_at), (Status::Stale, None));
+}
+
+#[test]
+fn a_decision_says_nothing_of_a_cve_that_joins_later() {
+    for (decision, then) in [
+        (Status::FalsePositive, Status::Identified),
+        (Status::RiskAccepted, Status::Identified),
+        (Status::InProgress, Status::InProgress),
+    ] {
+        let mut world = World::with_log4shell();
+        world.wait(1).person(Some(decision), (decision == Status::RiskAccepted).then(|| day(300)));
+        world.settle();
+        assert_eq!(world.status(), decision);
+        world.wait(1).define(Scanner::Qualys, "376157", &[LOG4SHELL]);
+        world.find(QUALYS, "376157", Severity::Critical);
+        world.settle();
+        assert_eq!(world.status(), decision, "another scanner sees the same");
+        world.wait(1).define(Scanner::Qualys, "376157", &[LOG4SHELL, OTHER_CVE]);
+        world.settle();
+        assert_eq!(world.status(), then, "nobody decided on {OTHER_CVE}");
+        assert!(world.only().due.is_some() && world.only().next_at.is_some(), "its clock runs");
+        world.wait(1).person(Some(decision), (decision == Status::RiskAccepted).then(|| day(300)));
+        world.settle();
+        assert_eq!(world.status(), decision, "decided on both");
+        world.define(Scanner::Qualys, "376157", &[LOG4SHELL]);
+        world.settle();
+        assert_eq!(world.status(), decision, "one less to decide on");
+    }
+}
+
+#[test]
+fn a_decision_says_nothing_of_what_it_becomes_part_of() {
+    for (decided, other) in [("a", "b"), ("b", "a")] {
+        for decision in [Status::FalsePositive, Status::RiskAccepted] {
+            let mut world = World::new();
+            for (rule, cve) in [("a", LOG4SHELL), ("b", OTHER_CVE)] {
+                world.define(Scanner::Tenable, rule, &[cve]);
+                world.find(TENABLE, rule, Severity::Critical);
+                world.settle();
+                world.wait(1);
+            }
+            let until = (decision == Status::RiskAccepted).then(|| day(300));
+            let about = world.of(decided).id.clone();
+            world.person(Some(decision), until);
+            let other = world.of(other).id.clone();
+            world.known.get_mut(&other).unwrap().decision = None;
+            world.settle();
+            assert_eq!(
+                (world.known[&about].status, world.known[&other].status),
+                (decision, Status::Identified)
+            );
+            world.wait(1).define(Scanner::Tenable, "a", &[LOG4SHELL, OTHER_CVE]);
+            world.settle();
+            assert_eq!(world.status(), Status::Identified, "{decided} was {decision}");
+            assert_eq!(world.only().ticket.as_ref().map(|ticket| ticket.state), Some(TicketState::Open));
+        }
+    }
+}
+
+#[test]
+fn what_was_decided_on_both_parts_is_decided() {
+    for decision in [Status::FalsePositive, Status::RiskAccepted] {
+        let mut world = World::new();
+        for (rule, cve) in [("a", LOG4SHELL), ("b", OTHER_CVE)] {
+            world.define(Scanner::Tenable, rule, &[cve]);
+            world.find(TENABLE, rule, Severity::Critical);
+            world.settle();
+            world.wait(1).person(Some(decision), (decision == Status::RiskAccepted).then(|| day(100)));
+        }
+        let (a, is_accepted) = (world.of("a").id.clone(), decision == Status::RiskAccepted);
+        world.known.get_mut(&a).unwrap().decision.as_mut().unwrap().until = is_accepted.then(|| day(90));
+        world.settle();
+        world.define(Scanner::Tenable, "a", &[LOG4SHELL, OTHER_CVE]);
+        world.settle();
+        assert_eq!(world.status(), decision);
+        assert_eq!(world.only().next_at, is_accepted.then(|| day(90)), "the sooner end counts");
+    }
+}
+
+#[test]
+fn an_acceptance_ends_when_the_asset_is_reachable_or_exploitation_likely() {
+    type Change = fn(&mut World);
+    let changes: [(&str, Change); 2] = [
+        ("reachable", |world| {
+            world.config.impact = vec![ImpactRule {
+                matching: Match::default(),
+                criticality: None,
+                exposure: Some(score::Exposure::Internet),
+            }];
+        }),
+        ("likely", |world| world.epss(LOG4SHELL, 0.1, 0.95)),
+    ];
+    for (name, change) in changes {
+        let mut world = World::with_log4shell();
+        world.epss(LOG4SHELL, 0.099, 0.94);
+        world.settle();
+        world.wait(1).person(Some(Status::RiskAccepted), Some(day(300)));
+        world.settle();
+        world.wait(1).settle();
+        assert_eq!(world.status(), Status::RiskAccepted);
+        change(&mut world);
+        world.settle();
+        assert_eq!(world.status(), Status::Identified, "{name}");
+        // Accepted again, knowing that, it stays accepted.
+        world.wait(1).person(Some(Status::RiskAccepted), Some(day(300)));
+        world.wait(1).settle();
+        assert_eq!(world.status(), Status::RiskAccepted, "{name}");
+    }
+}
+
+#[test]
+fn a_decision_is_read_as_it_was_written() {
+    let mut world = World::with_log4shell();
+    world.epss(LOG4SHELL, 0.97556, 0.99);
+    world.settle();
+    world.person(Some(Status::FalsePositive), None);
+    let decision = world.only().decision.clone().unwrap();
+    assert!(decision.about.epss.is_some() && !decision.about.cves.is_empty());
+    let text = serde_json::to_string(&decision).unwrap();
+    assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
+}
+
+#[test]
+fn an_acceptance_that_is_replaced_while_fixed_counts_when_it_is_back() {
+    let mut world = World::with_log4shell();
+    world.wait(1).person(Some(Status::RiskAccepted), Some(day(3)));
+    world.settle();
+    world.fix(TENABLE, "log4j", 1);
+    world.settle();
+    world.wait(1).person(Some(Status::RiskAccepted), Some(day(20)));
+    world.settle();
+    world.find(TENABLE, "log4j", Severity::Critical);
+    world.settle();
+    for _ in 3..=20 {
+        assert_eq!(world.status(), Status::RiskAccepted);
+        world.wait(1).settle();
+    }
+    assert_eq!(world.status(), Status::Identified);
+    assert!(world.only().due.is_some_and(|due| due > day(20)), "the clock stood");
 }

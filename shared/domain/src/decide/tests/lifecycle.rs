@@ -32,7 +32,7 @@ fn the_order_of_statements_and_hosts_makes_no_difference() {
 #[test]
 fn an_old_finding_is_overdue_at_once_and_never_announced() {
     let mut world = World::new();
-    world.first_sync = true;
+    world.introducing = ["tenable".parse().unwrap()].into();
     world.now = day(100);
     world.find(TENABLE, "old", Severity::Critical).first_found = Some(day(0));
     world.settle();
@@ -48,11 +48,11 @@ fn an_old_finding_is_overdue_at_once_and_never_announced() {
 #[test]
 fn what_a_first_sync_finds_is_announced_when_it_crosses_later() {
     let mut world = World::new();
-    world.first_sync = true;
+    world.introducing = ["tenable".parse().unwrap()].into();
     world.find(TENABLE, "r", Severity::Critical).first_found = Some(day(-6));
     world.settle();
     assert_eq!(world.told(), []);
-    world.first_sync = false;
+    world.introducing.clear();
     world.wait(1).settle();
     assert_eq!(world.told(), [NotifyEvent::Overdue]);
 }
@@ -437,9 +437,61 @@ fn an_unchanged_vulnerability_is_not_written_for_a_new_policy_version() {
         feeds: Feed::ALL.into_iter().fold(Feeds::default(), Feeds::with),
         config: &world.config,
         policy_version: 2,
-        first_sync: false,
+        introducing: &BTreeSet::new(),
         settle: false,
         now: world.now,
     };
     assert_eq!(decide(&facts).changed, []);
+}
+
+#[test]
+fn what_a_known_scanner_finds_is_news_while_another_one_is_introduced() {
+    let mut world = World::new();
+    world.introducing = ["qualys".parse().unwrap()].into();
+    world.define(Scanner::Qualys, "376157", &[OTHER_CVE]);
+    world.find(QUALYS, "376157", Severity::High);
+    world.settle();
+    assert_eq!(world.told(), [], "the summary tells");
+    world.define(Scanner::Tenable, "log4j", &[LOG4SHELL]);
+    world.find(TENABLE, "log4j", Severity::Critical);
+    world.settle();
+    assert_eq!(world.told(), [NotifyEvent::Opened]);
+    world.list_kev(LOG4SHELL, 14);
+    world.list_kev(OTHER_CVE, 14);
+    world.settle();
+    assert_eq!(world.told(), [NotifyEvent::Exploited], "that of the known one");
+}
+
+#[test]
+fn that_it_is_exploited_is_told_when_the_host_is_seen_again() {
+    let mut world = World::with_log4shell();
+    world.host(TENABLE).sighting.missing_since = Some(run(1));
+    world.settle();
+    world.told();
+    world.wait(1).list_kev(LOG4SHELL, 3);
+    world.settle();
+    assert_eq!((world.status(), world.told()), (Status::Stale, vec![]));
+    assert_eq!(world.only().factors.kev, Some(true), "the score knows");
+    world.wait(1).host(TENABLE).sighting.missing_since = None;
+    world.settle();
+    assert!(world.told().contains(&NotifyEvent::Exploited));
+    assert_eq!(
+        world.only().due.map(|due| due.duration_since(day(4)).as_hours()),
+        Some(23),
+        "CISA's due date"
+    );
+}
+
+#[test]
+fn of_several_kev_entries_the_earliest_deadline_counts() {
+    let mut world = World::new();
+    world.define(Scanner::Tenable, "a", &[LOG4SHELL, OTHER_CVE]);
+    // One was due long ago: what CISA gave, 60 days, counts from the first sight. The other is due in 20 days.
+    world.now = day(-100);
+    world.list_kev(LOG4SHELL, 60);
+    world.now = day(0);
+    world.list_kev(OTHER_CVE, 20);
+    world.find(TENABLE, "a", Severity::Low);
+    world.settle();
+    assert_eq!(world.only().due.map(|due| due.duration_since(day(20)).as_hours()), Some(23));
 }

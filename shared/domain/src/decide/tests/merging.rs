@@ -30,6 +30,7 @@ fn a_cve_added_to_a_rule_unites_and_nothing_is_lost() {
         reason: String::new(),
         at: world.now,
         until: None,
+        about: DecidedOn::of(&world.known[&b]),
     });
     world.define(Scanner::Tenable, "a", &[LOG4SHELL, OTHER_CVE]);
     world.told();
@@ -172,4 +173,21 @@ fn of_two_deadlines_the_earlier_one_counts() {
     world.define(Scanner::Tenable, "a", &[LOG4SHELL, OTHER_CVE]);
     world.wait(2).settle();
     assert_eq!(world.only().due, Some(earlier));
+}
+
+#[test]
+fn two_open_tickets_rest_while_nobody_sees_what_they_are_about() {
+    let mut world = World::new();
+    for (rule, cve) in [("a", LOG4SHELL), ("b", OTHER_CVE)] {
+        world.define(Scanner::Tenable, rule, &[cve]);
+        world.find(TENABLE, rule, Severity::Critical);
+        world.settle();
+    }
+    assert_eq!(world.tickets.len(), 2);
+    world.host(TENABLE).sighting.missing_since = Some(run(1));
+    world.define(Scanner::Tenable, "a", &[LOG4SHELL, OTHER_CVE]);
+    // Deciding again changes nothing: that is checked here.
+    world.settle();
+    assert_eq!((world.status(), world.only().other_tickets.len()), (Status::Stale, 1));
+    assert!(world.tickets.values().all(|open| *open), "nobody knows whether they are done");
 }

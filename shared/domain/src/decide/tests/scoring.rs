@@ -92,7 +92,7 @@ fn a_feed_that_was_not_read_leaves_unknown_what_it_would_tell() {
         feeds: Feeds::default(),
         config: &world.config,
         policy_version: 1,
-        first_sync: false,
+        introducing: &BTreeSet::new(),
         settle: false,
         now: world.now,
     };
