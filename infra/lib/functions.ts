@@ -195,12 +195,12 @@ export const FUNCTIONS: readonly FunctionRow[] = [
     memory: 512,
     // An HTTP API waits no longer than 30 s.
     timeout: 29,
-    sends: ['sync', 'sync-exposure', 'score'],
+    sends: ['sync', 'sync-exposure', 'score', 'notify', 'ticket'],
     secrets: 'dashboard',
     table: {
       read: 'all',
       // Who is one machine is changed with its links, what leads to it and its counters in one transaction.
-      write: ['assets', 'histories', 'identifiers', 'sightings', 'counters', 'runs', 'notes', 'firewalls', 'tokens', 'audit'],
+      write: ['assets', 'histories', 'identifiers', 'sightings', 'counters', 'runs', 'notes', 'firewalls', 'deliveries', 'tokens', 'audit'],
       delete: ['histories'],
       indexes: ['by-owner', 'top-scores', 'timers'],
     },

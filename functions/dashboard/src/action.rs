@@ -12,9 +12,9 @@ use domain::{AssetId, ConnectorName, Role, RunId, Status, VulnId};
 use jiff::civil::{Date, time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use queue::{Outgoing, QueueName, ScoreMessage, SyncMessage, Trigger};
+use queue::{EffectMessage, EffectTarget, Outgoing, QueueName, ScoreMessage, SyncMessage, Trigger};
 use serde::{Deserialize, Deserializer, Serialize};
-use store::{ApiToken, AuditAction, AuditLine, RunStatus};
+use store::{ApiToken, AuditAction, AuditLine, DeliveryState, Replay, RunStatus};
 
 use crate::data::TokenCreated;
 use crate::door::Caller;
@@ -94,6 +94,7 @@ impl Dashboard {
             Route::Approve => self.approve(name(0), name(1), caller).await?,
             Route::Sync => self.sync(name(0), caller).await?,
             Route::Check => self.check(name(0), caller).await?,
+            Route::Replay => self.replay(name(0), name(1), caller).await?,
             Route::RevokeToken => self.revoke_token(name(0), caller).await?,
             Route::MergeAssets => self.merge_assets(name(0), request.body()?, caller).await?,
             Route::UndoMerge => self.undo_merge(name(0), request.body()?, caller).await?,
@@ -207,6 +208,34 @@ impl Dashboard {
         self.store.put_audit(&self.line(caller, AuditAction::AskedForCheck, target, String::new())).await?;
         self.tell(queue, &SyncMessage::check(connector.clone())).await?;
         Ok(format!("/runs?connector={connector}"))
+    }
+
+    /// Has a delivery that failed, or that nobody confirmed, tried anew. Asking twice before it is tried only repeats the
+    /// message.
+    async fn replay(&self, receiver: &str, key: &str, caller: &Caller) -> Result<String, Problem> {
+        let receiver: ConnectorName = receiver.parse().map_err(|_| Problem::NotFound)?;
+        let delivery = self.store.delivery(&receiver, key).await?.ok_or(Problem::NotFound)?;
+        let target = format!("delivery {key} to {receiver}");
+        let line = self.line(caller, AuditAction::ReplayedDelivery, target, delivery.subject);
+        let refused = |why: &str| Err(Problem::Conflict(why.to_owned()));
+        let target = match self.store.replay_delivery(&receiver, key, self.now(), &line).await {
+            Err(error) if error.is_conflict() => {
+                return Err(Problem::TryAgain("the delivery was changed: try again"));
+            }
+            Ok(Replay::Refused(DeliveryState::Sent)) => return refused("it was delivered"),
+            Ok(Replay::Refused(_)) => return refused("it is still under way: wait for its end"),
+            Ok(Replay::Gone) => return refused("what it was about is not known any more"),
+            Ok(Replay::Ready(target)) => target,
+            Err(error) => return Err(error.into()),
+        };
+        tracing::info!(%receiver, intent = key, by = %caller.name, "a delivery is tried anew");
+        let queue = match target {
+            EffectTarget::Vulnerability { .. } => QueueName::Ticket,
+            EffectTarget::Asset { .. } | EffectTarget::Run { .. } => QueueName::Notify,
+        };
+        self.tell(queue, &EffectMessage { target, intent: key.to_owned() }).await?;
+        let day = delivery.first_at.to_zoned(TimeZone::UTC).date();
+        Ok(format!("/deliveries?day={day}"))
     }
 
     /// Creates a token. Whoever repeats it gets another one, and sees both in the list.

@@ -231,6 +231,7 @@ impl Dashboard {
             | Route::Decide
             | Route::Sync
             | Route::Check
+            | Route::Replay
             | Route::CreateToken
             | Route::RevokeToken
             | Route::MergeAssets

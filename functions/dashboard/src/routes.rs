@@ -23,6 +23,7 @@ pub enum Route {
     Decide,
     Sync,
     Check,
+    Replay,
     CreateToken,
     RevokeToken,
     MergeAssets,
@@ -89,7 +90,7 @@ const ANALYST: Access = Access::AtLeast(Role::Analyst);
 const ADMIN: Access = Access::AtLeast(Role::Admin);
 
 /// Every route, each with who may call it.
-pub const ROUTES: [Entry; 44] = [
+pub const ROUTES: [Entry; 45] = [
     get("/", Route::Overview, VIEWER),
     get("/vulnerabilities", Route::Vulnerabilities, VIEWER),
     get("/vulnerabilities/{asset}/{vulnerability}", Route::Vulnerability, VIEWER),
@@ -131,6 +132,7 @@ pub const ROUTES: [Entry; 44] = [
     post("/api/exposure/firewall", Route::ImportFirewall, ANALYST),
     post("/api/connectors/{connector}/sync", Route::Sync, ANALYST),
     post("/api/connectors/{connector}/check", Route::Check, ANALYST),
+    post("/api/deliveries/{receiver}/{key}/replay", Route::Replay, ANALYST),
     post("/api/runs/{connector}/{run}/approve", Route::Approve, ADMIN),
     post("/api/tokens", Route::CreateToken, ADMIN),
     post("/api/tokens/{token}/revoke", Route::RevokeToken, ADMIN),

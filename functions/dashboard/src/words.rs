@@ -160,6 +160,7 @@ pub(crate) fn audit(action: AuditAction) -> &'static str {
         AuditAction::JudgedIdentifier => "judged an identifier",
         AuditAction::ImportedInventory => "imported an inventory",
         AuditAction::ImportedFirewall => "imported firewall rules",
+        AuditAction::ReplayedDelivery => "had a delivery tried anew",
     }
 }
 

@@ -11,10 +11,11 @@ use std::sync::atomic::Ordering;
 use aws_lambda_events::http::Method;
 use dashboard::ROUTES;
 use domain::{
-    Check, CheckLine, Coverage, LastScan, Outcome, RunId, ScanJob, ScanJobs, ScanOutcome, Severity, Status,
+    AssetId, Check, CheckLine, Coverage, LastScan, Outcome, RunId, ScanJob, ScanJobs, ScanOutcome, Severity,
+    Status,
 };
 use serde_json::{Value, json};
-use store::RunStatus;
+use store::{DeliveryState, RunStatus};
 use support::{HOST, HOSTILE, Kind, Setting, TOKEN, connector, now, request};
 
 const COOKIE: &str = "vulnrelay_token=a-token-of-this-test";
@@ -594,6 +595,86 @@ async fn deliveries_are_listed_to_the_last_one() {
     assert_eq!(setting.json("/api/overview").await["deliveries"]["newest"], 20);
     assert!(setting.get("/deliveries").await.text.contains("a ticket"));
     assert_eq!(setting.get("/deliveries?day=yesterday").await.status, 400);
+}
+
+async fn replays(setting: &Setting) -> Vec<Value> {
+    let audit = setting.json("/api/audit").await;
+    let lines = audit["lines"].as_array().unwrap().iter();
+    lines.filter(|line| line["action"] == "replayed_delivery").cloned().collect()
+}
+
+#[tokio::test]
+async fn a_delivery_that_failed_is_tried_anew() {
+    let setting = Setting::new().await;
+    let (asset, _) = setting.asset("web-1", "payments", &[]).await;
+    setting.ended("n-1", DeliveryState::Failed, &asset).await;
+    let address = "/api/deliveries/chat/n-1/replay";
+    setting.queues.fail.store(true, Ordering::SeqCst);
+    assert_eq!(setting.post(address, &json!({})).await.status, 503);
+    setting.queues.fail.store(false, Ordering::SeqCst);
+    assert_eq!(setting.post(address, &json!({})).await.status, 202, "the message is repeated");
+    let message = json!({ "of": "asset", "asset": asset.as_str(), "intent": "n-1" });
+    assert_eq!(setting.queues.sent(), [("notify".to_owned(), message)]);
+    assert!(setting.store.asset(&asset).await.unwrap().unwrap().value.intents.contains_key("n-1"));
+    let lines = replays(&setting).await;
+    assert_eq!(
+        (lines.len(), &lines[0]["by"], &lines[0]["target"]),
+        (1, &json!("ada"), &json!("delivery n-1 to chat"))
+    );
+    assert_eq!(lines[0]["detail"], "News of n-1");
+    assert!(setting.get("/audit").await.text.contains("had a delivery tried anew"));
+    let listed = &setting.json("/api/deliveries").await["deliveries"][0];
+    assert_eq!((&listed["state"], &listed["restarts"]), (&json!("held"), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_done_or_under_way_is_not_tried_anew() {
+    let setting = Setting::new().await;
+    let (asset, _) = setting.asset("web-1", "payments", &[]).await;
+    for (state, told) in [
+        (DeliveryState::Sent, "it was delivered"),
+        (DeliveryState::Sending, "still under way"),
+        (DeliveryState::Held, "still under way"),
+    ] {
+        let key = format!("n-{}", state.as_str());
+        setting.ended(&key, state, &asset).await;
+        let answer = setting.post(&format!("/api/deliveries/chat/{key}/replay"), &json!({})).await;
+        assert!(answer.status == 409 && answer.text.contains(told), "{}", answer.text);
+    }
+    let nobody = AssetId::derive("nobody");
+    setting.ended("n-gone", DeliveryState::Failed, &nobody).await;
+    assert_eq!(setting.post("/api/deliveries/chat/n-gone/replay", &json!({})).await.status, 409);
+    for unknown in ["chat/n-none", "other/n-gone", "Not-a-name/n-gone"] {
+        assert_eq!(setting.post(&format!("/api/deliveries/{unknown}/replay"), &json!({})).await.status, 404);
+    }
+    assert!(setting.queues.sent().is_empty() && replays(&setting).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_button_of_a_delivery_works_from_its_own_page_only() {
+    let setting = Setting::new().await;
+    let (asset, _) = setting.asset("web-1", "payments", &[]).await;
+    setting.ended("n-failed", DeliveryState::Failed, &asset).await;
+    setting.ended("n-sent", DeliveryState::Sent, &asset).await;
+    let page = setting.get("/deliveries").await.text;
+    assert!(page.contains("action=\"/api/deliveries/chat/n-failed/replay\""), "{page}");
+    assert!(!page.contains("n-sent/replay") && !page.contains("may arrive twice"), "{page}");
+    setting.ended("n-lost", DeliveryState::Unconfirmed, &asset).await;
+    let page = setting.get("/deliveries").await.text;
+    assert!(page.contains("n-lost/replay") && page.contains("may arrive twice"), "{page}");
+
+    let own = format!("http://{HOST}");
+    let form = |origin: &str| {
+        let kind = ("content-type", "application/x-www-form-urlencoded");
+        let headers = [("cookie", COOKIE), kind, ("origin", origin)];
+        request(Method::POST, "/api/deliveries/chat/n-failed/replay", &headers, "")
+    };
+    assert_eq!(setting.send(form("https://evil.example")).await.status, 403);
+    assert!(setting.queues.sent().is_empty() && replays(&setting).await.is_empty());
+    let answer = setting.send(form(&own)).await;
+    assert_eq!((answer.status, answer.header("location")), (303, "/deliveries?day=2026-11-22"));
+    assert_eq!((setting.queues.sent().len(), replays(&setting).await.len()), (1, 1));
+    assert!(!setting.get("/deliveries").await.text.contains("n-failed/replay"));
 }
 
 /// G11: what one answer reads does not depend on how much there is.

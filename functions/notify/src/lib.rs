@@ -10,9 +10,9 @@
 //!    room for the whole post: after it somebody else may send.
 //!
 //! An incoming webhook cannot be asked what it has received. Where the answer to a post is lost while the function
-//! lives, the delivery ends as `unconfirmed`, which is listed. Where the function died between reserving
-//! and writing, nobody knows whether it posted: it is sent again, because an alarm twice is better than none. Every
-//! message carries its reference, so that the rare repeat is recognisable.
+//! lives, the delivery ends as `unconfirmed`, which is listed, and a person can have it sent again. Where the function died
+//! between reserving and writing, nobody knows whether it posted: it is sent again, because an alarm twice is better than
+//! none. Every message carries its reference, so that the rare repeat is recognisable.
 
 mod error;
 mod note;
@@ -70,6 +70,16 @@ impl Wish {
     fn channel(&self) -> &str {
         match self {
             Self::About { channel, .. } | Self::FirstSync { channel, .. } => channel,
+        }
+    }
+
+    /// What a replay puts back where the wish was; a run is told its channel alone.
+    fn effect(&self) -> Option<Effect> {
+        match self {
+            Self::About { channel, event, about, .. } => {
+                Some(Effect::Notify { channel: channel.clone(), event: *event, about: about.clone() })
+            }
+            Self::FirstSync { .. } => None,
         }
     }
 
@@ -131,7 +141,7 @@ impl Notify {
                         self.post(channel, &note, delivery.lease_until).await
                     }
                 };
-                self.end(message, delivery, rev, posted).await
+                self.end(message, &wish, delivery, rev, posted).await
             }
         }
     }
@@ -214,6 +224,7 @@ impl Notify {
     async fn end(
         &self,
         message: &EffectMessage,
+        wish: &Wish,
         mut delivery: Delivery,
         rev: u64,
         posted: Posted,
@@ -240,6 +251,9 @@ impl Notify {
                 (DeliveryState::Held, format!("{why}; tried again at {next}"))
             }
         };
+        let undone = delivery.state.is_undone();
+        delivery.target = undone.then(|| message.target.clone());
+        delivery.effect = if undone { wish.effect() } else { None };
         if delivery.state != DeliveryState::Sent {
             let (channel, intent, state) = (&delivery.receiver, &delivery.key, delivery.state.as_str());
             tracing::warn!(%channel, %intent, state, answer = %delivery.answer, "a message was not delivered");
@@ -251,7 +265,8 @@ impl Notify {
         }
     }
 
-    /// Takes the intent away. Whatever the end of its delivery is, it is listed there.
+    /// Takes the intent away. Whatever the end of its delivery is, it is listed there, and what was not done is kept there
+    /// for a replay.
     async fn confirm(&self, message: &EffectMessage) -> Result<(), NotifyError> {
         match &message.target {
             EffectTarget::Asset { asset } => self.store.confirm_notification(asset, &message.intent).await?,

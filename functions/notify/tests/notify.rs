@@ -20,7 +20,7 @@ use platform::{Clock, Services};
 use queue::{EffectMessage, EffectTarget};
 use serde_json::json;
 use simulators::slack;
-use store::{ConnectorState, DeliveryState, RunStatus, Verdict};
+use store::{AuditAction, AuditLine, ConnectorState, DeliveryState, Replay, RunStatus, Verdict};
 use support::{Bench, asset, event, vulnerability};
 
 const CHANNEL: &str = "team-payments";
@@ -47,7 +47,7 @@ async fn overdue(bench: &Bench, number: u64, count: u64) -> (Asset, EffectMessag
     let about = vulnerabilities.iter().map(|v| Announced { vulnerability: v.id.clone(), crossing }).collect();
     let key = format!("n-{number:016x}");
     let effect = Effect::Notify { channel: CHANNEL.into(), event: NotifyEvent::Overdue, about };
-    asset.intents.insert(key.clone(), Intent { key: key.clone(), effect, since: bench.now() });
+    asset.intents.insert(key.clone(), Intent::new(key.clone(), effect, bench.now()));
     bench.put(&asset, &vulnerabilities).await;
     let message = EffectMessage { target: EffectTarget::Asset { asset: asset.id.clone() }, intent: key };
     (asset, message)
@@ -169,6 +169,59 @@ async fn a_refused_message_fails_with_the_answers_words() {
     assert_eq!(pending(&bench, &asset).await, 0);
     work(&notify, &message).await;
     assert!(bench.sent().is_empty() && texts(&bench).is_empty());
+}
+
+/// As a person does who has it tried anew.
+async fn replay(bench: &Bench, key: &str) -> Replay {
+    let (by, target) = ("ana".to_owned(), String::new());
+    let action = AuditAction::ReplayedDelivery;
+    let line = AuditLine { at: bench.now(), by, subject: None, action, target, detail: String::new() };
+    bench.store().replay_delivery(&CHANNEL.parse().unwrap(), key, bench.now(), &line).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_replayed_message_says_what_the_first_would_have_said_and_is_sent_once() {
+    for fault in ["slack.post:error=404~1", "slack.post:drop~1"] {
+        let (bench, notify) = bench(20).await;
+        bench.world.faults.set(fault).unwrap();
+        let (asset, message) = overdue(&bench, 1, 2).await;
+        work(&notify, &message).await;
+        let told = texts(&bench).len();
+        assert_eq!(pending(&bench, &asset).await, 0, "{fault}");
+        for _ in 0..2 {
+            assert_eq!(
+                replay(&bench, &message.intent).await,
+                Replay::Ready(message.target.clone()),
+                "{fault}"
+            );
+        }
+        assert_eq!(pending(&bench, &asset).await, 1, "{fault}: the sweep would ask for it too");
+        work(&notify, &message).await;
+        work(&notify, &message).await;
+        let texts = texts(&bench);
+        assert_eq!((texts.len(), pending(&bench, &asset).await), (told + 1, 0), "{fault}");
+        assert!(
+            texts[told].starts_with("Overdue: 2 vulnerabilities on web-1.example.com"),
+            "{}",
+            texts[told]
+        );
+        let sent = bench.deliveries().await.remove(0);
+        assert_eq!((sent.state, sent.restarts, sent.effect), (DeliveryState::Sent, 1, None), "{fault}");
+        assert_eq!(replay(&bench, &message.intent).await, Replay::Refused(DeliveryState::Sent), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_under_way_is_not_replayed() {
+    let (bench, notify) = bench(20).await;
+    bench.world.faults.set("slack.post:error=503~1").unwrap();
+    let (_, message) = overdue(&bench, 1, 1).await;
+    work(&notify, &message).await;
+    assert_eq!(replay(&bench, &message.intent).await, Replay::Refused(DeliveryState::Held));
+    let (channel, lease) = (CHANNEL.parse().unwrap(), jiff::SignedDuration::from_mins(2));
+    bench.pass(60);
+    bench.store().reserve_delivery(&channel, &message.intent, "x", bench.now(), lease, 20).await.unwrap();
+    assert_eq!(replay(&bench, &message.intent).await, Replay::Refused(DeliveryState::Sending));
 }
 
 #[tokio::test]

@@ -267,11 +267,11 @@ impl Score {
     /// Sends what is wanted since now: new effects, and those that nobody confirmed in time.
     async fn send(&self, decided: &Decided, now: Timestamp) -> Result<(), ScoreError> {
         let asset = &decided.asset.id;
-        let fresh = |intent: &&Intent| intent.since == now;
+        let asked = |intent: &&Intent| intent.is_asked(now);
         let mut tickets = Vec::new();
         let mut notifications = Vec::new();
         for vulnerability in &decided.changed {
-            for intent in vulnerability.intents.values().filter(fresh) {
+            for intent in vulnerability.intents.values().filter(asked) {
                 let target = EffectTarget::Vulnerability {
                     asset: asset.clone(),
                     vulnerability: vulnerability.id.clone(),
@@ -279,7 +279,7 @@ impl Score {
                 tickets.push(Outgoing::now(&EffectMessage { target, intent: intent.key.clone() })?);
             }
         }
-        for intent in decided.asset.intents.values().filter(fresh) {
+        for intent in decided.asset.intents.values().filter(asked) {
             debug_assert!(matches!(intent.effect, Effect::Notify { .. }));
             let target = EffectTarget::Asset { asset: asset.clone() };
             notifications.push(Outgoing::now(&EffectMessage { target, intent: intent.key.clone() })?);

@@ -60,7 +60,7 @@ async fn a_confirmed_notification_is_looked_at_no_more() {
     let mut asset = Asset::new(AssetId::derive("one"));
     let effect = Effect::Notify { channel: "team".into(), event: NotifyEvent::Overdue, about: Vec::new() };
     let key = "n-1".to_owned();
-    asset.intents.insert(key.clone(), Intent { key, effect, since: bench.now() });
+    asset.intents.insert(key.clone(), Intent::new(key, effect, bench.now()));
     bench.store().commit_asset(&asset, None, &CounterDelta::default()).await.unwrap();
     bench.pass(SignedDuration::from_mins(20));
     assert_eq!(pass(&bench, &sla).await, 1);

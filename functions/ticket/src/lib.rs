@@ -122,11 +122,8 @@ impl Ticket {
             Reservation::Ended(delivery) if delivery.state == DeliveryState::Sent => {
                 self.sent_before(&job, &delivery, tracker).await
             }
-            Reservation::Ended(delivery) => {
-                let state = delivery.state.as_str();
-                tracing::debug!(intent = %intent.key, state, "the delivery has ended");
-                Ok(())
-            }
+            // The function died before it could say so, or somebody else has asked.
+            Reservation::Ended(delivery) => self.put_off(&job, &delivery).await,
             Reservation::Busy { until, asked } => {
                 Ok(self.effects.come_back(message, &receiver, until, asked).await?)
             }
@@ -302,6 +299,7 @@ impl Ticket {
         };
         (delivery.at, delivery.state, delivery.lease_until, delivery.answer) =
             (now, state, lease_until, answer);
+        delivery.target = state.is_undone().then(|| job.message.target.clone());
         if state != DeliveryState::Sent {
             let (tracker, intent) = (&delivery.receiver, &delivery.key);
             tracing::warn!(%tracker, %intent, state = state.as_str(), answer = %delivery.answer, "a ticket is not done");
@@ -313,8 +311,15 @@ impl Ticket {
         }
         match lease_until {
             Some(until) => Ok(self.effects.come_back(job.message, &delivery.receiver, until, None).await?),
-            None => Ok(()),
+            None => self.put_off(job, &delivery).await,
         }
+    }
+
+    /// Keeps the sweep from asking for what has failed until it is free again: before that, it asks in vain.
+    async fn put_off(&self, job: &Job<'_>, delivery: &Delivery) -> Result<(), TicketError> {
+        let Some(at) = delivery.free_at() else { return Ok(()) };
+        let vulnerability = job.vulnerability;
+        Ok(self.store.put_off_ticket(&vulnerability.asset, &vulnerability.id, job.key(), at).await?)
     }
 
     /// Links the ticket; the wish is gone with that.

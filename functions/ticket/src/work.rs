@@ -167,7 +167,8 @@ impl Ticket {
     ) -> Result<TicketRef, Trouble> {
         let jira = self.connect(tracker).await?;
         let earlier = self.earlier_wish(job, tracker).await?;
-        let search = delivery.tries > 1 || earlier || job.vulnerability.ticket.is_some();
+        let tried = delivery.tries > 1 || delivery.restarts > 0;
+        let search = tried || earlier || job.vulnerability.ticket.is_some();
         if search {
             let found = jira.find(&job.label).await?;
             if let Some((key, _)) = adopt(&jira, job, &found, None).await? {
@@ -219,7 +220,7 @@ impl Ticket {
             {
                 return Err(Trouble::Wait(until, format!("{key} is still under way")));
             }
-            found |= delivery.tries > 0;
+            found |= delivery.tries > 0 || delivery.restarts > 0;
         }
         Ok(found)
     }

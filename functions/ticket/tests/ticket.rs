@@ -15,7 +15,7 @@ use platform::{Clock, Services};
 use queue::{EffectMessage, EffectTarget};
 use serde_json::{Value, json};
 use simulators::jira;
-use store::{Delivery, DeliveryState, Reservation};
+use store::{AuditAction, AuditLine, Delivery, DeliveryState, Replay, Reservation};
 use support::{Bench, asset, event, vulnerability};
 use sync::http::{HttpClient, HttpOptions, Method};
 use ticket::Ticket;
@@ -86,8 +86,7 @@ fn wish(bench: &Bench, vulnerability: &mut Vulnerability, key: &str) {
     } else {
         Effect::CloseTicket { tracker }
     };
-    vulnerability.intents =
-        [(key.to_owned(), Intent { key: key.to_owned(), effect, since: bench.now() })].into();
+    vulnerability.intents = [(key.to_owned(), Intent::new(key, effect, bench.now()))].into();
 }
 
 /// A vulnerability that wants a ticket.
@@ -426,6 +425,106 @@ async fn a_refusal_fails_with_the_words_of_each_field() {
     work(&ticket, &message).await;
     assert!(bench.sent().is_empty() && issues(&bench).is_empty());
     assert_eq!(stored(&bench, &vulnerability).await.intents.len(), 1, "the wish is kept for a replay");
+}
+
+/// As a person does who has it tried anew; the message with it.
+async fn replay(bench: &Bench, key: &str) -> Replay {
+    let (by, target) = ("ana".to_owned(), String::new());
+    let action = AuditAction::ReplayedDelivery;
+    let line = AuditLine { at: bench.now(), by, subject: None, action, target, detail: String::new() };
+    bench.store().replay_delivery(&TRACKER.parse().unwrap(), key, bench.now(), &line).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_replayed_ticket_is_created_once_and_looked_for_before() {
+    let (bench, ticket) = bench().await;
+    bench.world.faults.set("jira.create:error=400~1").unwrap();
+    let (_, vulnerability, message) = wanting(&bench, 1).await;
+    work(&ticket, &message).await;
+    assert_eq!(delivery(&bench, &message.intent).await.state, DeliveryState::Failed);
+    for _ in 0..2 {
+        assert_eq!(replay(&bench, &message.intent).await, Replay::Ready(message.target.clone()));
+    }
+    let searched = bench.world.received.requests()["jira"];
+    work(&ticket, &message).await;
+    assert_eq!(bench.world.received.requests()["jira"] - searched, 2, "a search, and then the ticket");
+    work(&ticket, &message).await;
+    assert_eq!(
+        (issues(&bench).len(), linked(&bench, &vulnerability).await.unwrap().key.as_str()),
+        (1, "SEC-1")
+    );
+    let sent = delivery(&bench, &message.intent).await;
+    assert_eq!((sent.state, sent.restarts, sent.target), (DeliveryState::Sent, 1, None));
+    assert_eq!(replay(&bench, &message.intent).await, Replay::Refused(DeliveryState::Sent));
+}
+
+#[tokio::test]
+async fn a_replay_finds_the_ticket_of_the_tries_before_it() {
+    let (bench, ticket) = bench().await;
+    // Created, and the tracker said that it was not.
+    bench.world.faults.set("jira.create:drop~1").unwrap();
+    let (_, vulnerability, message) = wanting(&bench, 1).await;
+    work(&ticket, &message).await;
+    assert_eq!(replay(&bench, &message.intent).await, Replay::Refused(DeliveryState::Sending));
+    let (tracker, lease) = (TRACKER.parse().unwrap(), jiff::SignedDuration::from_secs(1));
+    bench.pass(3_600);
+    let again = bench.store().reserve_delivery(&tracker, &message.intent, "x", bench.now(), lease, 9).await;
+    let Ok(Reservation::Yours(given_up, rev)) = again else { panic!("{again:?}") };
+    let target = Some(message.target.clone());
+    let given_up = Delivery { state: DeliveryState::Failed, lease_until: None, target, ..given_up };
+    bench.store().end_delivery(&given_up, rev).await.unwrap();
+
+    assert_eq!(replay(&bench, &message.intent).await, Replay::Ready(message.target.clone()));
+    tokio::time::sleep(LAG * 2).await;
+    work(&ticket, &message).await;
+    assert_eq!(
+        (issues(&bench).len(), linked(&bench, &vulnerability).await.unwrap().key.as_str()),
+        (1, "SEC-1")
+    );
+}
+
+#[tokio::test]
+async fn a_replay_of_what_is_no_longer_wanted_settles_it() {
+    let (bench, ticket) = bench_with(100, "NOPE").await;
+    let (asset, vulnerability, message) = wanting(&bench, 1).await;
+    work(&ticket, &message).await;
+    change(&bench, &asset, &vulnerability.id, |v| v.intents.clear()).await;
+    assert_eq!(replay(&bench, &message.intent).await, Replay::Ready(message.target.clone()));
+    work(&ticket, &message).await;
+    let settled = delivery(&bench, &message.intent).await;
+    assert_eq!(
+        (settled.state, settled.answer.as_str()),
+        (DeliveryState::Held, "no longer wanted; nothing was created")
+    );
+    assert!(issues(&bench).is_empty());
+}
+
+#[tokio::test]
+async fn a_failed_ticket_rests_for_a_day_and_heals_by_itself() {
+    let (bench, ticket) = bench().await;
+    bench.world.faults.set("jira.create:error=400~2").unwrap();
+    let (asset, vulnerability, message) = wanting(&bench, 1).await;
+    for tried in 1..=2 {
+        work(&ticket, &message).await;
+        let requests = bench.world.received.requests()["jira"];
+        let failed = delivery(&bench, &message.intent).await;
+        assert_eq!((failed.state, failed.restarts), (DeliveryState::Failed, tried - 1));
+        let sweep_at = stored(&bench, &vulnerability).await.intents[&message.intent].sweep_at();
+        assert_eq!(sweep_at, failed.at + store::RETRY_AFTER);
+        // A message before that asks nobody, and a sweep is put off again: it had died before it could.
+        let now = bench.now();
+        change(&bench, &asset, &vulnerability.id, |v| v.intents.get_mut(&message.intent).unwrap().ask(now))
+            .await;
+        bench.pass(900);
+        work(&ticket, &message).await;
+        assert_eq!(bench.world.received.requests()["jira"], requests);
+        let put_off = stored(&bench, &vulnerability).await.intents[&message.intent].sweep_at();
+        assert_eq!(put_off, sweep_at);
+        bench.pass(86_400 - 900);
+    }
+    work(&ticket, &message).await;
+    assert_eq!(issues(&bench).len(), 1);
+    assert!(linked(&bench, &vulnerability).await.is_some() && bench.sent().is_empty());
 }
 
 #[tokio::test]

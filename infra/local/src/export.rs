@@ -164,7 +164,7 @@ fn delivery_line(delivery: &Delivery, stable: bool) -> Value {
         remove(&mut value, &VOLATILE);
         remove(&mut value, &["answer", "reference"]);
         if is_summary(delivery) {
-            remove(&mut value, &["key"]);
+            remove(&mut value, &["key", "target"]);
         }
         // What is closed is named by the id that the tracker gave.
         if let Some(reference) = &delivery.reference {

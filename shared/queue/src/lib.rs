@@ -5,8 +5,8 @@ mod message;
 mod send;
 
 pub use batch::{Message, Outcome, handle_batch};
+pub use domain::vulnerability::EffectTarget;
 pub use message::{
-    AssetWalk, AwsRegion, EffectMessage, EffectTarget, ExposureMessage, IntelMessage, ScoreMessage,
-    SyncMessage, Trigger,
+    AssetWalk, AwsRegion, EffectMessage, ExposureMessage, IntelMessage, ScoreMessage, SyncMessage, Trigger,
 };
 pub use send::{MAX_DELAY, Outgoing, Queue, QueueError, QueueName};

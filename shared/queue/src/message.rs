@@ -1,7 +1,8 @@
 //! What functions tell each other. Small: they name things, the table holds them.
 
 use domain::intel::Feed;
-use domain::{AssetId, ConnectorName, RunId, SightingId, VulnId};
+use domain::vulnerability::EffectTarget;
+use domain::{AssetId, ConnectorName, RunId, SightingId};
 use serde::{Deserialize, Serialize};
 use tracing::{Span, field, info_span};
 
@@ -196,31 +197,6 @@ impl EffectMessage {
         let target = EffectTarget::Run { connector: connector.clone(), run: run.clone() };
         Self { target, intent }
     }
-}
-
-/// Where an intent is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "of", rename_all = "snake_case")]
-pub enum EffectTarget {
-    /// On an asset: a notification.
-    Asset {
-        /// The asset.
-        asset: AssetId,
-    },
-    /// On a vulnerability: a ticket.
-    Vulnerability {
-        /// Its asset.
-        asset: AssetId,
-        /// The vulnerability.
-        vulnerability: VulnId,
-    },
-    /// On a run: the summary of a first sync.
-    Run {
-        /// The connector.
-        connector: ConnectorName,
-        /// The run.
-        run: RunId,
-    },
 }
 
 impl Message for SyncMessage {

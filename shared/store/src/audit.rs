@@ -42,6 +42,8 @@ pub enum AuditAction {
     ImportedInventory,
     /// Imported firewall rules.
     ImportedFirewall,
+    /// Had a delivery tried anew.
+    ReplayedDelivery,
 }
 
 /// One line of the audit.

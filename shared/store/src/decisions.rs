@@ -6,15 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use domain::decide::SWEEP_AFTER;
-use domain::vulnerability::{Decision, Intent, TicketRef};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use domain::vulnerability::{Decision, EffectTarget, Intent, TicketRef};
 use domain::{Asset, AssetId, ConnectorName, CveId, RunId, SightingId, Status, VulnId, Vulnerability};
 use jiff::Timestamp;
 
 use crate::audit::AuditLine;
 use crate::codec::{self, Item, document, n, number, s, text};
 use crate::counters::{CounterDelta, addition};
+use crate::deliveries::Delivery;
 use crate::error::StoreError;
 use crate::keys;
 use crate::table::{Condition, Range, Store, sort_key};
@@ -300,6 +300,117 @@ impl Store {
         self.update(key, &update, Some("rev = :rev"), &[("#k", intent)], values).await
     }
 
+    /// Has the sweep ask for a ticket's intent at `at` and not before. Saying so again changes nothing.
+    pub async fn put_off_ticket(
+        &self,
+        asset: &AssetId,
+        vulnerability: &VulnId,
+        intent: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let what = format!("ticket of vulnerability {vulnerability}");
+        for _ in 0..CONFIRM_TRIES {
+            let Some(Versioned { rev, value: mut found }) = self.vulnerability(asset, vulnerability).await?
+            else {
+                return Ok(());
+            };
+            let Some(known) = found.intents.get_mut(intent).filter(|known| known.again_at != Some(at)) else {
+                return Ok(());
+            };
+            known.again_at = Some(at);
+            match self.transact(&what, vec![self.transact_ticket_intent(&found, intent, rev)?]).await {
+                Err(error) if error.is_conflict() => {}
+                other => return other,
+            }
+        }
+        Err(StoreError::Conflict { what })
+    }
+
+    /// Has the wish of a delivery asked for again: where it stands by now, and the write that puts it there. A ticket that
+    /// is no longer wanted has none: it is settled. `None`: what it was about is gone.
+    pub(crate) async fn wish_again(
+        &self,
+        delivery: &Delivery,
+        now: Timestamp,
+    ) -> Result<Option<(EffectTarget, Option<TransactWriteItem>)>, StoreError> {
+        let key = &delivery.key;
+        let (target, write) = match &delivery.target {
+            None => return Ok(None),
+            Some(target @ EffectTarget::Vulnerability { asset, vulnerability }) => {
+                let Some(mut read) = self.vulnerability(asset, vulnerability).await? else { return Ok(None) };
+                let write = match read.value.intents.get_mut(key) {
+                    Some(intent) => {
+                        intent.ask(now);
+                        Some(self.transact_ticket_intent(&read.value, key, read.rev)?)
+                    }
+                    None => None,
+                };
+                (target.clone(), write)
+            }
+            Some(EffectTarget::Asset { asset }) => {
+                let (Some(mut read), Some(effect)) = (self.living_asset(asset).await?, &delivery.effect)
+                else {
+                    return Ok(None);
+                };
+                let (id, intent) = (read.value.id.clone(), Intent::new(key, effect.clone(), now));
+                read.value.intents.insert(key.clone(), intent.clone());
+                let timer = Timer::of_asset(&read.value);
+                let write = self.transact_intent(&keys::asset(&id), &intent, timer, read.rev)?;
+                (EffectTarget::Asset { asset: id }, Some(write))
+            }
+            Some(target @ EffectTarget::Run { connector, run }) => {
+                if self.run(connector, run).await?.is_none() {
+                    return Ok(None);
+                }
+                let write = self.transact_run_intent(connector, run, key, &delivery.receiver, now)?;
+                (target.clone(), Some(write))
+            }
+        };
+        Ok(Some((target, write)))
+    }
+
+    /// An asset, or the one that it turned out to be.
+    async fn living_asset(&self, id: &AssetId) -> Result<Option<Versioned<Asset>>, StoreError> {
+        let mut found = self.asset(id).await?;
+        for _ in 0..CONFIRM_TRIES {
+            let Some(into) = found.as_ref().and_then(|read| read.value.merged_into.clone()) else { break };
+            found = self.asset(&into).await?;
+        }
+        Ok(found)
+    }
+
+    fn transact_ticket_intent(
+        &self,
+        vulnerability: &Vulnerability,
+        intent: &str,
+        rev: Option<u64>,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let key = keys::vulnerability(&vulnerability.asset, &vulnerability.id);
+        let timer = Timer::of_vulnerability(vulnerability);
+        self.transact_intent(&key, &vulnerability.intents[intent], timer, rev)
+    }
+
+    /// Puts an intent on an item that still is as it was read, and the item under this timer.
+    fn transact_intent(
+        &self,
+        key: &keys::Key,
+        intent: &Intent,
+        timer: Option<Timer>,
+        rev: Option<u64>,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let json = serde_json::to_string(intent).unwrap_or_default();
+        let mut update = "SET intents.#k = :i".to_owned();
+        let mut values = vec![(":i", s(json)), (":one", n(1)), (":rev", n(rev.unwrap_or(0)))];
+        if let Some(timer) = timer {
+            update.push_str(", w = :w, ws = :ws");
+            values.extend([(":w", s(timer.partition)), (":ws", s(timer.sort))]);
+        }
+        update.push_str(" ADD rev :one");
+        // What is on its way to another asset is taken along as it was read.
+        let unmoved = "rev = :rev AND attribute_not_exists(alias)";
+        self.transact_update_named(key, &update, unmoved, &[("#k", &intent.key)], values)
+    }
+
     /// A person decided. `None` takes the decision back. The audit's line is written with it.
     pub async fn put_decision(
         &self,
@@ -468,7 +579,7 @@ impl Timer {
 
 /// When unconfirmed effects have to be looked at.
 fn sweep_at(intents: &BTreeMap<String, Intent>) -> Option<Timestamp> {
-    intents.values().map(|intent| intent.since + SWEEP_AFTER).min()
+    intents.values().map(Intent::sweep_at).min()
 }
 
 pub(crate) fn asset_item(asset: &Asset, rev: Option<u64>) -> Item {

@@ -2,9 +2,11 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::ConnectorName;
+use domain::vulnerability::{Effect, EffectTarget};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditLine;
 use crate::codec::{self, Item, document, n, number, s};
 use crate::error::StoreError;
 use crate::keys;
@@ -13,6 +15,10 @@ use crate::table::{Condition, Range, Store};
 /// Attribute with the time at which a message on its way will ask for the delivery. It is beside the document, because
 /// it says nothing about the delivery itself and must not meet its revision.
 const ASKED: &str = "asked";
+/// A failed delivery whose wish still stands is free again after this time: what was repaired heals without a person.
+pub const RETRY_AFTER: SignedDuration = SignedDuration::from_hours(24);
+/// Tries of a replay: others write what it puts the wish back on.
+const REPLAY_TRIES: usize = 8;
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +48,11 @@ impl DeliveryState {
             Self::Unconfirmed => "unconfirmed",
         }
     }
+
+    /// Whether it is an end at which, as far as anybody knows, it was not done.
+    pub fn is_undone(self) -> bool {
+        matches!(self, Self::Failed | Self::Unconfirmed)
+    }
 }
 
 /// One effect outside, from the first try to its end.
@@ -55,8 +66,11 @@ pub struct Delivery {
     pub subject: String,
     /// Where it stands.
     pub state: DeliveryState,
-    /// Tries so far, this one included.
+    /// Tries so far, this one included; counted anew after each restart.
     pub tries: u32,
+    /// How often it began anew after it had ended undone. An earlier try may have been the one that was done.
+    #[serde(default)]
+    pub restarts: u32,
     /// When it was first tried.
     pub first_at: Timestamp,
     /// When the state last changed.
@@ -70,6 +84,48 @@ pub struct Delivery {
     /// What the receiver calls the result: a ticket's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// Where its wish belongs, once it has ended undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<EffectTarget>,
+    /// The wish itself, if it goes with that end: a replay puts it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+}
+
+impl Delivery {
+    /// Whether a person can have it tried anew. One that ended before its wish was kept with it cannot be.
+    pub fn is_replayable(&self) -> bool {
+        self.state.is_undone() && self.target.is_some()
+    }
+
+    /// When a failed one is free to be tried anew by itself. Of an unconfirmed one only a person can say whether a second
+    /// time does harm.
+    pub fn free_at(&self) -> Option<Timestamp> {
+        (self.state == DeliveryState::Failed).then(|| self.at + RETRY_AFTER)
+    }
+
+    /// Whether it was restarted, and nobody has tried it since.
+    fn awaits_restart(&self) -> bool {
+        self.restarts > 0 && self.tries == 0 && self.state == DeliveryState::Held
+    }
+
+    /// Lets it begin anew, at once.
+    fn restart(&mut self, now: Timestamp) {
+        (self.state, self.tries, self.at, self.lease_until) = (DeliveryState::Held, 0, now, Some(now));
+        self.restarts += 1;
+        self.answer = "to be tried anew".to_owned();
+    }
+}
+
+/// What became of the wish to try a delivery anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replay {
+    /// It waits to be tried: the message that names this target is to be sent.
+    Ready(EffectTarget),
+    /// It is under way, or done.
+    Refused(DeliveryState),
+    /// Nobody knows any more what it was about.
+    Gone,
 }
 
 /// What became of the wish to send.
@@ -92,7 +148,8 @@ pub enum Reservation {
 
 impl Store {
     /// Reserves the right to send `key` to `receiver`: at most one holder at a time, and no more than `per_hour`
-    /// first tries an hour. `u32::MAX` is no budget: such a try is not counted either.
+    /// first tries an hour. `u32::MAX` is no budget: such a try is not counted either. One that failed [`RETRY_AFTER`] ago
+    /// begins anew.
     pub async fn reserve_delivery(
         &self,
         receiver: &ConnectorName,
@@ -114,11 +171,18 @@ impl Store {
                 tries: 0,
                 first_at: now,
                 at: now,
+                restarts: 0,
                 lease_until: None,
                 answer: String::new(),
                 reference: None,
+                target: None,
+                effect: None,
             },
-            Some(delivery) => match delivery.state {
+            Some(mut delivery) => match delivery.state {
+                DeliveryState::Failed if delivery.free_at().is_some_and(|at| at <= now) => {
+                    delivery.restart(now);
+                    delivery
+                }
                 DeliveryState::Sent | DeliveryState::Failed | DeliveryState::Unconfirmed => {
                     return Ok(Reservation::Ended(delivery));
                 }
@@ -207,7 +271,53 @@ impl Store {
         receiver: &ConnectorName,
         key: &str,
     ) -> Result<Option<Delivery>, StoreError> {
-        self.get(&keys::delivery(receiver, key), true).await?.as_ref().map(codec::parse).transpose()
+        Ok(self.read_delivery(receiver, key).await?.map(|(delivery, _)| delivery))
+    }
+
+    /// A delivery and its revision. What is remembered of a push stands among them and is none.
+    async fn read_delivery(
+        &self,
+        receiver: &ConnectorName,
+        key: &str,
+    ) -> Result<Option<(Delivery, Option<u64>)>, StoreError> {
+        let item = self.get(&keys::delivery(receiver, key), true).await?;
+        let item = item.filter(|item| item.contains_key(codec::DOCUMENT));
+        item.map(|item| Ok((codec::parse(&item)?, number(&item, "rev")))).transpose()
+    }
+
+    /// A person wants a delivery that ended undone to be tried anew. Its wish is put back with it, so that the sweep asks
+    /// if the message is lost, and the audit's line is written. Asked again before anybody tried, it writes no second line.
+    pub async fn replay_delivery(
+        &self,
+        receiver: &ConnectorName,
+        key: &str,
+        now: Timestamp,
+        line: &AuditLine,
+    ) -> Result<Replay, StoreError> {
+        let what = format!("replay of {key}");
+        for _ in 0..REPLAY_TRIES {
+            let Some((mut delivery, rev)) = self.read_delivery(receiver, key).await? else {
+                return Ok(Replay::Gone);
+            };
+            let mut items = Vec::new();
+            if delivery.state.is_undone() {
+                delivery.restart(now);
+                items.push(self.transact_audit(line)?);
+            } else if !delivery.awaits_restart() {
+                return Ok(Replay::Refused(delivery.state));
+            }
+            let Some((target, wish)) = self.wish_again(&delivery, now).await? else {
+                return Ok(Replay::Gone);
+            };
+            let item = delivery_item(&delivery, rev.unwrap_or(0) + 1);
+            items.push(self.transact_put(&keys::delivery(receiver, key), item, Condition::revision(rev))?);
+            items.extend(wish);
+            match self.transact(&what, items).await {
+                Err(error) if error.is_conflict() => {}
+                other => return other.map(|()| Replay::Ready(target)),
+            }
+        }
+        Err(StoreError::Conflict { what })
     }
 
     /// The deliveries first tried on a day, newest first.

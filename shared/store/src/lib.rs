@@ -33,7 +33,7 @@ pub use audit::{AuditAction, AuditLine};
 pub use capacity::{Capacity, Units};
 pub use counters::{AssetCounts, CounterDelta, DayCounts, FIX_DAYS, OpenCounts, seen_by};
 pub use decisions::{Alias, AssetState, Due, Mistimed, Versioned};
-pub use deliveries::{Delivery, DeliveryState, Reservation};
+pub use deliveries::{Delivery, DeliveryState, RETRY_AFTER, Replay, Reservation};
 pub use documents::{Document, FeedsRead};
 pub use error::StoreError;
 pub use export::{ExportItem, ExportPage};

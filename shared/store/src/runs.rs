@@ -588,9 +588,7 @@ impl Store {
             update.push_str(", intents = :i, w = :w, ws = :ws");
             let map = intents.iter().map(|(key, channel)| (key.clone(), s(channel))).collect();
             values.push((":i", AttributeValue::M(map)));
-            let (sweep, id) = (ended_at + SWEEP_AFTER, run.to_string());
-            values.push((":w", s(keys::timer_of(sweep, &id))));
-            values.push((":ws", s(keys::timer_sort(sweep, &id))));
+            values.extend(sweep_timer(run, ended_at));
         }
         let items = vec![
             self.transact_put(
@@ -607,6 +605,22 @@ impl Store {
             )?,
         ];
         self.transact(&format!("connector {connector}"), items).await
+    }
+
+    /// Puts a notification back on a run that had it, to be asked for again.
+    pub(crate) fn transact_run_intent(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        intent: &str,
+        channel: &ConnectorName,
+        now: Timestamp,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let mut values = vec![(":c", s(channel.as_str()))];
+        values.extend(sweep_timer(run, now));
+        let update = "SET intents.#k = :c, w = :w, ws = :ws";
+        let (key, had) = (keys::run(connector, run), "attribute_exists(intents)");
+        self.transact_update_named(&key, update, had, &[("#k", intent)], values)
     }
 
     /// A run's notification was delivered. Saying so again changes nothing.
@@ -905,6 +919,12 @@ fn read_unit(item: &Item) -> Result<UnitRecord, StoreError> {
         missing: text(item, "missing").map(str::to_owned),
         rev: number(item, "rev").unwrap_or(0),
     })
+}
+
+/// The timer under which the notifications of a run, asked for at `at`, are asked for again.
+fn sweep_timer(run: &RunId, at: Timestamp) -> [(&'static str, AttributeValue); 2] {
+    let (sweep, id) = (at + SWEEP_AFTER, run.to_string());
+    [(":w", s(keys::timer_of(sweep, &id))), (":ws", s(keys::timer_sort(sweep, &id)))]
 }
 
 fn read_run(item: &Item) -> Result<RunRecord, StoreError> {

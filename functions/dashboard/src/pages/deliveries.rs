@@ -1,7 +1,8 @@
 //! What was sent to whom.
 
+use domain::Role;
 use maud::{Markup, html};
-use store::DeliveryState;
+use store::{Delivery, DeliveryState};
 
 use super::View;
 use super::layout::{Frame, Tab};
@@ -33,7 +34,10 @@ pub(crate) fn page(data: &DeliveryList, view: &View<'_>) -> Markup {
                     tr {
                         th scope="row" { (d.subject) div.quiet { (parts::full_time(d.first_at, data.at)) } }
                         td data-label="To" { (d.receiver) }
-                        td data-label="State" { span.(class(d.state)) { (d.state.as_str()) } }
+                        td data-label="State" {
+                            span.(class(d.state)) { (d.state.as_str()) }
+                            @if d.is_replayable() && view.may(Role::Analyst) { (replay(d)) }
+                        }
                         td.number data-label="Tries" { (d.tries) }
                         td.small data-label="Answer" {
                             @if let Some(reference) = &d.reference { (reference) " " }
@@ -50,6 +54,19 @@ pub(crate) fn page(data: &DeliveryList, view: &View<'_>) -> Markup {
         }
     };
     Frame { tab: Tab::Deliveries, title: "Deliveries", refresh: None, view }.around(&content)
+}
+
+/// The button that has a delivery tried anew.
+fn replay(delivery: &Delivery) -> Markup {
+    html! {
+        @if delivery.state == DeliveryState::Unconfirmed {
+            div.small { "It may have arrived. Sent again, it may arrive twice." }
+        }
+        form.inline method="post" action={ "/api/deliveries/" (delivery.receiver) "/" (delivery.key) "/replay" }
+            enctype="application/x-www-form-urlencoded" {
+            button.second type="submit" { "Try again" span.hidden { " " (delivery.subject) } }
+        }
+    }
 }
 
 fn class(state: DeliveryState) -> &'static str {

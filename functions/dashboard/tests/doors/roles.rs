@@ -4,6 +4,7 @@ use aws_lambda_events::http::Method;
 use dashboard::ROUTES;
 use serde_json::json;
 use simulators::oidc::Signing;
+use store::DeliveryState;
 
 use super::{Site, odd, person};
 use crate::support::Kind;
@@ -53,7 +54,8 @@ fn weakest(method: &str, path: &str) -> usize {
             | "/api/inventory"
             | "/api/exposure/firewall"
             | "/api/connectors/{connector}/sync"
-            | "/api/connectors/{connector}/check",
+            | "/api/connectors/{connector}/check"
+            | "/api/deliveries/{receiver}/{key}/replay",
         ) => 2,
         ("GET", "/tokens" | "/api/tokens")
         | ("POST", "/api/runs/{connector}/{run}/approve" | "/api/tokens" | "/api/tokens/{token}/revoke") => 3,
@@ -76,6 +78,8 @@ async fn every_route_is_for_its_role_and_the_stronger_ones() {
             .replace("{connector}", "qualys-prod")
             .replace("{cve}", "CVE-2021-44228")
             .replace("{run}", run.as_str())
+            .replace("{receiver}", "chat")
+            .replace("{key}", "n-0123456789abcdef")
             .replace("{token}", "0123456789abcdef");
         let method = Method::from_bytes(route.method.as_bytes()).unwrap();
         for (strength, group) in GROUPS.iter().enumerate() {
@@ -124,6 +128,7 @@ async fn pages_offer_what_the_role_allows() {
     let site = Site::new().await;
     let (asset, ids) = site.setting.asset("web-1", "payments", &[Kind::log4shell()]).await;
     site.setting.run(true).await;
+    site.setting.ended("n-1", DeliveryState::Failed, &asset).await;
     let one = format!("/vulnerabilities/{asset}/{}", ids[0]);
     for (group, sync, approve, decide, tokens) in [
         ("viewer", false, false, false, false),
@@ -133,6 +138,8 @@ async fn pages_offer_what_the_role_allows() {
         let session = site.sign_in(person(&[group])).await;
         let runs = site.get("/runs", &[("cookie", &session)]).await.text;
         let detail = site.get(&one, &[("cookie", &session)]).await.text;
+        let deliveries = site.get("/deliveries", &[("cookie", &session)]).await.text;
+        assert_eq!(deliveries.contains("/n-1/replay\""), decide, "{group}");
         assert_eq!(
             (
                 runs.contains("Sync now<"),

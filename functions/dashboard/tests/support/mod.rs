@@ -16,7 +16,7 @@ use domain::intel::{Epss, Feed, Kev};
 use domain::score::{Criticality, Cvss, Exposure, Factors, Share, score};
 use domain::sla::{Event, What};
 use domain::threat::{Evidence, Level, Tlp};
-use domain::vulnerability::{Counted, FindingRef, Join, Statement};
+use domain::vulnerability::{Counted, Effect, EffectTarget, FindingRef, Join, NotifyEvent, Statement};
 use domain::{
     Asset, AssetId, ConnectorName, Finding, FindingKey, FindingState, Host, Intel, Rule, RuleId, RunId,
     Scanner, Severity, SightingId, Status, VulnId, Vulnerability,
@@ -26,7 +26,7 @@ use platform::{Clock, Secrets, Services};
 use queue::{Queue, QueueName};
 use serde_json::{Value, json};
 use simulators::aws_client;
-use store::{CounterDelta, RuleBook, Store};
+use store::{CounterDelta, DeliveryState, Reservation, RuleBook, Store};
 
 pub const TOKEN: &str = "a-token-of-this-test";
 pub const HOST: &str = "127.0.0.1:9000";
@@ -249,6 +249,18 @@ impl Setting {
             ..Intel::default()
         };
         self.store.write_intel(&[("CVE-2021-44228".parse().unwrap(), intel)].into()).await.unwrap();
+    }
+
+    /// A message to `chat` about this asset, whose delivery stands so.
+    pub async fn ended(&self, key: &str, state: DeliveryState, asset: &AssetId) {
+        let (receiver, lease) = (connector("chat"), SignedDuration::from_mins(1));
+        let subject = format!("News of {key}");
+        let reserved = self.store.reserve_delivery(&receiver, key, &subject, now(), lease, 55).await.unwrap();
+        let Reservation::Yours(mut delivery, rev) = reserved else { panic!("{reserved:?}") };
+        let event = NotifyEvent::Opened;
+        (delivery.state, delivery.target) = (state, Some(EffectTarget::Asset { asset: asset.clone() }));
+        delivery.effect = Some(Effect::Notify { channel: "chat".into(), event, about: Vec::new() });
+        self.store.end_delivery(&delivery, rev).await.unwrap();
     }
 
     /// A run of `qualys-prod` with two units; held if `held`.

@@ -71,7 +71,7 @@ pub(super) fn announce(facts: &Facts<'_>, asset: &mut Asset, wanted: &mut BTreeM
                 .unwrap_or_default();
             let key = format!("n-{:016x}", crate::digest(text.as_bytes()));
             let effect = Effect::Notify { channel: channel.name.to_string(), event, about };
-            asset.intents.entry(key.clone()).or_insert(Intent { key, effect, since: facts.now });
+            asset.intents.entry(key.clone()).or_insert(Intent::new(key, effect, facts.now));
         }
     }
 }
@@ -136,7 +136,7 @@ pub(super) fn tickets(facts: &Facts<'_>, wanted: &mut BTreeMap<VulnId, Vulnerabi
         let verb = if matches!(effect, Effect::OpenTicket { .. }) { "open" } else { "close" };
         let key = format!("t-{verb}-{}-{}", vulnerability.id, vulnerability.ticket_wishes);
         vulnerability.ticket_wishes += 1;
-        vulnerability.intents.insert(key.clone(), Intent { key, effect, since: facts.now });
+        vulnerability.intents.insert(key.clone(), Intent::new(key, effect, facts.now));
     }
 }
 
@@ -181,13 +181,13 @@ fn effect_on(config: &Config, ticket: &TicketRef, status: Status) -> Option<Effe
 }
 
 /// Effects that nobody confirmed within this time are asked for again: the message may be lost, or the receiver's
-/// budget was used up.
+/// budget was used up. One whose delivery has failed is put off for longer: [`Intent::again_at`].
 pub const SWEEP_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
 
 /// Asks again for effects that were not confirmed in time. Trying twice under one key has the effect once.
 pub(super) fn sweep(facts: &Facts<'_>, asset: &mut Asset, wanted: &mut BTreeMap<VulnId, Vulnerability>) {
     let intents = asset.intents.values_mut().chain(wanted.values_mut().flat_map(|v| v.intents.values_mut()));
-    for intent in intents.filter(|intent| intent.since + SWEEP_AFTER <= facts.now) {
-        intent.since = facts.now;
+    for intent in intents.filter(|intent| intent.sweep_at() <= facts.now) {
+        intent.ask(facts.now);
     }
 }

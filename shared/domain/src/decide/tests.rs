@@ -362,7 +362,7 @@ impl World {
         if stop == Stop::Never {
             let now = self.now;
             let tickets = decided.changed.iter().flat_map(|v| v.intents.values());
-            let fresh = decided.asset.intents.values().chain(tickets).filter(|intent| intent.since == now);
+            let fresh = decided.asset.intents.values().chain(tickets).filter(|intent| intent.is_asked(now));
             self.messages.extend(fresh.map(|intent| intent.key.clone()));
         }
     }

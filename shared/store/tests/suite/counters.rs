@@ -78,7 +78,7 @@ async fn a_notification_is_confirmed_once() {
     let about = vec![Announced { vulnerability: VulnId::derive(&one.id, "1"), crossing: None }];
     let effect = Effect::Notify { channel: "slack".into(), event: NotifyEvent::Opened, about };
     for key in ["n-1", "n-2"] {
-        let intent = Intent { key: key.into(), effect: effect.clone(), since: noon() };
+        let intent = Intent::new(key, effect.clone(), noon());
         one.intents.insert(key.into(), intent);
     }
     store.commit_asset(&one, None, &CounterDelta::default()).await.unwrap();

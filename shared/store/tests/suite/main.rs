@@ -15,6 +15,7 @@ mod identity;
 mod intel;
 mod lists;
 mod pushes;
+mod replays;
 mod rules;
 mod runs;
 mod statements;

@@ -191,7 +191,7 @@ pub fn vulnerability(asset: &Asset, key: &str, score: u16) -> Vulnerability {
 
 pub fn ticket_intent(key: &str) -> BTreeMap<String, Intent> {
     let effect = Effect::OpenTicket { tracker: "jira".into() };
-    BTreeMap::from([(key.to_owned(), Intent { key: key.to_owned(), effect, since: noon() })])
+    BTreeMap::from([(key.to_owned(), Intent::new(key, effect, noon()))])
 }
 
 /// A line of the audit, at noon.

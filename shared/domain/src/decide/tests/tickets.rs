@@ -61,9 +61,29 @@ fn an_unconfirmed_wish_keeps_its_key_and_is_repeated() {
     world.now += SWEEP_AFTER;
     world.attempt(Stop::Never);
     assert_eq!(wish(&world), first);
-    assert_eq!(world.only().intents.values().next().unwrap().since, world.now);
+    assert!(
+        world.only().intents.values().all(|intent| intent.is_asked(world.now) && intent.since < world.now)
+    );
     world.deliver();
     assert_eq!(world.tickets.len(), 1);
+}
+
+#[test]
+fn a_wish_that_was_put_off_is_not_repeated_before() {
+    let mut world = World::new();
+    world.find(TENABLE, "r", Severity::Critical);
+    world.attempt(Stop::Never);
+    let first = wish(&world);
+    let later = world.now + SWEEP_AFTER * 96;
+    for intent in world.known.values_mut().flat_map(|v| v.intents.values_mut()) {
+        intent.again_at = Some(later);
+    }
+    for (now, repeated) in [(world.now + SWEEP_AFTER, false), (later, true), (later + SWEEP_AFTER, true)] {
+        world.now = now;
+        world.attempt(Stop::Never);
+        let asked = world.only().intents.values().any(|intent| intent.is_asked(now));
+        assert_eq!((asked, wish(&world)), (repeated, first.clone()), "{now}");
+    }
 }
 
 /// Puts a vulnerability out of the way, and back: each closes the ticket and opens the same one again.
