@@ -139,6 +139,19 @@ fn report(credentialed: bool, plugins: &[u32]) -> String {
     )
 }
 
+/// The same of a policy that had so many plugins switched on, counted up from 1, but for one, and looked at these ports.
+fn under(plugins: u32, without: u32, ports: &str, file: &str) -> String {
+    let set: String =
+        (1..=plugins).filter(|plugin| *plugin != without).map(|plugin| format!("{plugin};")).collect();
+    let preference =
+        |name, value| format!("<preference><name>{name}</name><value>{value}</value></preference>");
+    let all = [preference("plugin_set", set.as_str()), preference("port_range", ports)].concat();
+    let policy = format!(
+        "<Policy><Preferences><ServerPreferences>{all}</ServerPreferences></Preferences></Policy><Report "
+    );
+    file.replacen("<Report ", &policy, 1)
+}
+
 fn nobody() -> String {
     "<NessusClientData_v2><Report name='r'></Report></NessusClientData_v2>".to_owned()
 }
@@ -160,6 +173,38 @@ async fn absent_from_the_next_completed_history_is_fixed_and_present_again_is_re
     let run = written.week("completed", report(true, &[1, 2])).await;
     assert_eq!(run.counts.reopened, 1);
     assert_eq!(written.status("Plugin 2").await, Some(Status::Identified));
+}
+
+#[tokio::test]
+async fn what_a_policy_no_longer_looks_for_is_not_fixed() {
+    let written = Written::start().await;
+    written.week("completed", under(50, 0, "default", &report(true, &[1, 2, 3]))).await;
+    for _ in 0..2 {
+        let run = written.week("completed", under(50, 2, "default", &report(true, &[1]))).await;
+        assert_eq!((run.verdict, run.counts.written > 1), (Some(Verdict::Complete), false));
+        assert_eq!(written.status("Plugin 2").await, Some(Status::Identified));
+        assert_eq!(written.status("Plugin 3").await, Some(Status::Fixed));
+    }
+    let run = written.week("completed", under(50, 0, "default", &report(true, &[1]))).await;
+    assert_eq!(run.counts.closed, 1);
+    assert_eq!(written.status("Plugin 2").await, Some(Status::Fixed));
+}
+
+#[tokio::test]
+async fn what_lies_outside_of_a_smaller_range_of_ports_is_not_fixed() {
+    let written = Written::start().await;
+    let on_port = |file: String| file.replace("port='0'", "port='8080'");
+    written.week("completed", under(50, 0, "1-65535", &on_port(report(true, &[1, 2, 9])))).await;
+    for ports in ["1-1024", "default", "default"] {
+        let run = written.week("completed", under(50, 0, ports, &on_port(report(true, &[1, 9])))).await;
+        assert_eq!((run.verdict, run.counts.closed), (Some(Verdict::Complete), 0), "{ports}");
+        assert_eq!(written.status("Plugin 2").await, Some(Status::Identified), "{ports}");
+    }
+    let run = written.week("completed", under(50, 0, "default", &on_port(report(true, &[9])))).await;
+    assert_eq!(run.counts.closed, 1, "what this range has seen is fixed by it");
+    assert_eq!(written.status("Plugin 1").await, Some(Status::Fixed));
+    written.week("completed", under(50, 0, "1-65535", &on_port(report(true, &[9])))).await;
+    assert_eq!(written.status("Plugin 2").await, Some(Status::Fixed));
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ fn read(name: &str) -> Option<Told> {
             told.rules.insert(rule.id.to_string(), rule);
         }
         Normalized::Refused(_) => told.refused += 1,
-        Normalized::Whole { host } => panic!("a push tells one finding, not all of {host}"),
+        Normalized::Whole { host, .. } => panic!("a push tells one finding, not all of {host}"),
     })
     .unwrap();
     Some(told)

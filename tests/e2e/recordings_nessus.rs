@@ -56,7 +56,7 @@ fn read(name: &str) -> Option<Said> {
         Normalized::Host(host) => said.hosts.push(host),
         Normalized::Rule(rule) => said.rules.push(rule),
         Normalized::Refused(bad) => panic!("{bad}"),
-        Normalized::Whole { host } => said.whole.push(host),
+        Normalized::Whole { host, .. } => said.whole.push(host),
         Normalized::Finding { host, finding, cves, .. } => said.findings.push((host, finding, cves.len())),
     });
     said.summary = summary.unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -83,7 +83,7 @@ impl Scanner for ConsoleScanner {
             _ if !self.assets && !self.vulnerabilities => None,
             // Definitions before the findings that wait for them.
             Mode::Full if self.vulnerabilities && self.by_report => Some(work::rules()),
-            _ => Some(work::assets(0, None)),
+            _ => Some(work::assets()),
         };
         Ok(first.into_iter().chain(self.scans.then(work::scans)).collect())
     }
@@ -91,7 +91,9 @@ impl Scanner for ConsoleScanner {
     async fn pull(&self, run: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
         let outcome = match unit.work()? {
             Work::Rules(report) => self.pull_rules(run, unit, report, sink).await,
-            Work::Assets { page, total } => self.pull_assets(run, unit, (page, total), sink).await,
+            Work::Assets { page, total, from } => {
+                self.pull_assets(run, unit, (page, total, from), sink).await
+            }
             Work::Findings { page, assets, report } => {
                 self.pull_findings(run, unit, (page, assets, report), sink).await
             }

@@ -17,8 +17,12 @@ use crate::work;
 const PARALLEL: usize = 2;
 /// Solutions of one definition that are worth reading: there is one for each platform.
 const SOLUTIONS: usize = 3;
-/// Days that a search reaches further back: the console counts days in its own time zone.
+/// A search reaches so much further back, because the console counts days in its own time zone; and so long a scan is taken
+/// to last where the console does not tell.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Results of a scan are there so long after its end at the latest, beside what a run reaches back anyway. Each hour more
+/// is an hour of scans that every incremental run reads once more.
+const INTEGRATION: SignedDuration = SignedDuration::from_hours(2);
 
 impl ConsoleScanner {
     /// Reads a page of assets, plans what is found on them or asks for it, and plans the page after it.
@@ -26,17 +30,18 @@ impl ConsoleScanner {
         &self,
         run: &Run,
         unit: &Unit,
-        (number, before): (u64, Option<u64>),
+        (number, total_before, from): (u64, Option<u64>, Option<Timestamp>),
         sink: &mut dyn Sink,
     ) -> Result<Next, SyncError> {
         let now = sink.now();
-        let which = match run.mode {
-            Mode::Full => Assets::All,
-            Mode::Incremental { since } => {
-                let from = since.saturating_sub(DAY).unwrap_or(Timestamp::UNIX_EPOCH);
-                Assets::ScannedSince(from.to_zoned(jiff::tz::TimeZone::UTC).date())
-            }
+        let from = match (run.mode, from) {
+            (Mode::Full, _) => None,
+            (Mode::Incremental { since }, None) => Some(self.news_since(since, now).await?),
+            (Mode::Incremental { .. }, told) => told,
         };
+        let which = from.map_or(Assets::All, |from| {
+            Assets::ScannedSince(before(from, DAY).to_zoned(jiff::tz::TimeZone::UTC).date())
+        });
         let mut page = self.client.assets(which, number, self.page_size, now).await?;
         let (mut assets, mut received): (Vec<Asset>, u64) = (Vec::new(), 0);
         while let Some(asset) = page.next(&mut json::asset).await? {
@@ -52,19 +57,17 @@ impl ConsoleScanner {
         let announced = total.map(|total| total.saturating_sub(number * size).min(size));
         let mut proof = Proof { announced, received, missing: None };
         // Fewer assets than a page ago: those behind the deleted one have moved up, one of them to the page before.
-        if let (Some(before), Some(total)) = (before, total)
+        if let (Some(before), Some(total)) = (total_before, total)
             && total < before
         {
             proof.missing = Some(format!("{} assets were deleted while the list was read", before - total));
         }
         let mut next: Vec<Unit> = Vec::new();
         if received > 0 && total.map_or(received == size, |total| (number + 1) * size < total) {
-            next.push(work::assets(number + 1, total));
+            next.push(work::assets_after(number + 1, total, from));
         }
-        // A day is coarse: what was not scanned since the watermark has not changed.
-        if let Mode::Incremental { since } = run.mode {
-            assets.retain(|asset| asset.host.last_scanned_at.is_none_or(|at| at >= since));
-        }
+        // A day is coarse: what nobody has looked at since then has not changed.
+        assets.retain(|asset| asset.host.last_scanned_at.zip(from).is_none_or(|(at, from)| at >= from));
         if self.vulnerabilities && self.by_report {
             let numbers: Vec<u64> =
                 assets.iter().filter_map(|a| a.host.native.parse().ok().filter(|_| a.assessed)).collect();
@@ -107,6 +110,39 @@ impl ConsoleScanner {
         let unknown: Vec<String> = unknown.iter().map(|rule| rule.as_str().to_owned()).collect();
         next.extend(work::definitions(&unknown, &unit.id));
         Ok(Next::More(next, proof))
+    }
+
+    /// From when on looks at an asset are news to whoever has asked at `since`. An asset bears the time at which a scan has
+    /// looked at it, and its results are there when the whole scan has ended, which may be days later. So whatever scans
+    /// looked at that ended since then, or not long before, counts from their beginning on.
+    async fn news_since(&self, since: Timestamp, now: Timestamp) -> Result<Timestamp, SyncError> {
+        let day = before(since, DAY);
+        let mut page = match self.client.newest_scans(false, now).await {
+            Ok(page) => page,
+            // A refused password is not tried again.
+            Err(SyncError::Unauthorized { system, detail }) if detail.starts_with("401") => {
+                return Err(SyncError::Unauthorized { system, detail });
+            }
+            Err(error) if error.is_transient() => return Err(error),
+            // Whoever may not see the scans sees assets all the same.
+            Err(error) => {
+                tracing::warn!(%error, "the console did not tell its scans, so what a scan of more than a day looked at is late");
+                return Ok(day);
+            }
+        };
+        let (mut from, mut told) = (since, 0_u64);
+        let mut is_all = false;
+        while let Some(scan) = page.next(&mut json::listed_scan).await? {
+            told += 1;
+            let Some(scan) = scan.ok().flatten() else { continue };
+            if scan.at.is_some_and(|at| at < before(since, INTEGRATION)) {
+                is_all = true;
+            } else {
+                from = from.min(scan.began.unwrap_or(day));
+            }
+        }
+        let is_all = is_all || total(&page).is_some_and(|total| total <= told);
+        Ok(if is_all { from } else { from.min(day) })
     }
 
     async fn describe(&self, assets: Vec<Asset>, sink: &mut dyn Sink) -> Result<(), SyncError> {
@@ -231,6 +267,10 @@ impl ConsoleScanner {
         sink.rescore_hosts_of(hosts_of).await?;
         Ok(Next::Done(Proof { received, ..Proof::default() }))
     }
+}
+
+fn before(time: Timestamp, span: SignedDuration) -> Timestamp {
+    time.saturating_sub(span).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// What the pages of one asset say.

@@ -152,7 +152,7 @@ impl ConsoleScanner {
                 Proof { received, ..Proof::default() }
             }
         };
-        let next = std::iter::once(work::assets(0, None)).chain(id.map(work::forget)).collect();
+        let next = std::iter::once(work::assets()).chain(id.map(work::forget)).collect();
         Ok(Next::More(next, proof))
     }
 

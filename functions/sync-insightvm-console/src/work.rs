@@ -23,6 +23,10 @@ pub enum Work {
         /// Assets in all pages together, as the page before told.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         total: Option<u64>,
+        /// Of an incremental run: from when on looks at an asset are news, as the first page has found out. All pages ask
+        /// for the same assets, or some would fall between two of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Timestamp>,
     },
     /// Read what is found on these assets by a report.
     Findings {
@@ -96,9 +100,14 @@ pub fn rules() -> Unit {
     Unit::new("rules", &Work::Rules(Report::default()))
 }
 
-/// The unit that reads a page of assets; `total` is what the page before told.
-pub fn assets(page: u64, total: Option<u64>) -> Unit {
-    Unit::new(format!("assets/{page}"), &Work::Assets { page, total })
+/// The unit that reads the first page of assets.
+pub fn assets() -> Unit {
+    assets_after(0, None, None)
+}
+
+/// The unit that reads a page of assets; `total` and `from` are what the page before told.
+pub fn assets_after(page: u64, total: Option<u64>, from: Option<Timestamp>) -> Unit {
+    Unit::new(format!("assets/{page}"), &Work::Assets { page, total, from })
 }
 
 /// The unit that reads what is found on the assets of a page.

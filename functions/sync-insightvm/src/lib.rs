@@ -8,8 +8,8 @@
 //!    └─> definitions/assets-0/<batch>
 //! ```
 //!
-//! A full pass asks for all findings (`same`): an asset that is told whole proves that what is not there is gone. An
-//! incremental one asks what is `new` and what was `remediated` since the last run.
+//! A full pass asks for all findings (`same`): an asset that is told whole, and was assessed since, proves that what is not
+//! there is gone. An incremental one asks what is `new` and what was `remediated` since the last run.
 //!
 //! **Bulk Export** (`via: bulk_export`). Rapid7 prepares Parquet files once a day. Assets are read first, then what was
 //! remediated, then the findings, row group by row group and side by side.

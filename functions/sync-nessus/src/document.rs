@@ -1,18 +1,20 @@
 //! A `.nessus` file (version 2), read piece by piece while it arrives.
 //!
 //! ```text
-//! NessusClientData_v2 / Policy                      passed over but for the list of its plugins; often most of the file
+//! NessusClientData_v2 / Policy                      passed over but for its plugins and ports; often most of the file
 //!                     / Report / ReportHost         one host: name
 //!                                / HostProperties   who it is
 //!                                / ReportItem       what was found, many
 //! ```
 
+use std::sync::Arc;
+
 use domain::RuleId;
-use sync::BadRecord;
 use sync::split::xml::{Cut, Records, SplitError, XmlSplitter};
 use sync::xml::{clean, outer_attributes};
+use sync::{BadRecord, Ports, Scope};
 
-use crate::normalize::{Described, Item, item, properties};
+use crate::normalize::{Described, Item, Preference, item, preference, properties};
 
 /// One report item; outputs are a few kilobytes in practice, and some megabytes at the worst.
 const RECORD_LIMIT: usize = 8 * 1024 * 1024;
@@ -50,14 +52,18 @@ pub struct ReportHost {
     pub name: String,
     /// Nothing of it was refused, it answered, and its scan came to an end: what is not here was not found.
     pub whole: bool,
+    /// What its scan looked for, where the file says.
+    pub scope: Option<Arc<Scope>>,
 }
 
 /// Reads a file incrementally. Memory is bounded by one record.
 pub struct Document {
     splitter: XmlSplitter,
     open: Option<Open>,
-    /// How many plugins the policy had switched on, where the file says.
-    plugins: Option<u32>,
+    /// What the policy looks for, where the file says. Preferences stand before the hosts.
+    scope: Option<Arc<Scope>>,
+    plugins: Vec<u32>,
+    ports: Option<Ports>,
 }
 
 /// The host that is being read.
@@ -81,7 +87,7 @@ impl Document {
     /// A file of which nothing was read yet.
     pub fn new() -> Self {
         let splitter = XmlSplitter::new(RECORDS, RECORD_LIMIT).ignoring(IGNORED);
-        Self { splitter, open: None, plugins: None }
+        Self { splitter, open: None, scope: None, plugins: Vec::new(), ports: None }
     }
 
     /// Takes the next bytes. A file that is something else is an error as soon as that shows.
@@ -175,7 +181,14 @@ impl Document {
         if open.described.is_some() {
             return Err("the properties of a host stand behind its findings".to_owned());
         }
-        open.described = Some(properties(&open.name, bytes)?);
+        let mut described = properties(&open.name, bytes)?;
+        if let Some(scope) = self.scope() {
+            described.host.checks = u32::try_from(scope.rules()).ok().filter(|count| *count > 0);
+            described.host.port_range = scope.port_range();
+        }
+        if let Some(open) = &mut self.open {
+            open.described = Some(described);
+        }
         Ok(())
     }
 
@@ -195,12 +208,21 @@ impl Document {
         Ok(item)
     }
 
-    /// `<preference><name>plugin_set</name><value>1;2;3;</value></preference>`
     fn preference(&mut self, bytes: &[u8]) {
-        if memchr::memmem::find(&bytes[..bytes.len().min(200)], b"<name>plugin_set</name>").is_some() {
-            let separators = memchr::memchr_iter(b';', bytes).count();
-            self.plugins = u32::try_from(separators).ok().filter(|count| *count > 0);
+        match preference(bytes) {
+            Some(Preference::Plugins(plugins)) => self.plugins = plugins,
+            Some(Preference::Ports(ports)) => self.ports = Some(ports),
+            None => {}
         }
+    }
+
+    /// What the policy looks for, put together at the first host.
+    fn scope(&mut self) -> Option<Arc<Scope>> {
+        if self.scope.is_none() {
+            let scope = Scope::new(std::mem::take(&mut self.plugins), self.ports.take());
+            self.scope = (!scope.is_untold()).then(|| Arc::new(scope));
+        }
+        self.scope.clone()
     }
 
     fn end(&mut self, offset: u64) -> Option<Piece> {
@@ -211,9 +233,9 @@ impl Document {
             return Some(Piece::Refused(BadRecord { offset, problem: NAMELESS.to_owned() }));
         }
         described.host.credentialed = described.host.credentialed.or(credentialed);
-        described.host.checks = self.plugins;
+        let scope = self.scope();
         let whole = whole && described.ended && !dead;
-        Some(Piece::Host(Box::new(ReportHost { described, name, whole })))
+        Some(Piece::Host(Box::new(ReportHost { described, name, whole, scope })))
     }
 }
 
@@ -230,7 +252,8 @@ mod tests {
         format!(
             "<?xml version=\"1.0\" ?>\n<NessusClientData_v2>\n<Policy><policyName>p</policyName><policyComments>1 < 2 \
             </policyComments><Preferences><ServerPreferences><preference><name>max_hosts</name><value>5</value></preference>\
-            <preference><name>plugin_set</name>\n<value>1;22;333;</value>\n</preference></ServerPreferences>\
+            <preference><name>plugin_set</name>\n<value>1;22;333;</value>\n</preference>\
+            <preference><name>port_range</name><value>default</value></preference></ServerPreferences>\
             <PluginsPreferences><item><fullName>a<b>;c</fullName></item></PluginsPreferences></Preferences>\
             <FamilySelection><FamilyItem/></FamilySelection></Policy>\n<Report name=\"r\" xmlns:cm=\"http://x\">{hosts}\
             </Report></NessusClientData_v2>\n"
@@ -323,6 +346,9 @@ mod tests {
         reader.next_piece(|_| false).unwrap();
         let Some(Piece::Host(host)) = reader.next_piece(|_| false) else { panic!() };
         assert_eq!((host.described.host.credentialed, host.described.host.checks), (Some(true), Some(3)));
+        let expected = Scope::new(vec![1, 22, 333], Ports::parse("default"));
+        assert_eq!(host.described.host.port_range, expected.port_range());
+        assert_eq!(host.scope.as_deref(), Some(&expected));
     }
 
     #[test]

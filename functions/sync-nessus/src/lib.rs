@@ -1,8 +1,8 @@
 //! Tenable Nessus, Professional and Expert: pulls what its scans have found.
 //!
 //! Nessus has no memory of a finding: each history of a scan is a report of its own. What is in the newest history that
-//! ran to its end is open; what is not in it, although that host was scanned as deeply as before, is gone; what comes back
-//! is reopened. So a run reads the newest completed history of each scan, a full run of all of them, an incremental one of
+//! ran to its end is open; what is not in it, although that host was scanned as deeply as before and its policy looks for
+//! it, is gone; what comes back is reopened. So a run reads the newest completed history of each scan, a full run of all of them, an incremental one of
 //! those that were completed since the last.
 //!
 //! ```text

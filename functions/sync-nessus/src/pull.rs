@@ -232,13 +232,13 @@ impl<'a> ReportReader<'a> {
                     let host = described.host.clone();
                     tracing::warn!(scan = self.scan, host = %host.native, "a host has too many findings to compare");
                     self.in_parts = true;
-                    self.report(host, false, sink).await?;
+                    self.report(host, Coverage::Part, sink).await?;
                 }
             }
             Piece::Item(_) => {}
             Piece::Host(host) => {
                 self.counted.hosts += 1;
-                let ReportHost { described, name, whole } = *host;
+                let ReportHost { described, name, whole, scope } = *host;
                 let mut host = described.host;
                 // Weaknesses that are passed over are not absent.
                 let looks = self.scanner.wants(FindingKind::Vulnerability);
@@ -252,7 +252,8 @@ impl<'a> ReportReader<'a> {
                     host.native =
                         format!("{}@{}", host.native, crate::normalize::key(&Host::default(), &name));
                 }
-                self.report(host, whole, sink).await?;
+                let coverage = if whole { Coverage::within(scope) } else { Coverage::Part };
+                self.report(host, coverage, sink).await?;
             }
         }
         Ok(())
@@ -281,7 +282,12 @@ impl<'a> ReportReader<'a> {
         self.findings.insert(hash, finding);
     }
 
-    async fn report(&mut self, mut host: Host, whole: bool, sink: &mut dyn Sink) -> Result<(), SyncError> {
+    async fn report(
+        &mut self,
+        mut host: Host,
+        coverage: Coverage,
+        sink: &mut dyn Sink,
+    ) -> Result<(), SyncError> {
         // Different scans look for different things, each time anew: the silence of one says nothing of the others.
         host.native = format!("{}/{}", self.scan, host.native);
         let at = host.last_scanned_at;
@@ -292,7 +298,6 @@ impl<'a> ReportReader<'a> {
             ..finding
         });
         self.bytes = 0;
-        let coverage = if whole { Coverage::Whole } else { Coverage::Part };
         sink.report(HostReport { findings: findings.collect(), host, coverage }).await
     }
 

@@ -40,7 +40,7 @@ pub fn normalize(
                     let native = host.described.host.native.clone();
                     state.emit(Normalized::Host(host.described.host));
                     if host.whole && only != Some(FindingKind::Compliance) {
-                        state.emit(Normalized::Whole { host: native });
+                        state.emit(Normalized::Whole { host: native, scope: host.scope });
                     }
                 }
                 Piece::Item(item) if only.is_none_or(|kind| item.finding.kind == kind) => {
@@ -136,11 +136,19 @@ mod tests {
         let whole = |stream: &str, hosts: &str| -> Vec<String> {
             let (statements, _) = read(stream, &file(hosts));
             let told = statements.into_iter().filter_map(|statement| match statement {
-                Normalized::Whole { host } => Some(host),
+                Normalized::Whole { host, scope } => Some(host).filter(|_| scope.is_none()),
                 _ => None,
             });
             told.collect()
         };
+        let policy = "<Policy><Preferences><ServerPreferences><preference><name>plugin_set</name><value>7;</value></preference>\
+            </ServerPreferences></Preferences></Policy>";
+        let (statements, _) =
+            read("", &file(&host(END, ITEM)).replacen("<Report", &format!("{policy}<Report"), 1));
+        let Some(Normalized::Whole { scope: Some(scope), .. }) = statements.last() else {
+            panic!("{statements:?}")
+        };
+        assert!(scope.has_rule(&RuleId::new("7")) && !scope.has_rule(&RuleId::new("1")));
         const END: &str = "<tag name='HOST_END_TIMESTAMP'>1795000100</tag>";
         const ITEM: &str =
             "<ReportItem port='80' protocol='tcp' severity='2' pluginID='1' pluginName='One'/>";

@@ -366,7 +366,7 @@ async fn a_refused_detection_takes_the_proof_of_absence_with_it() {
     let Ok(Next::More(_, proof)) = next else { panic!("{next:?}") };
     assert_eq!((sink.refused.len(), proof.received), (1, 2));
     assert_eq!(
-        sink.reports.iter().map(|r| r.coverage).collect::<Vec<_>>(),
+        sink.reports.iter().map(|r| r.coverage.clone()).collect::<Vec<_>>(),
         [Coverage::Part, Coverage::Whole]
     );
 }

@@ -227,6 +227,9 @@ pub struct Host {
     /// How many checks that scan had switched on, where the scanner tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checks: Option<u32>,
+    /// Digest of the ports that the scan's policy names, where the scanner tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_range: Option<u64>,
     /// Set when the scanner says that the host was deleted or terminated. Not a fix of anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gone_at: Option<Timestamp>,
@@ -291,6 +294,7 @@ impl Host {
         self.criticality = self.criticality.or(other.criticality);
         self.credentialed = self.credentialed.or(other.credentialed);
         self.checks = self.checks.or(other.checks);
+        self.port_range = self.port_range.or(other.port_range);
         self.last_scanned_at = self.last_scanned_at.max(other.last_scanned_at);
         self.gone_at = self.gone_at.or(other.gone_at);
         fill(&mut self.open_ports, &other.open_ports);
@@ -300,12 +304,13 @@ impl Host {
         self
     }
 
-    /// A digest of everything but the scan time, which changes with every scan, and the number of checks, which grows
-    /// with every update of the scanner.
+    /// A digest of everything but the scan time, which changes with every scan, the number of checks, which grows with
+    /// every update of the scanner, and the ports that were looked at.
     pub fn digest(&self) -> u64 {
         let mut still = self.clone();
         still.last_scanned_at = None;
         still.checks = None;
+        still.port_range = None;
         crate::digest(&serde_json::to_vec(&still).unwrap_or_default())
     }
 

@@ -1,10 +1,10 @@
 //! What scanners say: one partition per sighting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::vulnerability::{Closing, Depth, Evidence, Sighting, Statement};
-use domain::{AssetId, Details, RunId, SightingId};
+use domain::{AssetId, Details, RuleId, RunId, SightingId};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, Item, bytes, document, n, number, s, text};
@@ -95,6 +95,8 @@ struct Described {
     scan: Option<domain::Host>,
     #[serde(default, skip_serializing_if = "Depth::is_unknown")]
     depth: Depth,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    unlisted: BTreeSet<RuleId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     supplement: Option<domain::Host>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -200,6 +202,12 @@ impl Store {
         self.batch_write(puts, vec![]).await
     }
 
+    /// Statements by the hashes of their findings' keys; what is not stored is left out.
+    pub async fn statements_of(&self, id: &SightingId, hashes: &[u64]) -> Result<Vec<Statement>, StoreError> {
+        let keys: Vec<_> = hashes.iter().map(|hash| keys::finding(id, *hash)).collect();
+        self.batch_get(&keys, true).await?.iter().map(codec::parse).collect()
+    }
+
     /// Gives statements that are stored already the date at which they were first found, where that was earlier.
     pub async fn keep_first_found(
         &self,
@@ -226,29 +234,20 @@ impl Store {
         hashes: &[u64],
         closing: &Closing,
     ) -> Result<(), StoreError> {
-        let keys: Vec<_> = hashes.iter().map(|hash| keys::finding(id, *hash)).collect();
-        let items = self.batch_get(&keys, true).await?;
-        let mut statements = Vec::with_capacity(items.len());
-        for item in &items {
-            let mut statement: Statement = codec::parse(item)?;
+        let mut statements = self.statements_of(id, hashes).await?;
+        for statement in &mut statements {
             // The first evidence stands: a finding is not fixed anew by each report that lacks it.
             statement.closing.get_or_insert_with(|| closing.clone());
-            statements.push(statement);
         }
         self.write_statements(id, &statements).await
     }
 
     /// Takes back that statements were absent from a report. What its scanner calls fixed stays so.
     pub async fn reopen_statements(&self, id: &SightingId, hashes: &[u64]) -> Result<(), StoreError> {
-        let keys: Vec<_> = hashes.iter().map(|hash| keys::finding(id, *hash)).collect();
-        let items = self.batch_get(&keys, true).await?;
-        let mut statements = Vec::with_capacity(items.len());
-        for item in &items {
-            let mut statement: Statement = codec::parse(item)?;
-            if statement.closing.take_if(|c| c.evidence == Evidence::AbsentFromReport).is_some() {
-                statements.push(statement);
-            }
-        }
+        let mut statements = self.statements_of(id, hashes).await?;
+        statements.retain_mut(|statement| {
+            statement.closing.take_if(|c| c.evidence == Evidence::AbsentFromReport).is_some()
+        });
         self.write_statements(id, &statements).await
     }
 
@@ -419,6 +418,7 @@ pub(crate) fn sighting_item(state: &SightingState, changed: bool) -> (Item, u64,
         inventory: sighting.inventory.clone(),
         scan: sighting.scan.clone(),
         depth: sighting.depth,
+        unlisted: sighting.unlisted.clone(),
         supplement: sighting.supplement.clone(),
         details: sighting.details,
     };
@@ -455,6 +455,7 @@ pub(crate) fn read_sighting(item: &Item) -> Result<Sighting, StoreError> {
         proven_run: run("proven_run"),
         missing_since: run("missing_since"),
         depth: described.depth,
+        unlisted: described.unlisted,
         supplement: described.supplement,
         details: described.details,
         purged_at: text(item, "purged_at").and_then(|at| at.parse().ok()),

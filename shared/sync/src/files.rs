@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{Finding, Host, RuleId, Scanner as Kind};
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use crate::error::SyncError;
 use crate::normalized::{NormalizeError, Normalized, Summary};
 use crate::scanner::{Coverage, HostReport, Next, Proof, Run, Scanner, Sink, Unit};
+use crate::scope::Scope;
 
 /// A scanner's pure reader of its own answers: a stream's name, or nothing to tell it from the content.
 pub type Normalize = fn(&str, Box<dyn Read>, &mut dyn FnMut(Normalized)) -> Result<Summary, NormalizeError>;
@@ -113,6 +115,8 @@ struct Reader {
     host: Option<Host>,
     /// All was told of it.
     whole: bool,
+    /// What its scan looked for, where the file tells.
+    scope: Option<Arc<Scope>>,
     findings: Vec<Finding>,
     bytes: usize,
     /// Parts of this host were reported already.
@@ -130,8 +134,9 @@ impl Reader {
                 self.received += 1;
                 sink.refuse(bad);
             }
-            Normalized::Whole { host } => {
+            Normalized::Whole { host, scope } => {
                 self.whole = self.host.as_ref().is_some_and(|known| known.native == host);
+                self.scope = scope;
             }
             Normalized::Host(host) => {
                 if self.host.as_ref().is_none_or(|known| known.native != host.native) {
@@ -164,13 +169,14 @@ impl Reader {
         self.bytes = 0;
         let findings = std::mem::take(&mut self.findings);
         let whole = std::mem::take(&mut self.whole) && is_over && !self.parted;
+        let scope = self.scope.take();
         self.parted = !is_over;
         let host = if is_over { self.host.take() } else { self.host.clone() };
         let Some(host) = host else { return Ok(()) };
         if findings.is_empty() && !whole {
             return sink.inventory(host).await;
         }
-        let coverage = if whole { Coverage::Whole } else { Coverage::Part };
+        let coverage = if whole { Coverage::within(scope) } else { Coverage::Part };
         sink.report(HostReport { host, findings, coverage }).await
     }
 }

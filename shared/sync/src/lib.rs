@@ -14,6 +14,7 @@ pub mod normalized;
 pub mod push;
 pub mod rapid7;
 pub mod scanner;
+pub mod scope;
 pub mod split;
 pub mod text;
 pub mod xml;
@@ -29,3 +30,4 @@ pub use push::{PushIntake, Taken};
 pub use scanner::{
     BadRecord, Coverage, Fix, HostReport, Mode, Next, Proof, Run, Scanner, Sink, Unit, tell_scans,
 };
+pub use scope::{Ports, Scope};

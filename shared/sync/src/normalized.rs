@@ -2,10 +2,12 @@
 //! fuzzers, benchmarks.
 
 use std::io::{ErrorKind, Read};
+use std::sync::Arc;
 
 use domain::{CveId, Finding, Host, Rule};
 
 use crate::scanner::BadRecord;
+use crate::scope::Scope;
 use crate::split::json::{Cutter, ReadElement};
 
 /// One normalised statement.
@@ -30,6 +32,8 @@ pub enum Normalized {
     Whole {
         /// The scanner's id of the host.
         host: String,
+        /// What that scan looked for, where the bytes tell.
+        scope: Option<Arc<Scope>>,
     },
     /// A rule's definition.
     Rule(Rule),

@@ -1,11 +1,14 @@
 //! What a scanner has to offer to be pulled: a plan of units, and the work of one unit.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use domain::{CheckLine, ConnectorName, Finding, Host, Rule, RunId, ScanJob};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SyncError;
+use crate::scope::Scope;
 
 /// A scanner's wire format and its mapping, nothing else. The engine owns time, limits, retries and verdicts.
 #[async_trait]
@@ -198,14 +201,27 @@ pub struct HostReport {
 }
 
 /// Whether a report can prove absence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Coverage {
     /// Everything that the scanner has on this host: what is not here is gone. Checks of compliance are counted only
     /// if the report has some.
     Whole,
+    /// The same of what the scan looked for: what is not here, and lay outside of that, says nothing.
+    Within(Arc<Scope>),
     /// A part: what is not here says nothing.
     Part,
+}
+
+impl Coverage {
+    /// That of a report which is whole, of a scan that looked for this, where it is told.
+    pub fn within(scope: Option<Arc<Scope>>) -> Self {
+        scope.map_or(Self::Whole, Self::Within)
+    }
+
+    /// Whether what is not here may be gone.
+    pub fn is_whole(&self) -> bool {
+        *self != Self::Part
+    }
 }
 
 /// A scanner's word that something is gone, which names the rule and not the finding. It is about those open findings of

@@ -115,7 +115,7 @@ impl Format {
                 assert!(finding.epss.is_none_or(|p| (0.0..=1.0).contains(&p)), "{finding:?}");
                 assert!(finding.vendor_risk.is_none_or(f64::is_finite), "{finding:?}");
             }
-            Normalized::Whole { host } => assert!(!host.is_empty()),
+            Normalized::Whole { host, .. } => assert!(!host.is_empty()),
             Normalized::Rule(rule) => assert!(!rule.id.as_str().is_empty(), "{rule:?}"),
             Normalized::Refused(bad) => {
                 assert!(!bad.problem.is_empty());

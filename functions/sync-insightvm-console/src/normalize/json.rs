@@ -478,16 +478,19 @@ pub struct SiteScan {
     pub outcome: ScanOutcome,
     /// When it ended; if it has not, when it began.
     pub at: Option<Timestamp>,
+    /// When it began.
+    pub began: Option<Timestamp>,
 }
 
 /// Reads the element of `/scans` that `bytes` begin with; nothing of one without a site.
 pub fn listed_scan(offset: u64, bytes: &[u8]) -> Result<(Option<SiteScan>, usize), BadRecord> {
     let (wire, length): (WireScan<'_>, _) =
         element(bytes).map_err(|error| BadRecord { offset, problem: brief(&error) })?;
-    let at = wire.end_time.time().or_else(|| wire.start_time.time());
+    let began = wire.start_time.time();
+    let at = wire.end_time.time().or(began);
     // A scan without a status has run, or it would not be there.
     let outcome = wire.status.words().map_or(ScanOutcome::Untold, |status| ScanOutcome::of(&status));
-    Ok((wire.site_id.text().map(|site| SiteScan { site, outcome, at }), length))
+    Ok((wire.site_id.text().map(|site| SiteScan { site, outcome, at, began }), length))
 }
 
 /// Reads the element of `/tags/{id}/assets` that `bytes` begin with.

@@ -164,6 +164,59 @@ async fn an_incremental_run_asks_for_a_day_more_and_takes_what_was_scanned_since
     assert_eq!(server.count("GET", "assets"), 0);
 }
 
+/// Asset 1 was looked at on the 21st at 10:00, asset 7 at the end of that day, asset 2 the day before.
+#[tokio::test]
+async fn what_a_long_scan_looked_at_comes_when_it_has_ended() {
+    let since = time("2026-11-21T22:00:00Z");
+    let scan =
+        |began: &str, ended: &str| json!({ "id": 1, "siteId": 1, "startTime": began, "endTime": ended });
+    let old = scan("2026-11-18T00:00:00Z", "2026-11-20T21:00:00Z");
+    let (long, short) = ("2026-11-21T09:00:00Z", "2026-11-21T22:30:00Z");
+    for (scans, read) in [
+        (page(&[]), vec!["7"]),
+        (page(&[scan(short, NOW), old.clone()]), vec!["7"]),
+        (page(&[scan(long, NOW), old.clone()]), vec!["1", "7"]),
+        // Integrated some time after its end.
+        (page(&[scan(long, "2026-11-21T20:30:00Z"), old]), vec!["1", "7"]),
+        // More scans than are told, or none that may be seen: a day is a guess.
+        (ok(json!({ "resources": [scan(short, NOW)], "page": { "totalResources": 900 } })), vec!["1", "7"]),
+        (status(404), vec!["1", "7"]),
+    ] {
+        let told = scans.clone();
+        let server = serve(move |call| match call.path.as_str() {
+            "/api/3/scans" => told.clone(),
+            _ => console(call),
+        })
+        .await;
+        let mut sink = Recorder::default();
+        let streams = json!({ "data_streams": ["assets", "vulnerabilities"], "page_size": 2 });
+        drive(&scanner(&server, streams), &run(Mode::Incremental { since }), &mut sink).await.unwrap();
+        assert_eq!(sink.hosts().into_keys().collect::<Vec<_>>(), read, "{scans:?}");
+        assert_eq!(server.count("GET", "scans"), 1, "once for all pages");
+    }
+}
+
+#[tokio::test]
+async fn a_search_begins_a_day_before_the_oldest_scan_that_has_ended_since() {
+    let server = serve(|call| match call.path.as_str() {
+        "/api/3/scans" => {
+            page(&[json!({ "siteId": 1, "startTime": "2026-11-17T09:00:00Z", "endTime": NOW })])
+        }
+        _ => console(call),
+    })
+    .await;
+    let since = time("2026-11-21T22:00:00Z");
+    let mut sink = Recorder::default();
+    drive(&scanner(&server, json!({ "page_size": 2 })), &run(Mode::Incremental { since }), &mut sink)
+        .await
+        .unwrap();
+    let all = server.calls().into_iter().filter(|call| call.is("POST", "assets/search"));
+    let values: Vec<Value> = all
+        .map(|call| serde_json::from_str::<Value>(&call.body).unwrap()["filters"][0]["value"].clone())
+        .collect();
+    assert_eq!(values, ["2026-11-16", "2026-11-16"]);
+}
+
 /// The catalogue has more than 150,000 definitions; findings are asked for by asset or by report, and definitions by id.
 #[tokio::test]
 async fn pitfall_16_the_catalogue_is_never_asked_for() {
@@ -316,10 +369,10 @@ async fn findings_that_were_not_all_told_prove_no_absence() {
     assert_eq!(sink.reports[0].coverage, Coverage::Part);
     let bad = || ok(json!({ "resources": [found("v1", "vulnerable"), 5], "page": { "totalResources": 2 } }));
     let (sink, _) = one(first(), "api", "assets/1/vulnerabilities", bad).await;
-    assert_eq!((sink.reports[0].coverage, sink.refused.len()), (Coverage::Part, 1));
+    assert_eq!((sink.reports[0].coverage.clone(), sink.refused.len()), (Coverage::Part, 1));
     let untold = || page(&[found("v1", "vulnerable"), found("v2", "unknown")]);
     let (sink, _) = one(first(), "api", "assets/1/vulnerabilities", untold).await;
-    assert_eq!((sink.reports[0].coverage, sink.reports[0].findings.len()), (Coverage::Part, 1));
+    assert_eq!((sink.reports[0].coverage.clone(), sink.reports[0].findings.len()), (Coverage::Part, 1));
 }
 
 #[tokio::test]
@@ -349,7 +402,7 @@ async fn a_report_that_lacks_rows_or_assets_proves_no_absence() {
     assert_eq!(sink.reports[0].coverage, Coverage::Part);
     let silent = || ok(format!("{HEADER}{}", row(1, 1, "v1").replace("Vulnerable Version", "Unknown")));
     let (sink, _) = one(ready(), "report", output, silent).await;
-    assert_eq!((sink.reports[0].coverage, sink.reports[0].findings.len()), (Coverage::Part, 0));
+    assert_eq!((sink.reports[0].coverage.clone(), sink.reports[0].findings.len()), (Coverage::Part, 0));
 
     let (sink, _) =
         one(ready(), "report", output, || ok(format!("{HEADER}{}{}", row(1, 0, ""), row(9, 0, "")))).await;

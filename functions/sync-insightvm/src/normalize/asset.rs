@@ -21,7 +21,8 @@ pub struct Asset {
     pub findings: Vec<Statement>,
     /// Findings that could not be read.
     pub refused: Vec<BadRecord>,
-    /// `same` was there and every finding in it could be read: what is not in it is not on the asset.
+    /// `same` was there, it is as long as the asset counts, and every finding in it could be read: what is not in it is not
+    /// on the asset.
     pub whole: bool,
     /// It says that it has vulnerabilities, and `same` names none.
     pub untold: bool,
@@ -178,8 +179,11 @@ fn put_together<L>(
 ) -> Asset {
     // An asset that was never assessed has no findings, which proves nothing.
     let assessed = record.assessed_for_vulnerabilities.truth() != Some(false) && scanned_at.is_some();
-    let untold = same.unwrap_or(0) == 0 && record.total_vulnerabilities.number().unwrap_or(0.0) > 0.0;
-    let whole = assessed && same.is_some() && !untold && refused.is_empty();
+    let counted = record.total_vulnerabilities.number().unwrap_or(0.0);
+    let untold = same.unwrap_or(0) == 0 && counted > 0.0;
+    // A vulnerability may be there more than once, on several ports: more than are counted contradict nothing.
+    let told = same.and_then(|same| u32::try_from(same).ok()).map(f64::from);
+    let whole = assessed && told.is_some_and(|told| told >= counted) && refused.is_empty();
     Asset { host: host(native, scanned_at, record), findings, refused, whole, untold }
 }
 

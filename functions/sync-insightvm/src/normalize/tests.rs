@@ -194,6 +194,11 @@ fn an_asset_proves_absence_only_where_it_was_assessed_and_told_whole() {
     assert_eq!(whole(json!({"assessed_for_vulnerabilities": false})), (false, false));
     assert_eq!(whole(json!({"last_scan_end": null})), (false, false), "never scanned");
     assert_eq!(whole(json!({"total_vulnerabilities": 6})), (false, true), "it contradicts itself");
+    let same = json!([{"vulnerability_id": "v", "port": 1}, {"vulnerability_id": "v", "port": 2}]);
+    for (count, is_whole) in [(json!(1), true), (json!(2), true), (json!("3"), false), (json!(3), false)] {
+        let record = json!({"same": same, "total_vulnerabilities": count});
+        assert_eq!(whole(record), (is_whole, false), "2 of {count}");
+    }
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 mod host;
 mod item;
+mod policy;
 
 pub use host::{Described, key, properties};
 pub use item::{Item, item};
+pub use policy::{Preference, preference};
 
 use domain::Severity;
 use domain::finding::Tenths;

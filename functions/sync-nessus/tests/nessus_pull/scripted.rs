@@ -2,7 +2,7 @@ use domain::{FindingKind, FindingState, Outcome, Severity};
 use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use sync::{Coverage, Mode, Next, Scanner, SyncError, Unit};
+use sync::{Coverage, Mode, Next, Ports, Scanner, Scope, SyncError, Unit};
 use sync_nessus::{Client, NessusScanner};
 
 use crate::support::*;
@@ -226,7 +226,7 @@ async fn an_imported_file_and_a_host_without_an_end_prove_no_absence() {
             _ => nessus(call, &file),
         })
         .await;
-        pulled(&server, Mode::Full).await.0.reports[0].coverage
+        pulled(&server, Mode::Full).await.0.reports[0].coverage.clone()
     };
     assert_eq!(coverage("completed", two_hosts()).await, Coverage::Whole);
     assert_eq!(coverage("imported", two_hosts()).await, Coverage::Part);
@@ -234,6 +234,21 @@ async fn an_imported_file_and_a_host_without_an_end_prove_no_absence() {
     assert_eq!(coverage("completed", running).await, Coverage::Part);
     let bad = file(&host("10.0.0.1", &(item(1, 0, 4) + "<ReportItem pluginID='x'/>")));
     assert_eq!(coverage("completed", bad).await, Coverage::Part);
+}
+
+#[tokio::test]
+async fn a_report_proves_as_much_as_its_policy_looks_for() {
+    let policy = "<Policy><Preferences><ServerPreferences><preference><name>plugin_set</name><value>1;2;</value></preference>\
+        <preference><name>port_range</name><value>1-1024</value></preference></ServerPreferences></Preferences></Policy><Report";
+    let file = two_hosts().replacen("<Report", policy, 1);
+    let server = serve(move |call| nessus(call, &file)).await;
+    let (sink, _) = pulled(&server, Mode::Full).await;
+    let expected = Scope::new(vec![1, 2], Ports::parse("1-1024"));
+    for report in sink.reports.iter().filter(|report| report.host.native.starts_with("5/")) {
+        let Coverage::Within(scope) = &report.coverage else { panic!("{:?}", report.coverage) };
+        assert_eq!(**scope, expected);
+        assert_eq!((report.host.checks, report.host.port_range), (Some(2), expected.port_range()));
+    }
 }
 
 #[tokio::test]

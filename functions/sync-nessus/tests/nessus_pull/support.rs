@@ -128,7 +128,8 @@ pub fn run(mode: Mode) -> Run {
 /// What was said of each host in the end: a file that was read twice said it twice.
 pub fn said(sink: &Recorder) -> BTreeMap<String, (Host, Coverage, BTreeMap<String, Finding>)> {
     let said = |findings: &[Finding]| findings.iter().map(|f| (f.key.to_string(), f.clone())).collect();
-    let host = |r: &HostReport| (r.host.native.clone(), (r.host.clone(), r.coverage, said(&r.findings)));
+    let host =
+        |r: &HostReport| (r.host.native.clone(), (r.host.clone(), r.coverage.clone(), said(&r.findings)));
     sink.reports.iter().map(host).collect()
 }
 

@@ -417,6 +417,7 @@ mod tests {
             last_scanned_at: Some("2024-12-16T09:45:50Z".parse().unwrap()),
             credentialed: Some(true),
             checks: None,
+            port_range: None,
             gone_at: Some("2025-01-01T00:00:00Z".parse().unwrap()),
             network: Some(host::Network {
                 id: Some("n1".into()),

@@ -1,7 +1,7 @@
 //! Statements: sightings, manifests, findings.
 
 use domain::vulnerability::{Closing, Depth, Evidence, Sighting};
-use domain::{FindingKey, Host, SightingId};
+use domain::{FindingKey, Host, RuleId, SightingId};
 use store::{Entry, EntryState, Manifest, Regroup, Relink, SightingState, Store, Versioned};
 
 use crate::support::*;
@@ -39,8 +39,10 @@ async fn a_sighting_comes_back_as_it_was_written() {
         depth: Depth {
             credentialed: Some(true),
             checks: Some(90_000),
+            port_range: Some(7),
             at: Some("2026-11-21T00:00:00Z".parse().unwrap()),
         },
+        unlisted: [RuleId::new("99999")].into(),
     };
     state.manifest = manifest(0..10);
     store.write_statements(&id, &[statement("not read with the state")]).await.unwrap();

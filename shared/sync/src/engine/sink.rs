@@ -1,9 +1,10 @@
 //! Where a scanner's statements go: compared with what is known, written only where they differ.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::vulnerability::{Closing, Depth, Evidence, Statement};
+use domain::vulnerability::{Closing, Depth, Evidence, Sighting, Statement};
 use domain::{
     Details, Finding, FindingKind, FindingState, Host, LastScan, Rule, RuleId, ScanJob, ScanJobs, Severity,
     SightingId,
@@ -15,6 +16,7 @@ use store::{Entry, EntryState, RuleBook, RunCounts, SightingState, StoreError, T
 use super::{Deadline, Engine};
 use crate::error::SyncError;
 use crate::scanner::{BadRecord, Coverage, Fix, HostReport, Run, Sink};
+use crate::scope::Scope;
 
 /// Bytes of findings kept in memory before they are compared and written. Scanners mix the findings of several hosts:
 /// a host that is written in two parts costs its manifest and its decisions twice.
@@ -27,6 +29,11 @@ const BUFFERED_RULES: usize = 200;
 const PARALLEL_HOSTS: usize = 8;
 /// Tries of one host that somebody else writes at the same time.
 const TRIES: usize = 6;
+/// Stands in a manifest where the digest of a finding would, once a report of another range of ports lacks it: told again,
+/// it counts as changed, and found by that range.
+const OTHER_RANGE: u64 = u64::MAX;
+/// Rules of a report that its own list does not name and that are remembered; none are usual.
+const UNLISTED: usize = 64;
 /// Refused records whose reason is logged; the others are only counted.
 const LOGGED_REFUSALS: u64 = 20;
 
@@ -40,10 +47,23 @@ struct Buffered {
     scan: Option<Host>,
     findings: BTreeMap<u64, Finding>,
     whole: bool,
+    /// What the scan looked for, where that is told.
+    scope: Option<Arc<Scope>>,
     fixes: Vec<Fix>,
 }
 
 impl Buffered {
+    /// How deep the scan looked.
+    fn depth(&self) -> Depth {
+        self.scan.as_ref().map(Depth::of).unwrap_or_default()
+    }
+
+    /// Whether what it leaves out may be gone: it is whole, and of a scan as deep as those before, and no earlier.
+    fn proves_absence(&self, known: &Sighting) -> bool {
+        let depth = self.depth();
+        self.whole && !depth.is_before(&known.depth) && depth.disproves(known.depth)
+    }
+
     /// It has nothing but the word that something is gone.
     fn says_nothing_of_the_host(&self) -> bool {
         self.inventory.is_none() && self.scan.is_none()
@@ -241,7 +261,10 @@ impl Sink for EngineSink<'_> {
         self.buffered_bytes += report.findings.iter().map(weight).sum::<usize>();
         self.counts.received += report.findings.len() as u64;
         let buffered = self.hosts.entry(report.host.native.clone()).or_default();
-        buffered.whole |= report.coverage == Coverage::Whole;
+        buffered.whole |= report.coverage.is_whole();
+        if let Coverage::Within(scope) = report.coverage {
+            buffered.scope = Some(scope);
+        }
         for finding in report.findings {
             let hash = finding.key.hash();
             // Of two of one key, the one counts that is open.
@@ -382,14 +405,15 @@ async fn compare_and_write(
     if state.rev.is_none() && buffered.says_nothing_of_the_host() {
         return Ok(HostOutcome::nothing(sighting));
     }
-    let has_doubtful = engine.forget_doubtful(run, sighting, &mut state).await?;
+    let doubtful = engine.forget_doubtful(run, sighting, &mut state).await?;
+    let silent = engine.silent_about(run, sighting, &mut state, buffered, &doubtful).await?;
     let news = news_of_details(&mut state, buffered);
-    let mut found = compare(run, engine.clock.now(), &mut state, buffered, engine.kind.remembers());
+    let mut found = compare(run, engine.clock.now(), &mut state, buffered, engine.kind.remembers(), &silent);
     if !engine.kind.remembers() {
         engine.store.keep_first_found(sighting, &mut found.rewritten).await?;
     }
     found.statements.append(&mut found.rewritten);
-    found.touched |= has_doubtful;
+    found.touched |= !doubtful.is_empty();
     if let Some(details) = news {
         // Before the sighting that names their digest: what is lost in between is written again.
         engine.store.put_details(sighting, details).await?;
@@ -448,15 +472,15 @@ async fn compare_and_write(
 impl Engine {
     /// Takes back what an earlier run left out of whole reports and was not proven: it was no evidence, and a later run
     /// that looks at the host otherwise must not make it one. What this report leaves out as well is closed anew. Written at
-    /// once, manifest last, so that whoever dies in between leaves it to be done again. Answers whether there was any.
+    /// once, manifest last, so that whoever dies in between leaves it to be done again. Answers which these were.
     async fn forget_doubtful(
         &self,
         run: &Run,
         sighting: &SightingId,
         state: &mut SightingState,
-    ) -> Result<bool, SyncError> {
+    ) -> Result<Vec<u64>, SyncError> {
         if state.sighting.open_closings() == 0 || state.sighting.closing_run.as_ref() == Some(&run.id) {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         let known =
             self.store.statements(sighting).await?.map(|stated| stated.statements).unwrap_or_default();
@@ -475,7 +499,7 @@ impl Engine {
         };
         let reopened: Vec<u64> = doubtful.into_iter().filter(is_closing).collect();
         if reopened.is_empty() {
-            return Ok(false);
+            return Ok(reopened);
         }
         self.store.reopen_statements(sighting, &reopened).await?;
         for hash in &reopened {
@@ -485,7 +509,106 @@ impl Engine {
         }
         self.store.put_manifest(sighting, state).await?;
         state.manifest_rev = Some(state.manifest_rev.unwrap_or(0) + 1);
-        Ok(true)
+        Ok(reopened)
+    }
+
+    /// What a whole report leaves out and yet says nothing about. Those on ports that it may not have looked at are marked
+    /// at once: from the sighting on, they would count as found by the range of this report.
+    async fn silent_about(
+        &self,
+        run: &Run,
+        sighting: &SightingId,
+        state: &mut SightingState,
+        buffered: &Buffered,
+        doubtful: &[u64],
+    ) -> Result<BTreeSet<u64>, SyncError> {
+        let forgets = self.kind.forgets();
+        if !buffered.proves_absence(&state.sighting) || (buffered.scope.is_none() && !forgets) {
+            return Ok(BTreeSet::new());
+        }
+        let absent: Vec<u64> = (state.manifest.entries.iter())
+            .filter(|(hash, known)| known.state == EntryState::Open && !buffered.findings.contains_key(*hash))
+            .map(|(hash, _)| *hash)
+            .collect();
+        if absent.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let known = self.store.statements_of(sighting, &absent).await?;
+        let mut silent = Silent::default();
+        if let Some(scope) = &buffered.scope {
+            silent.outside(scope, state, &known);
+        }
+        if forgets {
+            silent.between_scans(run, state, buffered, &known, doubtful);
+        }
+        if silent.mark(state) {
+            self.store.put_manifest(sighting, state).await?;
+            state.manifest_rev = Some(state.manifest_rev.unwrap_or(0) + 1);
+        }
+        Ok(silent.all())
+    }
+}
+
+/// Findings that a whole report leaves out and yet says nothing about.
+#[derive(Default)]
+struct Silent {
+    /// On ports that its scan may not have looked at, and the one that has found them did.
+    of_other_range: BTreeSet<u64>,
+    others: BTreeSet<u64>,
+}
+
+impl Silent {
+    fn all(self) -> BTreeSet<u64> {
+        self.of_other_range.into_iter().chain(self.others).collect()
+    }
+
+    /// Marks in the manifest what another range of ports has found. Answers whether any was not yet.
+    fn mark(&self, state: &mut SightingState) -> bool {
+        let mut is_news = false;
+        for hash in &self.of_other_range {
+            if let Some(entry) = state.manifest.entries.get_mut(hash) {
+                is_news |= std::mem::replace(&mut entry.digest, OTHER_RANGE) != OTHER_RANGE;
+            }
+        }
+        is_news
+    }
+
+    /// Takes those that the scan did not look for.
+    fn outside(&mut self, scope: &Scope, state: &SightingState, known: &[Statement]) {
+        let before = state.sighting.depth.port_range;
+        let is_other = before.zip(scope.port_range()).is_some_and(|(before, now)| before != now);
+        for Statement { finding, .. } in known {
+            let hash = finding.key.hash();
+            let is_marked =
+                state.manifest.entries.get(&hash).is_some_and(|entry| entry.digest == OTHER_RANGE);
+            if (is_other || is_marked) && !scope.has_port(finding) {
+                self.of_other_range.insert(hash);
+            } else if !scope.has_rule(&finding.rule) && !state.sighting.unlisted.contains(&finding.rule) {
+                self.others.insert(hash);
+            }
+        }
+    }
+
+    /// Takes those that no scan has looked for since they were told: the scanner has forgotten them. `doubtful`: what an
+    /// earlier run has left out already, by a scan that was later then.
+    fn between_scans(
+        &mut self,
+        run: &Run,
+        state: &SightingState,
+        buffered: &Buffered,
+        known: &[Statement],
+        doubtful: &[u64],
+    ) {
+        let scanned = buffered.depth().at;
+        for Statement { finding, closing } in known {
+            let hash = finding.key.hash();
+            let told = state.sighting.depth.at.max(finding.last_found);
+            // An attempt that died may have kept the time of this scan already, and with it that this was left out.
+            let is_noted = closing.as_ref().is_some_and(|closing| closing.run == run.id);
+            if scanned <= told && !is_noted && !doubtful.contains(&hash) {
+                self.others.insert(hash);
+            }
+        }
     }
 }
 
@@ -571,18 +694,21 @@ struct Found {
     had_pending: bool,
 }
 
+/// `silent`: what the report leaves out and says nothing about.
 fn compare(
     run: &Run,
     now: Timestamp,
     state: &mut SightingState,
     buffered: &Buffered,
     remembers: bool,
+    silent: &BTreeSet<u64>,
 ) -> Found {
     let mut found = Found { had_pending: state.sighting.open_closings() > 0, ..Found::default() };
     if !found.had_pending {
         state.manifest.settle();
     }
-    let depth = buffered.scan.as_ref().map(Depth::of).unwrap_or_default();
+    let depth = buffered.depth();
+    let proves = buffered.proves_absence(&state.sighting);
     let is_late = buffered.whole && depth.is_before(&state.sighting.depth);
     // Of a scanner without memory it is what was, and what is known by now stays as it is.
     let is_past = is_late && !remembers;
@@ -632,9 +758,13 @@ fn compare(
         found.touched = true;
     }
     let before = state.sighting.depth;
-    let proves = buffered.whole && !is_late && depth.disproves(before);
     // Whoever stops telling how much it looks for does not look for less.
-    let told = Depth { checks: depth.checks.or(before.checks), at: depth.at.or(before.at), ..depth };
+    let told = Depth {
+        checks: depth.checks.or(before.checks),
+        port_range: depth.port_range.or(before.port_range),
+        at: depth.at.or(before.at),
+        ..depth
+    };
     let has_weakness = || buffered.findings.values().any(|f| f.kind == FindingKind::Vulnerability);
     state.sighting.depth = match proves {
         true => told,
@@ -643,6 +773,12 @@ fn compare(
         false => before,
     };
     found.described |= state.sighting.depth != before;
+    if let Some(scope) = &buffered.scope {
+        let unlisted = buffered.findings.values().map(|f| &f.rule).filter(|rule| !scope.has_rule(rule));
+        for rule in unlisted.take(UNLISTED) {
+            found.described |= state.sighting.unlisted.insert(rule.clone());
+        }
+    }
     if proves {
         // Whole about weaknesses in any case, about compliance only if it speaks of it at all.
         let kinds: Vec<FindingKind> = buffered.findings.values().map(|finding| finding.kind).collect();
@@ -651,7 +787,7 @@ fn compare(
         };
         for (hash, entry) in &mut state.manifest.entries {
             let absent = covered(entry.kind) && !buffered.findings.contains_key(hash);
-            if absent && matches!(entry.state, EntryState::Open) {
+            if absent && matches!(entry.state, EntryState::Open) && !silent.contains(hash) {
                 entry.state = EntryState::Closing;
                 found.absent.push(*hash);
             }
@@ -768,7 +904,7 @@ mod tests {
         assert_eq!(compared(&mut state, &at(WEEK2, &[&new])).absent, [old.key.hash()], "the same scan again");
         // A scanner with memory tells what is, by whichever scan.
         let now = at(WEEK1, &[&said_before]);
-        let found = compare(&run(), run().started_at, &mut state, &now, true);
+        let found = compare(&run(), run().started_at, &mut state, &now, true, &BTreeSet::new());
         assert_eq!((found.rewritten.len(), found.absent.len()), (1, 0));
     }
 
@@ -798,11 +934,200 @@ mod tests {
     }
 
     fn compared(state: &mut SightingState, report: &Buffered) -> Found {
-        compare(&run(), run().started_at, state, report, false)
+        compare(&run(), run().started_at, state, report, false, &BTreeSet::new())
+    }
+
+    /// What is stored of a host, and how a report of it is worked.
+    #[derive(Default)]
+    struct Stored {
+        state: SightingState,
+        statements: BTreeMap<u64, Statement>,
+    }
+
+    impl Stored {
+        /// Works a report of such a scanner as far as what is found is written. Answers the rules of what is gone by it.
+        fn take(&mut self, run: &Run, report: &Buffered, kind: domain::Scanner) -> Vec<String> {
+            let absent = self.state.manifest.entries.iter().filter(|(hash, known)| {
+                known.state == EntryState::Open && !report.findings.contains_key(*hash)
+            });
+            let known: Vec<Statement> =
+                absent.filter_map(|(hash, _)| self.statements.get(hash).cloned()).collect();
+            let mut silent = Silent::default();
+            if report.proves_absence(&self.state.sighting) {
+                report.scope.iter().for_each(|scope| silent.outside(scope, &self.state, &known));
+                if kind.forgets() {
+                    silent.between_scans(run, &self.state, report, &known, &[]);
+                }
+            }
+            silent.mark(&mut self.state);
+            let found =
+                compare(run, run.started_at, &mut self.state, report, kind.remembers(), &silent.all());
+            for statement in found.statements.into_iter().chain(found.rewritten) {
+                self.statements.insert(statement.finding.key.hash(), statement);
+            }
+            let closing =
+                Closing { run: run.id.clone(), at: run.started_at, evidence: Evidence::AbsentFromReport };
+            let mut gone = Vec::new();
+            for hash in found.absent {
+                let statement = self.statements.get_mut(&hash).unwrap();
+                statement.closing.get_or_insert_with(|| closing.clone());
+                gone.push(statement.finding.rule.to_string());
+            }
+            gone.sort();
+            gone
+        }
+
+        /// The same of one that a whole scan of Nessus has brought.
+        fn nessus(&mut self, findings: &[Finding], plugins: &[u32], ports: &str) -> Vec<String> {
+            let scope = Scope::new(plugins.to_vec(), crate::scope::Ports::parse(ports));
+            let mut report = report(&findings.iter().collect::<Vec<_>>(), Some(true), 100);
+            report.scan.as_mut().unwrap().port_range = scope.port_range();
+            self.take(&run(), &Buffered { scope: Some(Arc::new(scope)), ..report }, domain::Scanner::Nessus)
+        }
+    }
+
+    fn on_port(rule: &str, port: u16) -> Finding {
+        Finding { port: Some(port), protocol: Some("tcp".into()), ..finding(rule, WEEK1) }
+    }
+
+    const NOTHING: [&str; 0] = [];
+
+    #[test]
+    fn what_a_policy_has_switched_off_is_not_gone_because_nobody_looks_for_it() {
+        let audit = |rule: &str| Finding { kind: FindingKind::Compliance, ..finding(rule, WEEK1) };
+        let (kept, off, passed) = (finding("1", WEEK1), finding("2", WEEK1), audit("3-00ff"));
+        let mut stored = Stored::default();
+        let all = [finding("1", WEEK1), finding("2", WEEK1), audit("3-00ff"), audit("4-00ff")];
+        stored.nessus(&all, &[1, 2, 3, 4], "default");
+        for _ in 0..2 {
+            let seen = [kept.clone(), passed.clone()];
+            assert_eq!(stored.nessus(&seen, &[1, 3, 9], "default"), NOTHING, "neither the second time");
+        }
+        assert_eq!(stored.nessus(&[off, passed], &[1, 2, 3, 9], "default"), ["1"], "what is looked for is");
+        assert_eq!(stored.nessus(&[audit("3-00ff")], &[1, 2, 3, 4], "default"), ["2", "4-00ff"]);
+    }
+
+    #[test]
+    fn what_a_scan_has_found_that_its_list_does_not_name_is_gone_when_it_is_absent() {
+        let (listed, unlisted) = (finding("1", WEEK1), finding("99999", WEEK1));
+        let mut stored = Stored::default();
+        stored.nessus(&[listed.clone(), unlisted], &[1, 2], "default");
+        assert_eq!(
+            stored.nessus(&[listed], &[1, 2], "default"),
+            ["99999"],
+            "no list says whether it is looked for"
+        );
+    }
+
+    #[test]
+    fn a_policy_that_does_not_tell_its_plugins_is_taken_to_look_for_them() {
+        let mut stored = Stored::default();
+        stored.nessus(&[finding("1", WEEK1)], &[1], "default");
+        assert_eq!(stored.nessus(&[], &[], "default"), ["1"]);
+    }
+
+    #[test]
+    fn what_lies_on_a_port_that_a_smaller_range_leaves_out_is_not_gone() {
+        let (low, high, host) = (on_port("1", 80), on_port("2", 8080), finding("3", WEEK1));
+        let mut stored = Stored::default();
+        stored.nessus(&[low, high.clone(), host], &[], "1-65535");
+        assert_eq!(stored.nessus(&[on_port("4", 443)], &[], "1-1024"), ["1", "3"]);
+        assert_eq!(stored.nessus(&[], &[], "1-1024"), ["4"], "what the smaller range found itself is");
+        assert_eq!(stored.nessus(&[], &[], "1-1024"), NOTHING);
+        assert_eq!(
+            stored.nessus(&[], &[], "1-9000"),
+            ["2"],
+            "a range that holds the port is not smaller for it"
+        );
+    }
+
+    #[test]
+    fn ports_that_only_the_scanner_knows_close_what_they_have_found_themselves() {
+        let (low, high) = (on_port("1", 80), on_port("2", 8080));
+        let mut stored = Stored::default();
+        stored.nessus(&[low.clone(), high.clone()], &[], "all");
+        assert_eq!(stored.nessus(std::slice::from_ref(&low), &[], "default"), NOTHING);
+        assert_eq!(
+            stored.nessus(&[], &[], "default"),
+            ["1"],
+            "one that is left from before keeps back no other"
+        );
+        stored.nessus(std::slice::from_ref(&high), &[], "default");
+        assert_eq!(stored.nessus(&[], &[], "default"), ["2"], "seen again, it is of this range");
+    }
+
+    #[test]
+    fn a_page_that_comes_again_does_not_take_the_new_range_for_the_one_that_found_it() {
+        let mut stored = Stored::default();
+        stored.nessus(&[on_port("1", 8080)], &[], "all");
+        let before = stored.state.manifest.clone();
+        assert_eq!(stored.nessus(&[], &[], "default"), NOTHING);
+        let is_marked = |entry: &Entry| entry.digest == OTHER_RANGE;
+        assert!(stored.state.manifest.entries.values().all(is_marked) && before != stored.state.manifest);
+        assert_eq!(stored.nessus(&[], &[], "default"), NOTHING);
+    }
+
+    #[test]
+    fn what_several_ranges_have_found_is_of_none_of_them() {
+        let mut stored = Stored::default();
+        stored.nessus(&[on_port("1", 80)], &[], "default");
+        // A scan that could not log in proves nothing, and finds something.
+        let scope = Scope::new(vec![], crate::scope::Ports::parse("all"));
+        let mut blind = report(&[&on_port("1", 80), &on_port("2", 9999)], Some(false), 100);
+        blind.scan.as_mut().unwrap().port_range = scope.port_range();
+        let blind = Buffered { scope: Some(Arc::new(scope)), ..blind };
+        stored.take(&run(), &blind, domain::Scanner::Nessus);
+        assert_eq!(stored.nessus(&[], &[], "default"), NOTHING);
+        assert_eq!(stored.nessus(&[], &[], "all"), ["1", "2"]);
+    }
+
+    /// A whole report of InsightVM on an asset that was assessed then.
+    fn assessed(at: &str, findings: &[&Finding]) -> Buffered {
+        let mut report = report(findings, None, 0);
+        report.scan = report.scan.map(|host| Host { checks: None, last_scanned_at: at.parse().ok(), ..host });
+        report
+    }
+
+    fn told(rule: &str, at: &str) -> Finding {
+        Finding { last_found: at.parse().ok(), ..finding(rule, WEEK1) }
+    }
+
+    #[test]
+    fn what_a_scanner_forgets_between_two_scans_is_not_gone() {
+        for kind in [domain::Scanner::Insightvm, domain::Scanner::InsightvmConsole] {
+            let (one, two) = (told("1", WEEK1), told("2", WEEK1));
+            let mut stored = Stored::default();
+            stored.take(&run(), &assessed(WEEK1, &[&one, &two]), kind);
+            assert_eq!(stored.take(&run(), &assessed(WEEK1, &[&one]), kind), NOTHING);
+            // What is new since then was told by the pulls in between.
+            let part = Buffered { whole: false, ..assessed(WEEK2, &[&told("3", WEEK2)]) };
+            stored.take(&run(), &part, kind);
+            assert_eq!(
+                stored.take(&run(), &assessed(WEEK2, &[&one]), kind),
+                ["2"],
+                "that lacks 3 by the scan that has it"
+            );
+            assert_eq!(stored.take(&run(), &assessed(WEEK3, &[&one]), kind), ["3"]);
+        }
+    }
+
+    #[test]
+    fn a_page_that_comes_again_closes_what_it_has_closed() {
+        let kind = domain::Scanner::Insightvm;
+        let mut stored = Stored::default();
+        stored.take(&run(), &assessed(WEEK1, &[&told("1", WEEK1)]), kind);
+        let manifest = stored.state.manifest.clone();
+        assert_eq!(stored.take(&run(), &assessed(WEEK2, &[]), kind), ["1"]);
+        assert_eq!(stored.take(&run(), &assessed(WEEK2, &[]), kind), NOTHING, "it is noted");
+        // The sighting was written, the manifest was not.
+        stored.state.manifest = manifest;
+        assert_eq!(stored.take(&run(), &assessed(WEEK2, &[]), kind), ["1"]);
+        assert_eq!(stored.state.sighting.pending_closings, 1);
     }
 
     const WEEK1: &str = "2026-11-01T00:00:00Z";
     const WEEK2: &str = "2026-11-08T00:00:00Z";
+    const WEEK3: &str = "2026-11-15T00:00:00Z";
 
     #[test]
     fn what_a_scan_with_credentials_found_is_not_gone_because_one_without_does_not_see_it() {

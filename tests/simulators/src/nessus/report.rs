@@ -52,7 +52,8 @@ fn head(plan: &Plan) -> String {
     format!(
         "<?xml version=\"1.0\" ?>\n<NessusClientData_v2>\n<Policy><policyName>{policy}</policyName>\n\
         <Preferences><ServerPreferences><preference><name>max_hosts</name>\n<value>30</value>\n</preference>\n\
-        <preference><name>plugin_set</name>\n<value>10180;19506;{plugins}</value>\n</preference>\n</ServerPreferences>\n\
+        <preference><name>plugin_set</name>\n<value>10180;19506;{plugins}</value>\n</preference>\n\
+        <preference><name>port_range</name>\n<value>default</value>\n</preference>\n</ServerPreferences>\n\
         <PluginsPreferences><item><pluginName>Ping the remote host</pluginName>\n<pluginId>10180</pluginId>\n\
         <fullName>Ping the remote host[checkbox]:TCP ping</fullName>\n<preferenceValues>yes</preferenceValues>\n</item>\n\
         </PluginsPreferences>\n</Preferences>\n<FamilySelection><FamilyItem><FamilyName>General</FamilyName>\n\
