@@ -32,6 +32,9 @@ const TRIES: usize = 6;
 /// Stands in a manifest where the digest of a finding would, once a report of another range of ports lacks it: told again,
 /// it counts as changed, and found by that range.
 const OTHER_RANGE: u64 = u64::MAX;
+/// Stands there before what a report leaves out is closed. Should that be as far as it gets: told again, it counts as
+/// changed, and is written open.
+const LEFT_OUT: u64 = u64::MAX - 1;
 /// Rules of a report that its own list does not name and that are remembered; none are usual.
 const UNLISTED: usize = 64;
 /// Refused records whose reason is logged; the others are only counted.
@@ -406,9 +409,16 @@ async fn compare_and_write(
         return Ok(HostOutcome::nothing(sighting));
     }
     let doubtful = engine.forget_doubtful(run, sighting, &mut state).await?;
-    let silent = engine.silent_about(run, sighting, &mut state, buffered, &doubtful).await?;
+    let silent = engine.silent_about(run, sighting, &state, buffered, &doubtful).await?;
+    let mut gone = absent(&state, buffered);
+    gone.retain(|hash| !silent.has(*hash));
+    // Both: a mark that is missing is set before anything is written that it tells of.
+    if mark(&mut state, &silent.of_other_range, OTHER_RANGE) | mark(&mut state, &gone, LEFT_OUT) {
+        engine.store.put_manifest(sighting, &state).await?;
+        state.manifest_rev = Some(state.manifest_rev.unwrap_or(0) + 1);
+    }
     let news = news_of_details(&mut state, buffered);
-    let mut found = compare(run, engine.clock.now(), &mut state, buffered, engine.kind.remembers(), &silent);
+    let mut found = compare(run, engine.clock.now(), &mut state, buffered, engine.kind.remembers(), &gone);
     if !engine.kind.remembers() {
         engine.store.keep_first_found(sighting, &mut found.rewritten).await?;
     }
@@ -512,26 +522,19 @@ impl Engine {
         Ok(reopened)
     }
 
-    /// What a whole report leaves out and yet says nothing about. Those on ports that it may not have looked at are marked
-    /// at once: from the sighting on, they would count as found by the range of this report.
+    /// What a whole report leaves out and yet says nothing about.
     async fn silent_about(
         &self,
         run: &Run,
         sighting: &SightingId,
-        state: &mut SightingState,
+        state: &SightingState,
         buffered: &Buffered,
         doubtful: &[u64],
-    ) -> Result<BTreeSet<u64>, SyncError> {
+    ) -> Result<Silent, SyncError> {
         let forgets = self.kind.forgets();
-        if !buffered.proves_absence(&state.sighting) || (buffered.scope.is_none() && !forgets) {
-            return Ok(BTreeSet::new());
-        }
-        let absent: Vec<u64> = (state.manifest.entries.iter())
-            .filter(|(hash, known)| known.state == EntryState::Open && !buffered.findings.contains_key(*hash))
-            .map(|(hash, _)| *hash)
-            .collect();
-        if absent.is_empty() {
-            return Ok(BTreeSet::new());
+        let absent = absent(state, buffered);
+        if absent.is_empty() || (buffered.scope.is_none() && !forgets) {
+            return Ok(Silent::default());
         }
         let known = self.store.statements_of(sighting, &absent).await?;
         let mut silent = Silent::default();
@@ -541,36 +544,51 @@ impl Engine {
         if forgets {
             silent.between_scans(run, state, buffered, &known, doubtful);
         }
-        if silent.mark(state) {
-            self.store.put_manifest(sighting, state).await?;
-            state.manifest_rev = Some(state.manifest_rev.unwrap_or(0) + 1);
-        }
-        Ok(silent.all())
+        Ok(silent)
     }
+}
+
+/// Open findings that a whole report leaves out.
+fn absent(state: &SightingState, buffered: &Buffered) -> Vec<u64> {
+    if !buffered.proves_absence(&state.sighting) {
+        return Vec::new();
+    }
+    // Whole about weaknesses in any case, about compliance only if it speaks of it at all.
+    let covers_compliance = buffered.findings.values().any(|finding| finding.kind == FindingKind::Compliance);
+    let entries = state.manifest.entries.iter();
+    entries
+        .filter(|(hash, known)| {
+            known.state == EntryState::Open
+                && (covers_compliance || known.kind == FindingKind::Vulnerability)
+                && !buffered.findings.contains_key(*hash)
+        })
+        .map(|(hash, _)| *hash)
+        .collect()
+}
+
+/// Sets a mark in the manifest. Answers whether any was missing.
+fn mark<'h>(state: &mut SightingState, hashes: impl IntoIterator<Item = &'h u64>, mark: u64) -> bool {
+    let mut is_news = false;
+    for hash in hashes {
+        if let Some(entry) = state.manifest.entries.get_mut(hash) {
+            is_news |= std::mem::replace(&mut entry.digest, mark) != mark;
+        }
+    }
+    is_news
 }
 
 /// Findings that a whole report leaves out and yet says nothing about.
 #[derive(Default)]
 struct Silent {
-    /// On ports that its scan may not have looked at, and the one that has found them did.
+    /// On ports that its scan may not have looked at, and the one that has found them did: from the sighting on, they would
+    /// count as found by the range of this report.
     of_other_range: BTreeSet<u64>,
     others: BTreeSet<u64>,
 }
 
 impl Silent {
-    fn all(self) -> BTreeSet<u64> {
-        self.of_other_range.into_iter().chain(self.others).collect()
-    }
-
-    /// Marks in the manifest what another range of ports has found. Answers whether any was not yet.
-    fn mark(&self, state: &mut SightingState) -> bool {
-        let mut is_news = false;
-        for hash in &self.of_other_range {
-            if let Some(entry) = state.manifest.entries.get_mut(hash) {
-                is_news |= std::mem::replace(&mut entry.digest, OTHER_RANGE) != OTHER_RANGE;
-            }
-        }
-        is_news
+    fn has(&self, hash: u64) -> bool {
+        self.of_other_range.contains(&hash) || self.others.contains(&hash)
     }
 
     /// Takes those that the scan did not look for.
@@ -694,14 +712,14 @@ struct Found {
     had_pending: bool,
 }
 
-/// `silent`: what the report leaves out and says nothing about.
+/// `gone`: what the report leaves out, and is gone by that.
 fn compare(
     run: &Run,
     now: Timestamp,
     state: &mut SightingState,
     buffered: &Buffered,
     remembers: bool,
-    silent: &BTreeSet<u64>,
+    gone: &[u64],
 ) -> Found {
     let mut found = Found { had_pending: state.sighting.open_closings() > 0, ..Found::default() };
     if !found.had_pending {
@@ -779,25 +797,17 @@ fn compare(
             found.described |= state.sighting.unlisted.insert(rule.clone());
         }
     }
-    if proves {
-        // Whole about weaknesses in any case, about compliance only if it speaks of it at all.
-        let kinds: Vec<FindingKind> = buffered.findings.values().map(|finding| finding.kind).collect();
-        let covered = |kind: FindingKind| {
-            kind == FindingKind::Vulnerability || kinds.contains(&FindingKind::Compliance)
-        };
-        for (hash, entry) in &mut state.manifest.entries {
-            let absent = covered(entry.kind) && !buffered.findings.contains_key(hash);
-            if absent && matches!(entry.state, EntryState::Open) && !silent.contains(hash) {
-                entry.state = EntryState::Closing;
-                found.absent.push(*hash);
-            }
+    for hash in gone {
+        if let Some(entry) = state.manifest.entries.get_mut(hash) {
+            entry.state = EntryState::Closing;
+            found.absent.push(*hash);
         }
-        if !found.absent.is_empty() {
-            found.counts.written += found.absent.len() as u64;
-            state.sighting.closing_run = Some(run.id.clone());
-            found.manifest_changed = true;
-            found.touched = true;
-        }
+    }
+    if !found.absent.is_empty() {
+        found.counts.written += found.absent.len() as u64;
+        state.sighting.closing_run = Some(run.id.clone());
+        found.manifest_changed = true;
+        found.touched = true;
     }
     state.sighting.pending_closings =
         u32::try_from(state.manifest.count(EntryState::Closing)).unwrap_or(u32::MAX);
@@ -904,7 +914,8 @@ mod tests {
         assert_eq!(compared(&mut state, &at(WEEK2, &[&new])).absent, [old.key.hash()], "the same scan again");
         // A scanner with memory tells what is, by whichever scan.
         let now = at(WEEK1, &[&said_before]);
-        let found = compare(&run(), run().started_at, &mut state, &now, true, &BTreeSet::new());
+        let gone = absent(&state, &now);
+        let found = compare(&run(), run().started_at, &mut state, &now, true, &gone);
         assert_eq!((found.rewritten.len(), found.absent.len()), (1, 0));
     }
 
@@ -934,7 +945,8 @@ mod tests {
     }
 
     fn compared(state: &mut SightingState, report: &Buffered) -> Found {
-        compare(&run(), run().started_at, state, report, false, &BTreeSet::new())
+        let gone = absent(state, report);
+        compare(&run(), run().started_at, state, report, false, &gone)
     }
 
     /// What is stored of a host, and how a report of it is worked.
@@ -947,21 +959,18 @@ mod tests {
     impl Stored {
         /// Works a report of such a scanner as far as what is found is written. Answers the rules of what is gone by it.
         fn take(&mut self, run: &Run, report: &Buffered, kind: domain::Scanner) -> Vec<String> {
-            let absent = self.state.manifest.entries.iter().filter(|(hash, known)| {
-                known.state == EntryState::Open && !report.findings.contains_key(*hash)
-            });
+            let mut gone = absent(&self.state, report);
             let known: Vec<Statement> =
-                absent.filter_map(|(hash, _)| self.statements.get(hash).cloned()).collect();
+                gone.iter().filter_map(|hash| self.statements.get(hash).cloned()).collect();
             let mut silent = Silent::default();
-            if report.proves_absence(&self.state.sighting) {
-                report.scope.iter().for_each(|scope| silent.outside(scope, &self.state, &known));
-                if kind.forgets() {
-                    silent.between_scans(run, &self.state, report, &known, &[]);
-                }
+            report.scope.iter().for_each(|scope| silent.outside(scope, &self.state, &known));
+            if kind.forgets() {
+                silent.between_scans(run, &self.state, report, &known, &[]);
             }
-            silent.mark(&mut self.state);
-            let found =
-                compare(run, run.started_at, &mut self.state, report, kind.remembers(), &silent.all());
+            gone.retain(|hash| !silent.has(*hash));
+            mark(&mut self.state, &silent.of_other_range, OTHER_RANGE);
+            mark(&mut self.state, &gone, LEFT_OUT);
+            let found = compare(run, run.started_at, &mut self.state, report, kind.remembers(), &gone);
             for statement in found.statements.into_iter().chain(found.rewritten) {
                 self.statements.insert(statement.finding.key.hash(), statement);
             }
@@ -984,6 +993,20 @@ mod tests {
             report.scan.as_mut().unwrap().port_range = scope.port_range();
             self.take(&run(), &Buffered { scope: Some(Arc::new(scope)), ..report }, domain::Scanner::Nessus)
         }
+    }
+
+    #[test]
+    fn what_an_attempt_that_died_has_closed_is_open_when_it_is_told_again() {
+        let (kept, flaps) = (finding("1", WEEK1), finding("2", WEEK1));
+        let mut stored = Stored::default();
+        stored.nessus(&[kept.clone(), flaps.clone()], &[], "default");
+        let (manifest, sighting) = (stored.state.manifest.clone(), stored.state.sighting.clone());
+        assert_eq!(stored.nessus(std::slice::from_ref(&kept), &[], "default"), ["2"]);
+        // It died before it could keep more than the mark and the statement.
+        (stored.state.manifest, stored.state.sighting) = (manifest, sighting);
+        mark(&mut stored.state, &[flaps.key.hash()], LEFT_OUT);
+        assert_eq!(stored.nessus(&[kept, flaps.clone()], &[], "default"), NOTHING);
+        assert_eq!(stored.statements[&flaps.key.hash()].closing, None);
     }
 
     fn on_port(rule: &str, port: u16) -> Finding {
