@@ -162,9 +162,10 @@ fn delivery_line(delivery: &Delivery, stable: bool) -> Value {
     let mut value = tagged("delivery", delivery);
     if stable {
         remove(&mut value, &VOLATILE);
-        remove(&mut value, &["answer", "reference"]);
+        // What an undone one keeps for a replay is its wish, which its key stands for.
+        remove(&mut value, &["answer", "reference", "effect", "target"]);
         if is_summary(delivery) {
-            remove(&mut value, &["key", "target"]);
+            remove(&mut value, &["key"]);
         }
         // What is closed is named by the id that the tracker gave.
         if let Some(reference) = &delivery.reference {
