@@ -164,6 +164,18 @@ impl World {
         world
     }
 
+    /// Two critical weaknesses of the rules `a` and `b`, each with its own CVE, found a day apart.
+    fn with_two() -> Self {
+        let mut world = Self::new();
+        for (rule, cve) in [("a", LOG4SHELL), ("b", OTHER_CVE)] {
+            world.define(Scanner::Tenable, rule, &[cve]);
+            world.find(TENABLE, rule, Severity::Critical);
+            world.settle();
+            world.wait(1);
+        }
+        world
+    }
+
     fn define(&mut self, scanner: Scanner, rule: &str, cves: &[&str]) {
         let definition = Rule {
             scanner,

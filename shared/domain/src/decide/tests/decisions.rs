@@ -3,6 +3,11 @@
 use super::*;
 use crate::policy::ImpactRule;
 
+/// When a decision ends: only an acceptance does.
+fn end(decision: Status, at: Timestamp) -> Option<Timestamp> {
+    (decision == Status::RiskAccepted).then_some(at)
+}
+
 #[test]
 fn an_accepted_risk_is_not_reverted_by_scans() {
     let mut world = World::with_log4shell();
@@ -217,7 +222,7 @@ fn decisions_outlast_a_host_that_is_not_seen() {
         (Status::InProgress, Status::Stale),
     ] {
         let mut world = World::with_log4shell();
-        world.person(Some(decision), (decision == Status::RiskAccepted).then(|| day(50)));
+        world.person(Some(decision), end(decision, day(50)));
         world.settle();
         world.host(TENABLE).sighting.missing_since = Some(run(1));
         world.settle();
@@ -252,7 +257,7 @@ fn a_decision_says_nothing_of_a_cve_that_joins_later() {
         (Status::InProgress, Status::InProgress),
     ] {
         let mut world = World::with_log4shell();
-        world.wait(1).person(Some(decision), (decision == Status::RiskAccepted).then(|| day(300)));
+        world.wait(1).person(Some(decision), end(decision, day(300)));
         world.settle();
         assert_eq!(world.status(), decision);
         world.wait(1).define(Scanner::Qualys, "376157", &[LOG4SHELL]);
@@ -263,7 +268,7 @@ fn a_decision_says_nothing_of_a_cve_that_joins_later() {
         world.settle();
         assert_eq!(world.status(), then, "nobody decided on {OTHER_CVE}");
         assert!(world.only().due.is_some() && world.only().next_at.is_some(), "its clock runs");
-        world.wait(1).person(Some(decision), (decision == Status::RiskAccepted).then(|| day(300)));
+        world.wait(1).person(Some(decision), end(decision, day(300)));
         world.settle();
         assert_eq!(world.status(), decision, "decided on both");
         world.define(Scanner::Qualys, "376157", &[LOG4SHELL]);
@@ -276,14 +281,8 @@ fn a_decision_says_nothing_of_a_cve_that_joins_later() {
 fn a_decision_says_nothing_of_what_it_becomes_part_of() {
     for (decided, other) in [("a", "b"), ("b", "a")] {
         for decision in [Status::FalsePositive, Status::RiskAccepted] {
-            let mut world = World::new();
-            for (rule, cve) in [("a", LOG4SHELL), ("b", OTHER_CVE)] {
-                world.define(Scanner::Tenable, rule, &[cve]);
-                world.find(TENABLE, rule, Severity::Critical);
-                world.settle();
-                world.wait(1);
-            }
-            let until = (decision == Status::RiskAccepted).then(|| day(300));
+            let mut world = World::with_two();
+            let until = end(decision, day(300));
             let about = world.of(decided).id.clone();
             world.person(Some(decision), until);
             let other = world.of(other).id.clone();
@@ -304,13 +303,8 @@ fn a_decision_says_nothing_of_what_it_becomes_part_of() {
 #[test]
 fn what_was_decided_on_both_parts_is_decided() {
     for decision in [Status::FalsePositive, Status::RiskAccepted] {
-        let mut world = World::new();
-        for (rule, cve) in [("a", LOG4SHELL), ("b", OTHER_CVE)] {
-            world.define(Scanner::Tenable, rule, &[cve]);
-            world.find(TENABLE, rule, Severity::Critical);
-            world.settle();
-            world.wait(1).person(Some(decision), (decision == Status::RiskAccepted).then(|| day(100)));
-        }
+        let mut world = World::with_two();
+        world.person(Some(decision), end(decision, day(100)));
         let (a, is_accepted) = (world.of("a").id.clone(), decision == Status::RiskAccepted);
         world.known.get_mut(&a).unwrap().decision.as_mut().unwrap().until = is_accepted.then(|| day(90));
         world.settle();

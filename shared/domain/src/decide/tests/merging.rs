@@ -177,12 +177,7 @@ fn of_two_deadlines_the_earlier_one_counts() {
 
 #[test]
 fn two_open_tickets_rest_while_nobody_sees_what_they_are_about() {
-    let mut world = World::new();
-    for (rule, cve) in [("a", LOG4SHELL), ("b", OTHER_CVE)] {
-        world.define(Scanner::Tenable, rule, &[cve]);
-        world.find(TENABLE, rule, Severity::Critical);
-        world.settle();
-    }
+    let mut world = World::with_two();
     assert_eq!(world.tickets.len(), 2);
     world.host(TENABLE).sighting.missing_since = Some(run(1));
     world.define(Scanner::Tenable, "a", &[LOG4SHELL, OTHER_CVE]);
