@@ -21,6 +21,10 @@ enum Step {
     Kev(usize),
     Epss(usize, u16),
     Person(Option<Status>, i64),
+    /// On the first vulnerability alone.
+    PersonOnOne(Option<Status>, i64),
+    Reachable(bool),
+    Introduce(bool),
     Own(bool),
     Promote(Severity, bool),
     Forget(usize),
@@ -50,6 +54,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..CVES.len()).prop_map(Step::Kev),
         1 => (0..CVES.len(), 0u16..=1000).prop_map(|(c, score)| Step::Epss(c, score)),
         2 => (prop::sample::select(decisions.to_vec()), 1i64..90).prop_map(|(d, days)| Step::Person(d, days)),
+        2 => (prop::sample::select(decisions.to_vec()), 1i64..90)
+            .prop_map(|(d, days)| Step::PersonOnOne(d, days)),
+        1 => any::<bool>().prop_map(Step::Reachable),
+        1 => any::<bool>().prop_map(Step::Introduce),
         1 => any::<bool>().prop_map(Step::Own),
         1 => (severity(), any::<bool>()).prop_map(|(s, yes)| Step::Promote(s, yes)),
         1 => (0..HOSTS.len()).prop_map(Step::Forget),
@@ -93,17 +101,35 @@ impl World {
                 let score = f64::from(*score) / 1000.0;
                 self.epss(CVES[*index], score, score);
             }
-            Step::Person(status, days) => {
-                self.now += SignedDuration::from_mins(1);
-                let until = self.now + SignedDuration::from_hours(24 * days);
-                self.person(*status, (*status == Some(Status::RiskAccepted)).then_some(until));
+            Step::Person(status, days) => self.decide_until(*status, *days),
+            Step::PersonOnOne(status, days) => {
+                let before: Vec<_> = self.known.values().map(|v| v.decision.clone()).collect();
+                self.decide_until(*status, *days);
+                for (vulnerability, decision) in self.known.values_mut().zip(before).skip(1) {
+                    vulnerability.decision = decision;
+                }
             }
+            Step::Reachable(yes) => {
+                let exposure = yes.then_some(score::Exposure::Internet);
+                let matching = Match::default();
+                self.config.impact =
+                    vec![crate::policy::ImpactRule { matching, criticality: None, exposure }];
+            }
+            Step::Introduce(true) => self.introducing = ["tenable".parse().unwrap()].into(),
+            Step::Introduce(false) => self.introducing.clear(),
             Step::Own(payments) => self.own(if *payments { "payments" } else { "web" }),
             Step::Promote(severity, true) => drop(self.config.policies.promote.insert(*severity)),
             Step::Promote(severity, false) => drop(self.config.policies.promote.remove(severity)),
             Step::Forget(host) => drop(self.sightings.remove(&sighting_id(HOSTS[*host]))),
             Step::Crash(stop) => drop(self.attempt(*stop)),
         }
+    }
+
+    /// A person decides a minute later; an acceptance is for so many days.
+    fn decide_until(&mut self, status: Option<Status>, days: i64) {
+        self.now += SignedDuration::from_mins(1);
+        let until = self.now + SignedDuration::from_hours(24 * days);
+        self.person(status, (status == Some(Status::RiskAccepted)).then_some(until));
     }
 
     /// What holds after every decision.
