@@ -345,7 +345,7 @@ fn decision(wanted: Wanted, about: DecidedOn, by: &str, now: Timestamp) -> Resul
             );
         }
     }
-    Ok(Some(Decision { status, by: by.to_owned(), reason, at: now, until, about }))
+    Ok(Some(Decision { status, by: by.to_owned(), reason, at: now, until, about: Some(about) }))
 }
 
 fn moment(text: &str) -> Result<Timestamp, Problem> {

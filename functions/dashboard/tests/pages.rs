@@ -400,7 +400,7 @@ async fn a_decision_is_kept_and_passed_on() {
     assert!(!page().await.contains("counts no longer"));
     let on = setting.store.asset(&asset).await.unwrap().unwrap().value;
     let mut known = setting.store.vulnerability(&asset, &ids[0]).await.unwrap().unwrap();
-    assert_eq!(decision.about.cves, known.value.cves.iter().cloned().collect());
+    assert_eq!(decision.about.unwrap().cves, known.value.cves.iter().cloned().collect());
     known.value.cves.push("CVE-2099-0001".parse().unwrap());
     setting.store.put_vulnerability(&on, &known.value, known.rev, 0).await.unwrap();
     assert!(page().await.contains("counts no longer: nobody decided on CVE-2099-0001"));

@@ -373,7 +373,7 @@ async fn a_close_that_fails_halfway_comments_once() {
         change(&bench, &asset, &vulnerability.id, |v| {
             v.status = Status::RiskAccepted;
             v.decision = Some(Decision {
-                about: DecidedOn::of(v),
+                about: Some(DecidedOn::of(v)),
                 status: Status::RiskAccepted,
                 by: "kim".into(),
                 reason: "end of life in May".into(),

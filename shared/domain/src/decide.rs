@@ -460,7 +460,12 @@ fn decision_of_both(own: &Vulnerability, absorbed: &Vulnerability) -> Option<Dec
     };
     let end = |decision: &Decision| decision.until.unwrap_or(Timestamp::MAX);
     let mut first = if end(theirs) < end(ours) { theirs.clone() } else { ours.clone() };
-    first.about.cves = ours.about.cves.union(&theirs.about.cves).cloned().collect();
+    if let (Some(about), Some(ours), Some(theirs)) = (&mut first.about, &ours.about, &theirs.about) {
+        about.cves = ours.cves.union(&theirs.cves).cloned().collect();
+    } else {
+        // One does not say what it is on.
+        first.about = None;
+    }
     Some(first)
 }
 

@@ -8,7 +8,7 @@ use crate::finding::FindingState;
 use crate::score::{Criticality, Exposure, Factors, Share};
 use crate::sla::directive::Case;
 use crate::sla::{self, Event, What};
-use crate::vulnerability::{Asset, Decision, Severity, Status, Vulnerability};
+use crate::vulnerability::{Asset, DecidedOn, Decision, Severity, Status, Vulnerability};
 
 /// What all findings of a vulnerability say together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,10 +246,11 @@ fn record_acceptance(facts: &Facts<'_>, vulnerability: &mut Vulnerability) {
         }
         // The risk that was accepted was another one.
         let listed = events.iter().any(|e| e.at > decision.at && matches!(e.what, What::KevListed { .. }));
-        let about = &decision.about;
-        let reachable = is_reachable(exposure) && !is_reachable(about.exposure);
-        let likely = is_likely(epss, bound) && !is_likely(about.epss, bound);
-        let worse = now > decision.at && (listed || reachable || likely);
+        let is_other = |about: &DecidedOn| {
+            (is_reachable(exposure) && !is_reachable(about.exposure))
+                || (is_likely(epss, bound) && !is_likely(about.epss, bound))
+        };
+        let worse = now > decision.at && (listed || decision.about.as_ref().is_some_and(is_other));
         let over = events.iter().any(|e| e.at > decision.at && matches!(e.what, What::Expired));
         if worse && !over && !is_closed {
             events.push(Event { at: now, what: What::Expired });

@@ -287,7 +287,7 @@ impl World {
                 reason: "because".into(),
                 at,
                 until,
-                about: DecidedOn::of(vulnerability),
+                about: Some(DecidedOn::of(vulnerability)),
             });
         }
     }

@@ -23,7 +23,7 @@ fn decision() -> Decision {
         reason,
         at: noon(),
         until: Some(noon()),
-        about: DecidedOn::default(),
+        about: Some(DecidedOn::default()),
     }
 }
 

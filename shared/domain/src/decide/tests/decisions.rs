@@ -353,9 +353,15 @@ fn a_decision_is_read_as_it_was_written() {
     world.settle();
     world.person(Some(Status::FalsePositive), None);
     let decision = world.only().decision.clone().unwrap();
-    assert!(decision.about.epss.is_some() && !decision.about.cves.is_empty());
+    assert!(decision.about.as_ref().is_some_and(|about| about.epss.is_some() && !about.cves.is_empty()));
     let text = serde_json::to_string(&decision).unwrap();
     assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
+    // One of an earlier version stays as it was.
+    let mut old = serde_json::to_value(&decision).unwrap();
+    old.as_object_mut().unwrap().remove("about");
+    world.known.values_mut().for_each(|v| v.decision = Some(serde_json::from_value(old.clone()).unwrap()));
+    world.settle();
+    assert_eq!(world.status(), Status::FalsePositive);
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn a_cve_added_to_a_rule_unites_and_nothing_is_lost() {
         reason: String::new(),
         at: world.now,
         until: None,
-        about: DecidedOn::of(&world.known[&b]),
+        about: Some(DecidedOn::of(&world.known[&b])),
     });
     world.define(Scanner::Tenable, "a", &[LOG4SHELL, OTHER_CVE]);
     world.told();
