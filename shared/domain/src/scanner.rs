@@ -226,7 +226,7 @@ impl Scanner {
     /// Whether what it has on a host can change without a scan: definitions are withdrawn, what it keeps is indexed anew.
     /// What such a one no longer has is gone only by a later scan than the one that had it.
     pub fn forgets(self) -> bool {
-        matches!(self, Self::Insightvm | Self::InsightvmConsole)
+        matches!(self, Self::Qualys | Self::Insightvm | Self::InsightvmConsole)
     }
 
     /// Whether it tells us by itself. There is nothing to pull then, and no run.

@@ -412,8 +412,12 @@ async fn compare_and_write(
     let silent = engine.silent_about(run, sighting, &state, buffered, &doubtful).await?;
     let mut gone = absent(&state, buffered);
     gone.retain(|hash| !silent.has(*hash));
-    // Both: a mark that is missing is set before anything is written that it tells of.
-    if mark(&mut state, &silent.of_other_range, OTHER_RANGE) | mark(&mut state, &gone, LEFT_OUT) {
+    let removed = engine.removed(sighting, &state, buffered).await?;
+    // All: a mark that is missing is set before anything is written that it tells of.
+    if mark(&mut state, &silent.of_other_range, OTHER_RANGE)
+        | mark(&mut state, &gone, LEFT_OUT)
+        | mark(&mut state, removed.keys(), LEFT_OUT)
+    {
         engine.store.put_manifest(sighting, &state).await?;
         state.manifest_rev = Some(state.manifest_rev.unwrap_or(0) + 1);
     }
@@ -429,12 +433,7 @@ async fn compare_and_write(
         engine.store.put_details(sighting, details).await?;
         found.described = true;
     }
-    let fixed = if buffered.fixes.is_empty() {
-        Vec::new()
-    } else {
-        let known = engine.store.statements(sighting).await?.map(|stated| stated.statements);
-        removed(buffered, &known.unwrap_or_default(), &mut state, &mut found)
-    };
+    let fixed = close_removed(removed, &mut state, &mut found);
     if !fixed.is_empty() {
         state.sighting.closing_run = Some(run.id.clone());
         state.sighting.pending_closings =
@@ -451,9 +450,9 @@ async fn compare_and_write(
         };
         engine.store.close_statements(sighting, &found.absent, &closing).await?;
     }
-    for (hash, at) in &fixed {
-        let closing = Closing { run: run.id.clone(), at: *at, evidence: Evidence::ScannerSaysFixed };
-        engine.store.close_statements(sighting, &[*hash], &closing).await?;
+    for (hash, Removed { at, .. }) in fixed {
+        let closing = Closing { run: run.id.clone(), at, evidence: Evidence::ScannerSaysFixed };
+        engine.store.close_statements(sighting, &[hash], &closing).await?;
     }
     if found.described || found.touched {
         let (rev, seq) = engine.store.put_sighting(sighting, &state, found.touched).await?;
@@ -520,6 +519,20 @@ impl Engine {
         self.store.put_manifest(sighting, state).await?;
         state.manifest_rev = Some(state.manifest_rev.unwrap_or(0) + 1);
         Ok(reopened)
+    }
+
+    /// The open findings that the scanner calls gone.
+    async fn removed(
+        &self,
+        sighting: &SightingId,
+        state: &SightingState,
+        buffered: &Buffered,
+    ) -> Result<BTreeMap<u64, Removed>, SyncError> {
+        if buffered.fixes.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let known = self.store.statements(sighting).await?.map(|stated| stated.statements);
+        Ok(told_removed(buffered, state, &known.unwrap_or_default()))
     }
 
     /// What a whole report leaves out and yet says nothing about.
@@ -630,28 +643,43 @@ impl Silent {
     }
 }
 
-/// The open findings that the scanner calls gone, with the time. Those that this very report contains are there.
-fn removed(
-    buffered: &Buffered,
-    known: &[Statement],
+/// What the scanner itself calls gone.
+struct Removed {
+    rule: RuleId,
+    at: Timestamp,
+}
+
+/// Those among `known` that the scanner calls gone. What this very report contains is there.
+fn told_removed(buffered: &Buffered, state: &SightingState, known: &[Statement]) -> BTreeMap<u64, Removed> {
+    let is_open =
+        |hash: &u64| state.manifest.entries.get(hash).is_some_and(|entry| entry.state == EntryState::Open);
+    let removed = known.iter().filter_map(|Statement { finding, .. }| {
+        let hash = finding.key.hash();
+        let fix = buffered.fixes.iter().find(|fix| fix.is_about(finding))?;
+        let is_gone = is_open(&hash) && !buffered.findings.contains_key(&hash);
+        is_gone.then(|| (hash, Removed { rule: finding.rule.clone(), at: fix.at }))
+    });
+    removed.collect()
+}
+
+/// Notes them as closing, and answers which that changes.
+fn close_removed(
+    mut removed: BTreeMap<u64, Removed>,
     state: &mut SightingState,
     found: &mut Found,
-) -> Vec<(u64, Timestamp)> {
-    let mut fixed = Vec::new();
-    for Statement { finding, .. } in known {
-        let hash = finding.key.hash();
-        let Some(fix) = buffered.fixes.iter().find(|fix| fix.is_about(finding)) else { continue };
-        let Some(entry) = state.manifest.entries.get_mut(&hash) else { continue };
-        if entry.state == EntryState::Open && !buffered.findings.contains_key(&hash) {
-            entry.state = EntryState::Closing;
-            fixed.push((hash, fix.at));
-            found.rules.insert(finding.rule.clone());
-            found.counts.written += 1;
-            found.manifest_changed = true;
-            found.touched = true;
-        }
-    }
-    fixed
+) -> BTreeMap<u64, Removed> {
+    removed.retain(|hash, Removed { rule, .. }| {
+        // One that a whole report lacks as well is closing already.
+        let entry = state.manifest.entries.get_mut(hash).filter(|entry| entry.state == EntryState::Open);
+        let Some(entry) = entry else { return false };
+        entry.state = EntryState::Closing;
+        found.rules.insert(rule.clone());
+        found.counts.written += 1;
+        found.manifest_changed = true;
+        found.touched = true;
+        true
+    });
+    removed
 }
 
 /// The details to write, if they differ from what is kept. Those of a second inventory stand before the first one's.
@@ -970,16 +998,23 @@ mod tests {
             gone.retain(|hash| !silent.has(*hash));
             mark(&mut self.state, &silent.of_other_range, OTHER_RANGE);
             mark(&mut self.state, &gone, LEFT_OUT);
-            let found = compare(run, run.started_at, &mut self.state, report, kind.remembers(), &gone);
+            let stored: Vec<Statement> = self.statements.values().cloned().collect();
+            let removed = told_removed(report, &self.state, &stored);
+            mark(&mut self.state, removed.keys(), LEFT_OUT);
+            let mut found = compare(run, run.started_at, &mut self.state, report, kind.remembers(), &gone);
+            let fixed = close_removed(removed, &mut self.state, &mut found);
             for statement in found.statements.into_iter().chain(found.rewritten) {
                 self.statements.insert(statement.finding.key.hash(), statement);
             }
-            let closing =
-                Closing { run: run.id.clone(), at: run.started_at, evidence: Evidence::AbsentFromReport };
+            let closing = |at, evidence| Closing { run: run.id.clone(), at, evidence };
+            let absent = found.absent.into_iter();
+            let closings = absent
+                .map(|hash| (hash, closing(run.started_at, Evidence::AbsentFromReport)))
+                .chain(fixed.iter().map(|(hash, fix)| (*hash, closing(fix.at, Evidence::ScannerSaysFixed))));
             let mut gone = Vec::new();
-            for hash in found.absent {
+            for (hash, closing) in closings {
                 let statement = self.statements.get_mut(&hash).unwrap();
-                statement.closing.get_or_insert_with(|| closing.clone());
+                statement.closing.get_or_insert(closing);
                 gone.push(statement.finding.rule.to_string());
             }
             gone.sort();
@@ -1117,7 +1152,8 @@ mod tests {
 
     #[test]
     fn what_a_scanner_forgets_between_two_scans_is_not_gone() {
-        for kind in [domain::Scanner::Insightvm, domain::Scanner::InsightvmConsole] {
+        let kinds = [domain::Scanner::Qualys, domain::Scanner::Insightvm, domain::Scanner::InsightvmConsole];
+        for kind in kinds {
             let (one, two) = (told("1", WEEK1), told("2", WEEK1));
             let mut stored = Stored::default();
             stored.take(&run(), &assessed(WEEK1, &[&one, &two]), kind);
@@ -1132,6 +1168,26 @@ mod tests {
             );
             assert_eq!(stored.take(&run(), &assessed(WEEK3, &[&one]), kind), ["3"]);
         }
+    }
+
+    #[test]
+    fn what_an_attempt_that_died_was_told_as_removed_is_open_when_it_is_told_again() {
+        let kind = domain::Scanner::Insightvm;
+        let one = told("1", WEEK1);
+        let mut stored = Stored::default();
+        stored.take(&run(), &assessed(WEEK1, &[&one]), kind);
+        let (manifest, sighting) = (stored.state.manifest.clone(), stored.state.sighting.clone());
+        let Finding { rule, first_found, evidence, .. } = one.clone();
+        let fix = Fix { host: "h".into(), rule, first_found, evidence, at: WEEK2.parse().unwrap() };
+        let removed = Buffered { scan: None, whole: false, fixes: vec![fix], ..assessed(WEEK2, &[]) };
+        assert_eq!(stored.take(&run(), &removed, kind), ["1"]);
+        assert_eq!(stored.take(&run(), &removed, kind), NOTHING, "it is noted");
+        // It died before it could keep more than the mark and the statement.
+        (stored.state.manifest, stored.state.sighting) = (manifest, sighting);
+        mark(&mut stored.state, &[one.key.hash()], LEFT_OUT);
+        let part = Buffered { whole: false, ..assessed(WEEK2, &[&one]) };
+        assert_eq!(stored.take(&run(), &part, kind), NOTHING);
+        assert_eq!(stored.statements[&one.key.hash()].closing, None);
     }
 
     #[test]
