@@ -1,8 +1,10 @@
 //! The part of Jira Cloud's REST API v3 that a ticket needs: create, find by label, read the status, comment, move.
 //!
 //! Whose token has expired is nobody to Jira, and nobody is told so: no issue exists for him, and a search finds
-//! nothing. That an issue is not there is therefore believed only when the site knows who asks.
+//! nothing. The same holds for an account that may no longer browse the project. That an issue is not there is therefore
+//! believed only of a project that the account may browse, by a site that knows who asks.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::policy::{Auth, Tracker};
@@ -41,7 +43,7 @@ pub enum JiraError {
     /// It will never take this; nothing was done.
     #[error("{0}")]
     Refused(String),
-    /// It knows who asks, and does not know the issue or does not show it.
+    /// It knows who asks, shows the project, and does not know the issue or does not show it.
     #[error("{0}")]
     NotFound(String),
     /// It could not be reached; nothing was done.
@@ -69,9 +71,12 @@ pub struct Issue {
     pub done: bool,
 }
 
-/// A client of one site.
+/// A client of one project.
 pub struct Jira {
     client: HttpClient,
+    project: String,
+    /// The site knows who asks, and shows the project.
+    seen: AtomicBool,
     now: Timestamp,
     limit: Duration,
 }
@@ -85,6 +90,23 @@ pub fn call_limit(timeout: Duration) -> Duration {
 struct Account {
     #[serde(rename = "accountId")]
     _id: String,
+}
+
+#[derive(Deserialize)]
+struct Permissions {
+    permissions: Granted,
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    #[serde(rename = "BROWSE_PROJECTS")]
+    browse: Permission,
+}
+
+#[derive(Deserialize)]
+struct Permission {
+    #[serde(rename = "havePermission")]
+    granted: bool,
 }
 
 #[derive(Deserialize)]
@@ -167,7 +189,13 @@ impl Jira {
         let client = HttpClient::new(name, &tracker.base_url, &options)
             .and_then(|client| client.with_basic(username.expose_secret(), password.expose_secret()))
             .map_err(|error| JiraError::Refused(error.to_string()))?;
-        Ok(Self { client, now, limit: call_limit(timeout) })
+        Ok(Self {
+            client,
+            project: tracker.project.clone(),
+            seen: AtomicBool::new(false),
+            now,
+            limit: call_limit(timeout),
+        })
     }
 
     /// Creates an issue and says its key. Only [`JiraError::Unsure`] leaves open whether it exists.
@@ -177,7 +205,7 @@ impl Jira {
     }
 
     /// The issues with a label, oldest first. Search lags behind: what was created a moment ago is not in it. That it
-    /// finds nothing says nothing before [`Self::check_caller`].
+    /// finds nothing says nothing before [`Self::check_view`].
     pub async fn find(&self, label: &str) -> Result<Vec<Issue>, JiraError> {
         let mut issues = Vec::new();
         let mut next: Option<String> = None;
@@ -208,13 +236,39 @@ impl Jira {
         Ok(issues)
     }
 
-    /// Whether the site knows who asks.
-    pub async fn check_caller(&self) -> Result<(), JiraError> {
-        match self.exchange(self.client.request(Method::GET, "rest/api/3/myself")).await {
-            Ok(body) => parse::<Account>(&body).map(|_| ()),
-            Err(JiraError::NotFound(why) | JiraError::Refused(why)) => Err(JiraError::Unauthorized(why)),
-            Err(error) => Err(error),
+    /// Whether the site knows who asks, and shows the project to him. Asked once.
+    pub async fn check_view(&self) -> Result<(), JiraError> {
+        if self.seen.load(Ordering::Relaxed) {
+            return Ok(());
         }
+        let myself = self.client.request(Method::GET, "rest/api/3/myself");
+        match self.exchange(myself).await {
+            Ok(body) => parse::<Account>(&body)?,
+            Err(JiraError::NotFound(why) | JiraError::Refused(why)) => {
+                return Err(JiraError::Unauthorized(why));
+            }
+            Err(error) => return Err(error),
+        };
+        let project = &self.project;
+        let browse = self
+            .client
+            .request(Method::GET, "rest/api/3/mypermissions")
+            .query("projectKey", project)
+            .query("permissions", "BROWSE_PROJECTS");
+        let granted: Permissions = match self.exchange(browse).await {
+            Err(JiraError::NotFound(why)) => {
+                let remedy = format!("correct the key {project}, or give the account Browse projects there");
+                return Err(JiraError::Refused(format!("{why}: {remedy}")));
+            }
+            other => parse(&other?)?,
+        };
+        if granted.permissions.browse.granted {
+            self.seen.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        Err(JiraError::Unauthorized(format!(
+            "the account may not browse {project}: give it Browse projects there"
+        )))
     }
 
     /// Whether the issue's status counts as done.
@@ -277,7 +331,7 @@ impl Jira {
     async fn call(&self, request: HttpRequest<'_>) -> Result<Vec<u8>, JiraError> {
         match self.exchange(request).await {
             Err(missing @ JiraError::NotFound(_)) => {
-                self.check_caller().await?;
+                self.check_view().await?;
                 Err(missing)
             }
             other => other,

@@ -172,7 +172,7 @@ impl Ticket {
             _ => None,
         };
         match done {
-            Some(ticket) => self.confirm(job, &ticket).await,
+            Some(ticket) => self.confirm(job, &ticket, false).await,
             None => Ok(()),
         }
     }
@@ -190,10 +190,11 @@ impl Ticket {
             let job = Job::new(message, id, vulnerability, Wish::Settle, None);
             match delivery.state {
                 DeliveryState::Sent => {
-                    // Created and written, and then the function died and the wish went.
-                    if let (None, Some(key)) = (&vulnerability.ticket, &delivery.reference) {
-                        self.confirm(&job, &job.reference(tracker, key, TicketState::Open)).await?;
-                        self.decide_again(&job).await?;
+                    // Done and written, and then the function died and the wish went. A later wish, if there was
+                    // one, has set it right.
+                    if let Some(key) = delivery.reference.as_ref().filter(|_| job.is_newest()) {
+                        let ticket = job.reference(tracker, key, job.reached());
+                        self.confirm(&job, &ticket, !job.is_in_step()).await?;
                     }
                     continue;
                 }
@@ -306,8 +307,7 @@ impl Ticket {
         }
         self.store.end_delivery(&delivery, rev).await?;
         if let Some(ticket) = done {
-            self.confirm(job, &ticket).await?;
-            return if job.wish == Wish::Settle { self.decide_again(job).await } else { Ok(()) };
+            return self.confirm(job, &ticket, job.wish == Wish::Settle).await;
         }
         match lease_until {
             Some(until) => Ok(self.effects.come_back(job.message, &delivery.receiver, until, None).await?),
@@ -322,10 +322,13 @@ impl Ticket {
         Ok(self.store.put_off_ticket(&vulnerability.asset, &vulnerability.id, job.key(), at).await?)
     }
 
-    /// Links the ticket; the wish is gone with that.
-    async fn confirm(&self, job: &Job<'_>, ticket: &TicketRef) -> Result<(), TicketError> {
+    /// Links the ticket; the wish is gone with that. Where it was gone before, the asset is decided on again, and where
+    /// that `has_to_be` in any case.
+    async fn confirm(&self, job: &Job<'_>, ticket: &TicketRef, has_to_be: bool) -> Result<(), TicketError> {
         let vulnerability = job.vulnerability;
-        Ok(self.store.confirm_ticket(&vulnerability.asset, &vulnerability.id, job.key(), ticket).await?)
+        let wanted =
+            self.store.confirm_ticket(&vulnerability.asset, &vulnerability.id, job.key(), ticket).await?;
+        if wanted && !has_to_be { Ok(()) } else { self.decide_again(job).await }
     }
 
     /// Has the asset decided on again: it got a ticket that it may no longer want.

@@ -100,6 +100,23 @@ impl<'a> Job<'a> {
         format!("{what}: {}", self.vulnerability.title)
     }
 
+    /// Whether nothing else was wanted of the ticket since.
+    pub fn is_newest(&self) -> bool {
+        let number = self.key().rsplit_once('-').and_then(|(_, number)| number.parse::<u32>().ok());
+        number.is_none_or(|number| number + 1 >= self.vulnerability.ticket_wishes)
+    }
+
+    /// Whether the ticket, if there is one, is open just as the vulnerability is.
+    pub fn is_in_step(&self) -> bool {
+        let is_open = self.vulnerability.status.is_open();
+        self.vulnerability.ticket.as_ref().is_none_or(|ticket| (ticket.state == TicketState::Open) == is_open)
+    }
+
+    /// How the ticket is once the effect is done.
+    pub fn reached(&self) -> TicketState {
+        if self.key().starts_with(OPEN) { TicketState::Open } else { TicketState::Closed }
+    }
+
     /// A ticket of this vulnerability.
     pub fn reference(&self, tracker: &Tracker, key: &str, state: TicketState) -> TicketRef {
         TicketRef {
@@ -171,14 +188,15 @@ impl Ticket {
         let search = tried || earlier || job.vulnerability.ticket.is_some();
         if search {
             let found = jira.find(&job.label).await?;
+            if found.is_empty() {
+                jira.check_view().await?;
+            }
             if let Some((key, _)) = adopt(&jira, job, &found, None).await? {
                 ensure(&jira, job, &key, TicketState::Open).await?;
                 return Ok(job.reference(tracker, &key, TicketState::Open));
             }
         }
         if delivery.tries > TRIES {
-            // No creation follows, which would be refused to nobody.
-            jira.check_caller().await?;
             return Err(
                 JiraError::Refused(format!("no outcome after {TRIES} tries, and no such ticket")).into()
             );
@@ -233,7 +251,7 @@ impl Ticket {
         let found = if job.key().starts_with(OPEN) {
             let found = jira.find(&job.label).await?;
             if found.is_empty() {
-                jira.check_caller().await?;
+                jira.check_view().await?;
             }
             adopt(&jira, job, &found, own.map(|own| own.key.as_str())).await?
         } else {

@@ -447,7 +447,8 @@ async fn a_replayed_ticket_is_created_once_and_looked_for_before() {
     }
     let searched = bench.world.received.requests()["jira"];
     work(&ticket, &message).await;
-    assert_eq!(bench.world.received.requests()["jira"] - searched, 2, "a search, and then the ticket");
+    let asked = bench.world.received.requests()["jira"] - searched;
+    assert_eq!(asked, 4, "a search, who asks, what he may see, and then the ticket");
     work(&ticket, &message).await;
     assert_eq!(
         (issues(&bench).len(), linked(&bench, &vulnerability).await.unwrap().key.as_str()),
@@ -485,7 +486,8 @@ async fn a_replay_finds_the_ticket_of_the_tries_before_it() {
 
 #[tokio::test]
 async fn a_replay_of_what_is_no_longer_wanted_settles_it() {
-    let (bench, ticket) = bench_with(100, "NOPE").await;
+    let (bench, ticket) = bench().await;
+    bench.world.faults.set("jira.create:error=400~1").unwrap();
     let (asset, vulnerability, message) = wanting(&bench, 1).await;
     work(&ticket, &message).await;
     change(&bench, &asset, &vulnerability.id, |v| v.intents.clear()).await;
@@ -626,9 +628,10 @@ async fn a_ticket_of_a_withdrawn_wish_is_linked_all_the_same() {
     tokio::time::sleep(LAG * 2).await;
     work(&ticket, &serde_json::from_value(again).unwrap()).await;
     assert_eq!(linked(&bench, &vulnerability).await.unwrap().key, "SEC-1");
-    assert_eq!(bench.sent(), [(json!({ "assets": [asset.id] }), 0)], "and the next decision closes it");
+    let decision = [(json!({ "assets": [asset.id] }), 0)];
+    assert_eq!(bench.sent(), decision, "and the next decision closes it");
     work(&ticket, &message).await;
-    assert!(bench.sent().is_empty());
+    assert_eq!(bench.sent(), decision, "it may have died before it could ask for that");
     assert_eq!(issues(&bench).len(), 1);
 }
 
@@ -680,6 +683,22 @@ async fn a_lost_close_that_is_no_longer_wanted_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a_close_that_was_done_and_not_said_is_known_before_the_next_decision() {
+    let (bench, ticket) = bench().await;
+    let (asset, vulnerability, created) = wanting(&bench, 1).await;
+    work(&ticket, &created).await;
+    let close = format!("t-close-{}-0", vulnerability.id);
+    change(&bench, &asset, &vulnerability.id, |v| wish(&bench, v, &close)).await;
+    work(&ticket, &message(&vulnerability, &close)).await;
+    // The function died before the record said so, and then the vulnerability was seen again.
+    change(&bench, &asset, &vulnerability.id, |v| v.ticket.as_mut().unwrap().state = TicketState::Open).await;
+    bench.sent();
+    work(&ticket, &message(&vulnerability, &close)).await;
+    assert_eq!(linked(&bench, &vulnerability).await.unwrap().state, TicketState::Closed);
+    assert_eq!(bench.sent(), [(json!({ "assets": [asset.id] }), 0)], "which opens it again");
+}
+
+#[tokio::test]
 async fn a_deleted_ticket_is_replaced_by_one_new_one() {
     let (bench, ticket) = bench().await;
     let (asset, vulnerability, created) = wanting(&bench, 1).await;
@@ -724,7 +743,7 @@ async fn an_expired_token_does_not_count_as_a_closed_ticket() {
 }
 
 #[tokio::test]
-async fn a_ticket_that_was_deleted_is_closed_enough_after_one_more_question() {
+async fn a_ticket_that_was_deleted_is_closed_enough_after_two_more_questions() {
     let (bench, ticket) = bench().await;
     let (asset, vulnerability, created) = wanting(&bench, 1).await;
     work(&ticket, &created).await;
@@ -734,7 +753,52 @@ async fn a_ticket_that_was_deleted_is_closed_enough_after_one_more_question() {
     let before = bench.world.received.requests()["jira"];
     work(&ticket, &message(&vulnerability, &close)).await;
     assert_eq!(linked(&bench, &vulnerability).await.unwrap().state, TicketState::Closed);
-    assert_eq!(bench.world.received.requests()["jira"] - before, 2);
+    assert_eq!(bench.world.received.requests()["jira"] - before, 3, "who asks, and what he may see");
+}
+
+#[tokio::test]
+async fn a_project_that_may_not_be_browsed_does_not_count_as_one_without_tickets() {
+    let (bench, ticket) = bench().await;
+    // Its answer is lost: another try looks for it.
+    bench.world.faults.set("jira.create:drop~1").unwrap();
+    let (_, lost, message) = wanting(&bench, 1).await;
+    work(&ticket, &message).await;
+    control(&bench, "browsing?allowed=false").await;
+    let (again, delay) = bench.sent().remove(0);
+    bench.pass(delay);
+    tokio::time::sleep(LAG * 2).await;
+    work(&ticket, &serde_json::from_value(again).unwrap()).await;
+    let held = delivery(&bench, &message.intent).await;
+    assert_eq!(held.state, DeliveryState::Held);
+    assert!(held.answer.contains("may not browse SEC"), "{}", held.answer);
+    assert_eq!(issues(&bench).len(), 1);
+
+    control(&bench, "browsing?allowed=true").await;
+    drain(&bench, &ticket).await;
+    assert_eq!(issues(&bench).len(), 1);
+    assert_eq!(linked(&bench, &lost).await.unwrap().key, "SEC-1");
+}
+
+#[tokio::test]
+async fn a_ticket_that_is_hidden_is_neither_closed_nor_replaced() {
+    let (bench, ticket) = bench().await;
+    let (asset, vulnerability, created) = wanting(&bench, 1).await;
+    work(&ticket, &created).await;
+    control(&bench, "browsing?allowed=false").await;
+    let close = format!("t-close-{}-0", vulnerability.id);
+    change(&bench, &asset, &vulnerability.id, |v| wish(&bench, v, &close)).await;
+    work(&ticket, &message(&vulnerability, &close)).await;
+    assert_eq!(delivery(&bench, &close).await.state, DeliveryState::Held);
+    assert_eq!(linked(&bench, &vulnerability).await.unwrap().state, TicketState::Open);
+    let reopen = open_key(&vulnerability, 1);
+    change(&bench, &asset, &vulnerability.id, |v| {
+        v.ticket.as_mut().unwrap().state = TicketState::Closed;
+        wish(&bench, v, &reopen);
+    })
+    .await;
+    work(&ticket, &message(&vulnerability, &reopen)).await;
+    assert_eq!(delivery(&bench, &reopen).await.state, DeliveryState::Held);
+    assert_eq!(issues(&bench).len(), 1);
 }
 
 #[tokio::test]

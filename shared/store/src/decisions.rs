@@ -213,23 +213,24 @@ impl Store {
         self.transact(&format!("asset {}", asset.id), items).await
     }
 
-    /// A ticket effect is done: the ticket is kept and the intent is gone. Saying so again changes nothing. A ticket
-    /// that was created although it is no longer wanted is kept too: the next decision closes it. If the vulnerability
-    /// was merged into another one meanwhile, that one gets the ticket; while it is on its way there, this is a conflict.
+    /// A ticket effect is done: the ticket is kept as it is now, and the intent is gone. Saying so again changes nothing.
+    /// What was done although it is no longer wanted is kept too, and the answer is no: the next decision brings the ticket
+    /// where it belongs. If the vulnerability was merged into another one meanwhile, that one gets the ticket; while it is
+    /// on its way there, this is a conflict.
     pub async fn confirm_ticket(
         &self,
         asset: &AssetId,
         vulnerability: &VulnId,
         intent: &str,
         ticket: &TicketRef,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (mut asset, mut id) = (asset.clone(), vulnerability.clone());
         let mut on_its_way = false;
         for _ in 0..CONFIRM_TRIES {
             let key = keys::vulnerability(&asset, &id);
             let Some(item) = self.get(&key, true).await? else {
                 let what = format!("vulnerability {id}, on its way to {asset}");
-                return if on_its_way { Err(StoreError::Conflict { what }) } else { Ok(()) };
+                return if on_its_way { Err(StoreError::Conflict { what }) } else { Ok(true) };
             };
             if let Some(there) = followed(&item, &asset)? {
                 on_its_way = there.0 != asset;
@@ -237,9 +238,14 @@ impl Store {
                 continue;
             }
             let mut vulnerability = read_vulnerability(&item)?;
-            if vulnerability.intents.remove(intent).is_none() && vulnerability.ticket.is_some() {
-                // Said before.
-                return Ok(());
+            let wanted = vulnerability.intents.remove(intent).is_some();
+            let known = vulnerability.ticket.as_ref();
+            let is_news = known.is_none_or(|known| {
+                (&known.tracker, &known.key) == (&ticket.tracker, &ticket.key) && known.state != ticket.state
+            });
+            if !wanted && !is_news {
+                // Said before, or it has another one.
+                return Ok(true);
             }
             let timer = if vulnerability.other_tickets.is_empty() {
                 Timer::of_vulnerability(&vulnerability)
@@ -249,7 +255,7 @@ impl Store {
             };
             match self.take_intent(&key, &item, intent, timer, Some(ticket)).await {
                 Err(error) if error.is_conflict() => {}
-                other => return other,
+                other => return other.map(|()| wanted),
             }
         }
         Err(StoreError::Conflict { what: format!("ticket of vulnerability {id}") })

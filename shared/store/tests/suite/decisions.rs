@@ -130,7 +130,7 @@ async fn a_ticket_is_confirmed_once_and_kept() {
     let store = store().await;
     let (asset, v) = stored(&store).await;
     for _ in 0..2 {
-        store.confirm_ticket(&asset.id, &v.id, "t-1", &ticket("SEC-1")).await.unwrap();
+        assert!(store.confirm_ticket(&asset.id, &v.id, "t-1", &ticket("SEC-1")).await.unwrap());
         let back = read(&store, &v).await;
         assert_eq!(
             (back.rev, back.value.ticket, back.value.intents.len()),
@@ -144,9 +144,14 @@ async fn a_ticket_is_confirmed_once_and_kept() {
         "a second ticket does not replace it"
     );
 
+    // Closed by somebody who had begun before it was open again: nobody wants that any more, and it is so.
+    let closed = TicketRef { state: TicketState::Closed, ..ticket("SEC-1") };
+    assert!(!store.confirm_ticket(&asset.id, &v.id, "t-8", &closed).await.unwrap());
+    assert_eq!(read(&store, &v).await.value.ticket, Some(closed));
+
     let mut unwanted = vulnerability(&asset, "2", 500);
     store.put_vulnerability(&asset, &unwanted, None, HIGH).await.unwrap();
-    store.confirm_ticket(&asset.id, &unwanted.id, "t-2", &ticket("SEC-3")).await.unwrap();
+    assert!(!store.confirm_ticket(&asset.id, &unwanted.id, "t-2", &ticket("SEC-3")).await.unwrap());
     unwanted.ticket = Some(ticket("SEC-3"));
     assert_eq!(
         read(&store, &unwanted).await.value,

@@ -12,6 +12,7 @@
 //! | `GET`, `PUT /issue/{key}/properties/{property}` | `property` | the same |
 //! | `GET`, `POST /search/jql` | `search` | the JQL |
 //! | `GET /myself`, `GET /project/{key}` | `myself`, `project` | the project |
+//! | `GET /mypermissions?projectKey=KEY` | `permissions` | the project |
 //! | `/search` | gone: 410 | |
 //!
 //! As with the real one, **search lags behind**: a write is found only after the index lag, by default
@@ -21,6 +22,9 @@
 //! Whose credentials are wrong gets a 401, or with `POST /control/strangers?anonymous=true` what the real one answers to
 //! an expired token: no issue exists, no search finds anything, and only `create` and `myself` are refused with a 401.
 //! With `&told=true` each of these answers carries `x-seraph-loginreason`.
+//!
+//! With `POST /control/browsing?allowed=false` the account may create issues and no longer browse any project: to it, no
+//! issue exists and no search finds anything.
 //!
 //! Each issue is a ticket in [`crate::Received`]: `id`, `key`, `project`, `issuetype`, `summary`, `labels`,
 //! `description` (as text), `status`, `status_category`, `comments` (with `text`), `properties`, `created`,
@@ -32,7 +36,7 @@ mod jql;
 mod search;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -79,9 +83,11 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/rest/api/3/search/jql", get(search_by_query).post(search_by_body))
         .route("/rest/api/3/search", any(gone))
         .route("/rest/api/3/myself", get(myself))
+        .route("/rest/api/3/mypermissions", get(permissions))
         .route("/rest/api/3/project/{key}", get(project))
         .route("/control/lag", get(lag).post(set_lag))
         .route("/control/strangers", post(set_strangers))
+        .route("/control/browsing", post(set_browsing))
         .with_state(Arc::new(Jira::new(world)))
 }
 
@@ -90,6 +96,8 @@ struct Jira {
     world: Arc<World>,
     lag_millis: AtomicU64,
     strangers: Mutex<Strangers>,
+    /// The account may create issues, and see none.
+    blind: AtomicBool,
     numbers: Mutex<Numbers>,
     index: Mutex<Index>,
 }
@@ -141,6 +149,10 @@ impl Refusal {
         Self::not_found("Issue does not exist or you do not have permission to see it.")
     }
 
+    fn no_project(key: &str) -> Self {
+        Self::not_found(&format!("No project could be found with key '{key}'."))
+    }
+
     fn body(&self) -> Value {
         json!({ "errorMessages": self.messages, "errors": self.errors })
     }
@@ -158,6 +170,7 @@ impl Jira {
             world,
             lag_millis: AtomicU64::new(DEFAULT_LAG.as_millis() as u64),
             strangers: Mutex::default(),
+            blind: AtomicBool::new(false),
             numbers: Mutex::default(),
             index: Mutex::default(),
         }
@@ -180,7 +193,8 @@ impl Jira {
             return rate_limited();
         }
         apply_with(world, "jira", endpoint, key, |mode| {
-            work(mode).unwrap_or_else(|refusal| {
+            let done = self.hidden(endpoint, key).map_or_else(|| work(mode), Ok);
+            done.unwrap_or_else(|refusal| {
                 // Asking for what is not there is no fault of the caller.
                 if refusal.status != StatusCode::NOT_FOUND {
                     let (status, body) = (refusal.status.as_u16(), refusal.body());
@@ -192,17 +206,24 @@ impl Jira {
         .await
     }
 
+    /// What an account gets that may not browse the project.
+    fn hidden(&self, endpoint: &str, key: &str) -> Option<Response> {
+        if !self.blind.load(Ordering::Relaxed) {
+            return None;
+        }
+        match endpoint {
+            "create" | "myself" | "permissions" => None,
+            _ => Some(unseen(endpoint, key)),
+        }
+    }
+
     /// What somebody with wrong credentials gets.
     fn answer_stranger(&self, endpoint: &str, key: &str) -> Response {
         let Strangers { anonymous, told } = *lock(&self.strangers);
         let answer = match endpoint {
             _ if !anonymous => unauthorized(),
-            "search" => Json(json!({ "issues": [], "isLast": true })).into_response(),
-            "project" => {
-                Refusal::not_found(&format!("No project could be found with key '{key}'.")).into_response()
-            }
             "create" | "myself" => unauthorized(),
-            _ => Refusal::no_issue().into_response(),
+            _ => unseen(endpoint, key),
         };
         let status = answer.status().as_u16();
         self.world.received.refuse(format!("jira.{endpoint} {key}: {status} for a stranger"));
@@ -465,17 +486,60 @@ async fn myself(State(jira): Site, headers: HeaderMap) -> Response {
     jira.answer(&headers, ("myself", ""), |_| Ok(Json(jira.user()).into_response())).await
 }
 
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(rename = "projectKey")]
+    project: String,
+    permissions: String,
+}
+
+async fn permissions(State(jira): Site, headers: HeaderMap, Query(wanted): Query<Wanted>) -> Response {
+    let Wanted { project, permissions } = wanted;
+    jira.answer(&headers, ("permissions", &project), |_| {
+        if !PROJECTS.iter().any(|(key, _)| *key == project) {
+            return Err(Refusal::no_project(&project));
+        }
+        let is_blind = jira.blind.load(Ordering::Relaxed);
+        let granted = permissions.split(',').map(|name| {
+            (
+                name.to_owned(),
+                json!({ "key": name, "havePermission": name != "BROWSE_PROJECTS" || !is_blind }),
+            )
+        });
+        Ok(Json(json!({ "permissions": granted.collect::<Map<_, _>>() })).into_response())
+    })
+    .await
+}
+
 async fn project(State(jira): Site, headers: HeaderMap, Path(name): Path<String>) -> Response {
     jira.answer(&headers, ("project", &name), |_| {
         let index = PROJECTS.iter().position(|(key, _)| *key == name);
-        let index = index
-            .ok_or_else(|| Refusal::not_found(&format!("No project could be found with key '{name}'.")))?;
+        let index = index.ok_or_else(|| Refusal::no_project(&name))?;
         let mut project = jira.project(index);
         project["lead"] = jira.user();
         project["issueTypes"] = ISSUE_TYPES.iter().map(|kind| jira.issue_type(*kind)).collect();
         Ok(Json(project).into_response())
     })
     .await
+}
+
+/// What is answered of things that the caller may not see.
+fn unseen(endpoint: &str, key: &str) -> Response {
+    match endpoint {
+        "search" => Json(json!({ "issues": [], "isLast": true })).into_response(),
+        "project" | "permissions" => Refusal::no_project(key).into_response(),
+        _ => Refusal::no_issue().into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Browsing {
+    allowed: bool,
+}
+
+async fn set_browsing(State(jira): Site, Query(browsing): Query<Browsing>) -> Json<Value> {
+    jira.blind.store(!browsing.allowed, Ordering::Relaxed);
+    Json(json!({ "allowed": browsing.allowed }))
 }
 
 #[derive(Deserialize)]
