@@ -12,10 +12,17 @@ use crate::vulnerability::{
     Announced, Asset, Effect, FindingRef, Intent, NotifyEvent, Status, TicketRef, TicketState, Vulnerability,
 };
 
+/// Announcements that may wait on one asset, of all channels together: 40 bytes each, of the 400 kB that an item of
+/// DynamoDB may have.
+const WAITING_LIMIT: usize = 6_000;
+
 /// Plans notifications, one per channel and kind of event, and remembers on each vulnerability what was announced.
 ///
 /// The asset is written before its vulnerabilities: what one of its pending intents announces is announced, even if
 /// the function died before the vulnerability could remember it.
+///
+/// The worst come first. Where there are more than may wait, crossings are left for the decision after the delivery, and
+/// what else there is to tell of the others is not told.
 pub(super) fn announce(facts: &Facts<'_>, asset: &mut Asset, wanted: &mut BTreeMap<VulnId, Vulnerability>) {
     let policy = &facts.config.policies.sla;
     let mut news: BTreeMap<NotifyEvent, Vec<Announced>> = BTreeMap::new();
@@ -27,15 +34,28 @@ pub(super) fn announce(facts: &Facts<'_>, asset: &mut Asset, wanted: &mut BTreeM
         })
         .flat_map(|(event, about)| about.iter().map(|about| (*event, about.clone())))
         .collect();
+    let waiting: usize = asset.intents.values().map(announcements).sum();
+    let mut room = WAITING_LIMIT.saturating_sub(waiting) / facts.config.channels.len().max(1);
     let mut plan = |event: NotifyEvent, vulnerability: &VulnId, crossing: Option<CrossingKey>| {
         let about = Announced { vulnerability: vulnerability.clone(), crossing };
-        if !planned.contains(&(event, about.clone())) {
+        if planned.contains(&(event, about.clone())) {
+            return true;
+        }
+        let fits = room > 0;
+        if fits {
+            room -= 1;
             news.entry(event).or_default().push(about);
         }
+        fits
     };
-    for vulnerability in wanted.values_mut() {
+    let mut worst_first: Vec<&mut Vulnerability> = wanted.values_mut().collect();
+    worst_first.sort_by_key(|vulnerability| std::cmp::Reverse(vulnerability.score.value));
+    for vulnerability in worst_first {
         let active = vulnerability.status.is_open();
         if active {
+            for event in told(facts, vulnerability) {
+                plan(event, &vulnerability.id, None);
+            }
             for crossing in sla::due_crossings(
                 &vulnerability.events,
                 policy,
@@ -43,11 +63,9 @@ pub(super) fn announce(facts: &Facts<'_>, asset: &mut Asset, wanted: &mut BTreeM
                 &vulnerability.announced,
                 vulnerability.known_since,
             ) {
-                plan(event_of(crossing.key), &vulnerability.id, Some(crossing.key));
-                vulnerability.announced.insert(crossing.key);
-            }
-            for event in told(facts, vulnerability) {
-                plan(event, &vulnerability.id, None);
+                if plan(event_of(crossing.key), &vulnerability.id, Some(crossing.key)) {
+                    vulnerability.announced.insert(crossing.key);
+                }
             }
         }
         vulnerability.next_at = next_at(facts, vulnerability);
@@ -74,6 +92,11 @@ pub(super) fn announce(facts: &Facts<'_>, asset: &mut Asset, wanted: &mut BTreeM
             asset.intents.entry(key.clone()).or_insert(Intent::new(key, effect, facts.now));
         }
     }
+}
+
+/// How many announcements it makes.
+fn announcements(intent: &Intent) -> usize {
+    if let Effect::Notify { about, .. } = &intent.effect { about.len() } else { 0 }
 }
 
 /// When somebody has to look at a vulnerability next: for an open one at the next crossing, and at the deadline, from

@@ -58,6 +58,64 @@ fn what_a_first_sync_finds_is_announced_when_it_crosses_later() {
 }
 
 #[test]
+fn more_than_may_wait_at_once_is_announced_in_turns() {
+    let mut world = World::new();
+    world.config.channels = vec![channel("chat"), channel("mail")];
+    let rules: Vec<String> = (0..3_200).map(|rule| format!("r{rule}")).collect();
+    for (index, rule) in rules.iter().enumerate() {
+        // The last hundred are worse, and their numbers say nothing of that.
+        let severity = if index < 3_100 { Severity::Medium } else { Severity::Critical };
+        world.find(TENABLE, rule, severity);
+    }
+    world.settle();
+    let opened = world.sent.iter().filter(|sent| sent.channel == "mail").count();
+    assert_eq!(opened, 3_000, "what is opened is told once or not at all");
+    assert_eq!(world.sent.len(), 6_000);
+    let told = |world: &World, id: &VulnId| world.sent.iter().any(|sent| sent.about.vulnerability == *id);
+    let criticals = world.known.values().filter(|v| v.severity == Severity::Critical);
+    assert!(criticals.clone().count() == 100 && criticals.clone().all(|v| told(&world, &v.id)));
+
+    world.sent.clear();
+    world.wait(200);
+    for _ in 0..6 {
+        let intents = world.attempt(Stop::Never).asset.intents;
+        let bytes = serde_json::to_string(&intents).unwrap().len();
+        assert!(bytes < 300_000, "an item of DynamoDB has room for it: {bytes}");
+        world.deliver();
+    }
+    let mut overdue: Vec<&Announced> = world
+        .sent
+        .iter()
+        .filter(|sent| sent.event == NotifyEvent::Overdue && sent.channel == "chat")
+        .map(|sent| &sent.about)
+        .collect();
+    let count = overdue.len();
+    overdue.sort();
+    overdue.dedup();
+    assert_eq!((count, overdue.len()), (3_200, 3_200), "each once");
+    world.settle();
+}
+
+#[test]
+fn announcements_of_earlier_versions_are_read() {
+    let id = VulnId::derive(&AssetId::derive("machine"), "a");
+    for (crossing, old) in [(None, ""), (Some("0/warning/75"), r#","crossing":"0/warning/75""#)] {
+        let about =
+            Announced { vulnerability: id.clone(), crossing: crossing.map(|key| key.parse().unwrap()) };
+        let text = format!("\"{id}{}\"", crossing.map(|key| format!(" {key}")).unwrap_or_default());
+        assert_eq!(serde_json::to_string(&about).unwrap(), text);
+        for stored in [text, format!(r#"{{"vulnerability":"{id}"{old}}}"#)] {
+            assert_eq!(serde_json::from_str::<Announced>(&stored).unwrap(), about, "{stored}");
+        }
+    }
+    for broken in [r#""v-1""#, r#""""#, "7", "{}"] {
+        assert!(serde_json::from_str::<Announced>(broken).is_err(), "{broken}");
+    }
+    let crossing = format!("\"{id} soon\"");
+    assert!(serde_json::from_str::<Announced>(&crossing).is_err());
+}
+
+#[test]
 fn a_date_in_the_future_does_not_count() {
     let mut world = World::new();
     world.find(TENABLE, "r", Severity::Critical).first_found = Some(day(30));
