@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 
 use domain::intel::Feed;
-use domain::{Outcome, Status, VulnId};
+use domain::{ConnectorName, FindingKind, Host, LastScan, Outcome, SightingId, Status, VulnId};
 use jiff::SignedDuration;
 use queue::{QueueName, SyncMessage, Trigger};
-use store::{AuditAction, AuditLine, RunStatus, Verdict};
+use store::{AuditAction, AuditLine, Entry, EntryState, RunRecord, RunStatus, UnitState, Verdict};
+use sync::{Built, EngineOptions, HttpOptions, Next, Run, Sink, SyncError, SyncFunction, Unit};
 use vulnrelay::stack::INTEL_START;
 use webhook::{SIGNATURE_HEADER, TIMESTAMP_HEADER, Webhook, sign};
 
@@ -21,6 +23,15 @@ pub const TOLD: &str = "[first_sync, exploited, overdue, approaching]";
 /// Small pages, so that an estate has several.
 fn pages(size: usize) -> Setup {
     Setup::new(size).edit("page_size: 20", "page_size: 2").edit("page_size: 100", "page_size: 50")
+}
+
+fn event(body: &str) -> SqsEvent {
+    let mut message = SqsMessage::default();
+    message.message_id = Some("1".into());
+    message.body = Some(body.to_owned());
+    let mut event = SqsEvent::default();
+    event.records.push(message);
+    event
 }
 
 fn by_a_person(at: jiff::Timestamp) -> AuditLine {
@@ -197,6 +208,101 @@ async fn a_connector_is_tried_out_by_a_message_and_nothing_is_pulled() {
     }
 }
 
+/// Has a held run of Qualys go on.
+async fn approve(site: &Site, run: &RunRecord) -> RunRecord {
+    let connector = "qualys-demo".parse().unwrap();
+    site.stack.services().store.approve_run(&connector, &run.id, &by_a_person(site.now())).await.unwrap();
+    let finish = serde_json::to_string(&SyncMessage::finish(connector.clone(), run.id.clone())).unwrap();
+    site.stack.send(QueueName::Sync(domain::Scanner::Qualys).as_str(), &finish).unwrap();
+    site.drain().await;
+    site.stack.observer().run(&connector, &run.id).await.unwrap().unwrap().0
+}
+
+#[tokio::test]
+async fn hosts_that_vanish_from_the_scanners_list_wait_for_approval_too() {
+    let site = Site::start(Setup::new(3)).await;
+    site.pull("qualys-demo", Trigger::Full).await;
+    site.advance(SignedDuration::from_mins(1));
+    site.pull("qualys-demo", Trigger::Scheduled).await;
+    let between = site.last_run("qualys-demo").await;
+    assert!(between.mode.to_string().contains("incremental"), "{:?}", between.mode);
+    // A host that no full run has seen, with more findings than a run may close.
+    let connector: ConnectorName = "qualys-demo".parse().unwrap();
+    let host = SightingId::new(connector.clone(), "99999999");
+    let store = &site.stack.services().store;
+    let mut state = store.sighting_state(&host, true).await.unwrap();
+    let scan = Host { native: host.native.clone(), hostnames: vec!["short-lived".into()], ..Host::default() };
+    state.sighting.scan = Some(scan);
+    let open = Entry { digest: 1, state: EntryState::Open, kind: FindingKind::Vulnerability };
+    state.manifest.entries.extend((1..=5_000).map(|hash| (hash, open)));
+    store.put_sighting(&host, &state, false).await.unwrap();
+    store.put_manifest(&host, &state).await.unwrap();
+    let seen = [(host.native.clone(), LastScan::default())].into();
+    store.put_hosts(&connector, &between.id, "more", &seen).await.unwrap();
+
+    site.advance(SignedDuration::from_mins(1));
+    site.pull("qualys-demo", Trigger::Full).await;
+    let run = site.last_run("qualys-demo").await;
+    assert_eq!((run.status, run.verdict), (RunStatus::Held, Some(Verdict::Complete)), "{:?}", run.reason);
+    let reason = run.reason.clone().unwrap();
+    assert!(reason.contains("5000 of them on hosts that the scanner does not list any more"), "{reason}");
+    let purged_at = async || store.sighting_state(&host, true).await.unwrap().sighting.purged_at;
+    assert_eq!(purged_at().await, None);
+    assert_eq!(approve(&site, &run).await.status, RunStatus::Done);
+    assert!(purged_at().await.is_some());
+}
+
+/// A scanner whose answer never ends in time.
+struct Endless;
+
+#[async_trait::async_trait]
+impl sync::Scanner for Endless {
+    fn kind(&self) -> domain::Scanner {
+        domain::Scanner::Tenable
+    }
+
+    async fn plan(&self, _: &Run) -> Result<Vec<Unit>, SyncError> {
+        Ok(vec![Unit::new("all", &())])
+    }
+
+    async fn pull(&self, _: &Run, _: &Unit, _: &mut dyn Sink) -> Result<Next, SyncError> {
+        Err(SyncError::OutOfTime)
+    }
+
+    async fn check(&self) -> Result<String, SyncError> {
+        Ok(String::new())
+    }
+}
+
+#[tokio::test]
+async fn a_unit_that_is_out_of_time_again_and_again_fails_in_the_end() {
+    let site = Site::start(Setup::new(3)).await;
+    let services = site.stack.services();
+    let options = EngineOptions { retry_pause: SignedDuration::ZERO, ..EngineOptions::default() };
+    let build = |_: &_, _, _: &_| Ok(Built { scanner: Box::new(Endless), http: None });
+    let function =
+        SyncFunction::new(services, domain::Scanner::Tenable, options, HttpOptions::default(), build);
+    let work = async |message: &SyncMessage| {
+        let batch = event(&serde_json::to_string(message).unwrap());
+        assert!(function.handle(batch).await.batch_item_failures.is_empty());
+    };
+    let connector: ConnectorName = "tenable-demo".parse().unwrap();
+    work(&SyncMessage::start(connector.clone(), Trigger::Full, "endless")).await;
+    let run = site.last_run("tenable-demo").await.id;
+    let mut attempts = 0;
+    let ended = loop {
+        let unit = services.store.unit(&connector, &run, "all").await.unwrap().unwrap();
+        if unit.state != UnitState::Pending {
+            break unit;
+        }
+        assert!(attempts < 1_000, "it goes on for ever");
+        attempts += 1;
+        work(&SyncMessage::unit(connector.clone(), run.clone(), "all", unit.rev)).await;
+    };
+    assert_eq!((ended.state, ended.missing.as_deref()), (UnitState::Failed, Some("out of time")));
+    assert!(attempts > 20, "a large answer is given time: {attempts}");
+}
+
 #[tokio::test]
 async fn a_run_that_would_close_too_much_waits_for_one_approval() {
     let setup = Setup::new(10).edit("page_size: 20", "page_size: 20\n    close_limit_percent: 1");
@@ -213,13 +319,7 @@ async fn a_run_that_would_close_too_much_waits_for_one_approval() {
     site.pull("qualys-demo", Trigger::Scheduled).await;
     assert_eq!(site.last_run("qualys-demo").await.id, run.id);
 
-    let connector = "qualys-demo".parse().unwrap();
-    site.stack.services().store.approve_run(&connector, &run.id, &by_a_person(site.now())).await.unwrap();
-    let finish = serde_json::to_string(&SyncMessage::finish(connector, run.id.clone())).unwrap();
-    site.stack.send(QueueName::Sync(domain::Scanner::Qualys).as_str(), &finish).unwrap();
-    site.drain().await;
-    let approved =
-        site.stack.observer().run(&"qualys-demo".parse().unwrap(), &run.id).await.unwrap().unwrap().0;
+    let approved = approve(&site, &run).await;
     assert_eq!((approved.status, approved.approved_by.as_deref()), (RunStatus::Done, Some("a person")));
     let fixed = |all: &BTreeMap<VulnId, Status>| all.values().filter(|s| **s == Status::Fixed).count();
     let after = statuses(&site).await;

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use domain::policy::Connector;
 use domain::vulnerability::NotifyEvent;
-use domain::{Coverage, RunId, Severity};
+use domain::{Coverage, RunId, Severity, SightingId};
 use jiff::SignedDuration;
 use platform::Metric;
 use queue::{EffectMessage, Outgoing, QueueName, SyncMessage, Trigger};
-use store::{ConnectorState, HistoryEntry, RunRecord, RunStatus, UnitState, Verdict};
+use store::{ConnectorState, EntryState, HistoryEntry, RunRecord, RunStatus, UnitState, Verdict};
 
 use super::{Deadline, Engine, SIGHTINGS_PER_MESSAGE, run_of};
 use crate::error::SyncError;
@@ -23,6 +23,11 @@ const CLOSE_LIMIT_MIN: u64 = 50;
 const SHARP_DROP_PERCENT: u64 = 50;
 /// Histories smaller than this are too small to tell a drop from daily life.
 const HISTORY_MIN: u64 = 10;
+
+/// Runs that may lie between two full ones; hosts that only older ones have seen are not looked for.
+const RUNS_BETWEEN: i32 = 500;
+/// Sightings that are read at once.
+const PARALLEL_READS: usize = 16;
 
 impl Engine {
     pub(super) async fn finish(&self, connector: &Connector, run: &RunId) -> Result<(), SyncError> {
@@ -68,13 +73,24 @@ impl Engine {
         let closings = self.store.closings(&connector.name, &run.id).await?;
         let closed: u64 = closings.iter().map(|(_, count)| u64::from(*count)).sum();
         let limit = close_limit(connector.close_limit_percent, state.open);
-        let (status, reason) = if verdict == Verdict::Complete && closed > limit {
-            let reason = format!(
-                "would close {closed} findings, the limit is {limit}: approve it, or look at the scanner"
-            );
-            (RunStatus::Held, Some(reason))
-        } else {
-            (RunStatus::Running, reason)
+        let (status, reason) = match verdict {
+            Verdict::Complete => {
+                let missing = self.missing(connector, run, &record).await?;
+                let purged = if missing.purged { self.open_on(&missing.hosts).await? } else { 0 };
+                let too_much = closed + purged > limit;
+                let reason = || {
+                    let what = match purged {
+                        0 => String::new(),
+                        _ => format!(", {purged} of them on hosts that the scanner does not list any more"),
+                    };
+                    let all = closed + purged;
+                    format!(
+                        "would close {all} findings{what}; the limit is {limit}: approve it, or look at the scanner"
+                    )
+                };
+                if too_much { (RunStatus::Held, Some(reason())) } else { (RunStatus::Running, None) }
+            }
+            _ => (RunStatus::Running, reason),
         };
         let closed = if verdict == Verdict::Complete { closed } else { 0 };
         tracing::info!(connector = %connector.name, run = %run.id, verdict = verdict.as_str(), closed, "run judged");
@@ -125,9 +141,59 @@ impl Engine {
         Ok(true)
     }
 
+    /// Hosts that a complete full run no longer contains, of those that the last one or any run since has seen.
+    /// A run with refused records cannot tell without the scanner's own list: the host may have been one of them.
+    async fn missing(
+        &self,
+        connector: &Connector,
+        run: &Run,
+        record: &RunRecord,
+    ) -> Result<Missing, SyncError> {
+        if run.mode != Mode::Full {
+            return Ok(Missing::default());
+        }
+        let existing = self.store.existing(&connector.name, &run.id).await?;
+        let purged = !existing.is_empty();
+        if !purged && record.counts.refused > 0 {
+            return Ok(Missing::default());
+        }
+        let (state, _) = self.store.connector_state(&connector.name).await?;
+        let Some((previous, previous_at)) = state.last_full.filter(|(previous, _)| *previous != run.id)
+        else {
+            return Ok(Missing::default());
+        };
+        let mut before = self.store.existing(&connector.name, &previous).await?;
+        let newest = self.store.runs(&connector.name, RUNS_BETWEEN).await?;
+        // Not by their ids, which say nothing within a second.
+        let since = newest.into_iter().filter(|known| known.started_at >= previous_at && known.id != run.id);
+        let others = since.map(|known| known.id).filter(|id| *id != previous);
+        for earlier in others.chain([previous.clone()]) {
+            before.extend(self.store.hosts(&connector.name, &earlier).await?);
+        }
+        // What this run has seen exists, whatever the list says.
+        let seen = self.store.hosts(&connector.name, &run.id).await?;
+        let hosts = before.into_iter().filter(|host| !seen.contains(host) && !existing.contains(host));
+        let hosts = hosts.map(|native| SightingId::new(run.connector.clone(), native)).collect();
+        Ok(Missing { hosts, purged })
+    }
+
+    /// How many findings are open on these hosts, as far as their scanner said.
+    async fn open_on(&self, hosts: &[SightingId]) -> Result<u64, SyncError> {
+        let mut open = 0;
+        for piece in hosts.chunks(PARALLEL_READS) {
+            let states = piece.iter().map(|host| self.store.sighting_state(host, false));
+            for state in futures::future::try_join_all(states).await? {
+                // What is known to be gone already does not go again.
+                if state.sighting.purged_at.is_none() {
+                    open += state.manifest.count(EntryState::Open) as u64;
+                }
+            }
+        }
+        Ok(open)
+    }
+
     /// Marks hosts that a complete full run no longer contains. Their findings become stale, never fixed; where the
     /// scanner gave its own list of all hosts and lacks them there, they are gone.
-    /// A run with refused records cannot tell without such a list: the host may have been one of them.
     async fn mark_missing(
         &self,
         connector: &Connector,
@@ -135,36 +201,16 @@ impl Engine {
         record: &RunRecord,
         deadline: Deadline,
     ) -> Result<bool, SyncError> {
-        if run.mode != Mode::Full {
-            return Ok(true);
-        }
-        let existing = self.store.existing(&connector.name, &run.id).await?;
-        if existing.is_empty() && record.counts.refused > 0 {
-            return Ok(true);
-        }
-        let (state, _) = self.store.connector_state(&connector.name).await?;
-        let Some((previous, _)) = state.last_full.filter(|(previous, _)| *previous != run.id) else {
-            return Ok(true);
-        };
-        let mut before = self.store.hosts(&connector.name, &previous).await?;
-        before.extend(self.store.existing(&connector.name, &previous).await?);
-        // What this run has seen exists, whatever the list says.
-        let seen = self.store.hosts(&connector.name, &run.id).await?;
-        let missing: Vec<_> =
-            before.iter().filter(|h| !seen.contains(*h) && !existing.contains(*h)).collect();
-        for batch in missing.chunks(SIGHTINGS_PER_MESSAGE) {
-            let sightings: Vec<_> = batch
-                .iter()
-                .map(|native| domain::SightingId::new(run.connector.clone(), native.as_str()))
-                .collect();
-            for sighting in &sightings {
-                if existing.is_empty() {
-                    self.store.miss_sighting(sighting, &run.id).await?;
-                } else {
+        let Missing { hosts, purged } = self.missing(connector, run, record).await?;
+        for sightings in hosts.chunks(SIGHTINGS_PER_MESSAGE) {
+            for sighting in sightings {
+                if purged {
                     self.store.purge_sighting(sighting, run.started_at).await?;
+                } else {
+                    self.store.miss_sighting(sighting, &run.id).await?;
                 }
             }
-            self.send_to_score(&sightings).await?;
+            self.send_to_score(sightings).await?;
             if deadline.is_over() {
                 return Ok(false);
             }
@@ -257,6 +303,14 @@ impl Engine {
             })
             .collect()
     }
+}
+
+/// Hosts that a run lacks.
+#[derive(Default)]
+struct Missing {
+    hosts: Vec<SightingId>,
+    /// The scanner's own list lacks them too.
+    purged: bool,
 }
 
 /// How many findings one run may close without approval.

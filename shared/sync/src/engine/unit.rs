@@ -25,6 +25,10 @@ const EARLY: SignedDuration = SignedDuration::from_secs(1);
 /// it would be tried for ever.
 const OVER_BUDGET: Duration = Duration::from_secs(20);
 
+/// Turns up to which a unit may run out of time. What it has written costs it less the next time, so that a large one needs
+/// a few; but each reads its answer from the beginning, and one that has begun so often will not get to the end.
+const PATIENT_TURNS: u64 = 50;
+
 impl Engine {
     pub(super) async fn work(
         &self,
@@ -93,7 +97,7 @@ impl Engine {
             Ok(Next::Later(at, unit)) => {
                 self.go_on(&run, &stored, GoesOn { work: &unit.work, not_before: at, ..same }).await
             }
-            Err(SyncError::OutOfTime) => self.go_on(&run, &stored, same).await,
+            Err(SyncError::OutOfTime) if next <= PATIENT_TURNS => self.go_on(&run, &stored, same).await,
             Err(error) => self.failed(connector, &run, &stored, next, error).await,
         }
     }
