@@ -23,6 +23,8 @@ const VERSIONED: [(Api, &str, &str, &str); 6] = [
 const ABOUT: &str = "msp/about.php";
 /// A definition that is as old as Qualys: the DNS name of a host.
 const A_QID: &str = "6";
+/// The last id there can be: who may search is told so, and gets nothing.
+const NOTHING_BEHIND: u64 = i64::MAX as u64;
 const HOST_ASSETS: &str = "qps/rest/2.0/search/am/hostasset";
 const TAGS: &str = "qps/rest/2.0/search/am/tag";
 
@@ -201,13 +203,22 @@ impl Client {
     /// Asks for the beginning of a stream, to see whether it may be read.
     pub async fn ask_a_little(&self, stream: &str, now: Timestamp) -> Result<(), Failure> {
         let one = Page { id_min: 0, size: 1, since: None };
-        let mut answer = match stream {
+        let answer = match stream {
+            // Without asset management, hosts lack their details, and the run is whole all the same.
             crate::INVENTORY => self.host_ids(&one, now).await?,
-            crate::TAGS => self.asset_groups(now).await?,
+            crate::TAGS => {
+                self.begins(self.asset_groups(now).await?).await?;
+                self.tags(NOTHING_BEHIND, now).await?
+            }
             crate::KNOWLEDGE_BASE => self.definitions(&[A_QID.to_owned()], now).await?,
             crate::DETECTIONS => self.detections(&one, now).await?,
             _ => self.policies(0, now).await?,
         };
+        self.begins(answer).await
+    }
+
+    /// Whether this is the beginning of what was asked for.
+    async fn begins(&self, mut answer: Answer) -> Result<(), Failure> {
         answer.next(self).await.map(|_| ())
     }
 

@@ -6,6 +6,7 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use domain::Outcome::{Bad, Good};
 use domain::host::Software;
 use domain::{FindingKind, FindingState, Tag};
 use support::*;
@@ -267,6 +268,23 @@ async fn tags_that_are_not_open_make_the_run_incomplete_and_lose_no_host() {
 }
 
 #[tokio::test]
+async fn asset_groups_are_named_without_the_right_to_tagging() {
+    let server = serve(|call| match call.endpoint() {
+        Endpoint::Hosts => {
+            hosts_page(&["<HOST><ID>1</ID><ASSET_GROUP_IDS>7</ASSET_GROUP_IDS></HOST>".to_owned()], None)
+        }
+        Endpoint::Groups => groups_page(&[(7, "DMZ")]),
+        Endpoint::Tags => words(403, 2012, "User license is not authorized to run this API.", ""),
+        _ => estate(call),
+    })
+    .await;
+    let mut sink = Recorder::default();
+    let done = drive(&scanner(&server, &["tags"]), &full_run(), &mut sink).await.unwrap();
+    assert_eq!(sink.inventory[0].tags, [Tag { key: "asset_group".into(), value: "DMZ".into() }]);
+    assert!(done[0].1.missing.is_some(), "{done:?}");
+}
+
+#[tokio::test]
 async fn compliance_is_pulled_on_request_policy_by_policy() {
     let server = serve(|call| match call.endpoint() {
         Endpoint::Policies => policies_page(&[(7, "CIS"), (8, "Own")]),
@@ -385,7 +403,6 @@ async fn rights_are_told_stream_by_stream() {
     let all = ["asset_inventory", "tags", "knowledge_base", "host_detections", "compliance_posture"];
     let lines = scanner(&server, &all).rights(time(NOW)).await;
     let told: Vec<_> = lines.iter().map(|line| (line.what.as_str(), line.outcome)).collect();
-    use domain::Outcome::{Bad, Good};
     assert_eq!(
         told,
         [
@@ -397,4 +414,17 @@ async fn rights_are_told_stream_by_stream() {
         ]
     );
     assert!(scanner(&server, &["host_detections"]).rights(time(NOW)).await.len() == 1);
+}
+
+#[tokio::test]
+async fn the_right_to_tagging_is_looked_at_and_asset_management_is_not_needed() {
+    for (missing, told) in [(Endpoint::Tags, [Good, Bad]), (Endpoint::Assets, [Good, Good])] {
+        let server = serve(move |call| match call.endpoint() {
+            endpoint if endpoint == missing => Reply { status: 403, ..ok("") },
+            _ => estate(call),
+        })
+        .await;
+        let lines = scanner(&server, &["asset_inventory", "tags"]).rights(time(NOW)).await;
+        assert_eq!(lines.iter().map(|line| line.outcome).collect::<Vec<_>>(), told, "{missing:?}");
+    }
 }

@@ -47,10 +47,12 @@ impl QualysScanner {
         let (mut used_up, mut missing) = (used_up.clone(), None);
         let mut directory = Directory::default();
         if self.tags {
-            match soft(self.directory(&mut used_up, sink.now()).await)? {
-                Ok(read) => directory = read,
-                Err(why) => missing = Some(format!("{NO_TAGS} ({why})")).filter(|_| self.tags_named),
-            }
+            // One may be open without the other.
+            let groups = soft(self.groups(&mut directory, &mut used_up, sink.now()).await)?;
+            let criticality = soft(self.criticality(&mut directory, &mut used_up, sink.now()).await)?;
+            let why: Vec<String> = [groups, criticality].into_iter().filter_map(Result::err).collect();
+            let lacks = self.tags_named && !why.is_empty();
+            missing = lacks.then(|| format!("{NO_TAGS} ({})", why.join("; ")));
         }
         let with_groups = !directory.groups.is_empty();
         let mut answer = self.client.hosts(&self.page(run, id_min), with_groups, sink.now()).await?;
@@ -78,8 +80,12 @@ impl QualysScanner {
     }
 
     /// Read anew for each page: they are few, and a page is worked by whoever is free.
-    async fn directory(&self, used_up: &mut UsedUp, now: Timestamp) -> Result<Directory, Failure> {
-        let mut directory = Directory::default();
+    async fn groups(
+        &self,
+        directory: &mut Directory,
+        used_up: &mut UsedUp,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let mut answer = self.client.asset_groups(now).await?;
         note(used_up, Api::AssetGroups, &answer, now);
         self.each(&mut answer, |item| {
@@ -88,6 +94,15 @@ impl QualysScanner {
             }
         })
         .await?;
+        Ok(())
+    }
+
+    async fn criticality(
+        &self,
+        directory: &mut Directory,
+        used_up: &mut UsedUp,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let mut after = 0;
         loop {
             let mut answer = self.client.tags(after, now).await?;
@@ -105,7 +120,7 @@ impl QualysScanner {
                 .await?;
             let last = around.last_id.unwrap_or(last);
             if !around.has_more || last <= after {
-                return Ok(directory);
+                return Ok(());
             }
             after = last;
         }
