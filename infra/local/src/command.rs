@@ -129,7 +129,7 @@ struct ImportArgs {
     /// The connector that the files belong to
     #[arg(long, value_name = "NAME")]
     connector: domain::ConnectorName,
-    /// The stream that the files hold; told from the content where left out
+    /// The stream that the files hold; told from the content where left out, but for chunks of Tenable
     #[arg(long, value_name = "NAME", default_value = "")]
     stream: String,
     /// Print the summary as one JSON line
