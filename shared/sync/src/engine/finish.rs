@@ -73,24 +73,12 @@ impl Engine {
         let closings = self.store.closings(&connector.name, &run.id).await?;
         let closed: u64 = closings.iter().map(|(_, count)| u64::from(*count)).sum();
         let limit = close_limit(connector.close_limit_percent, state.open);
-        let (status, reason) = match verdict {
-            Verdict::Complete => {
-                let missing = self.missing(connector, run, &record).await?;
-                let purged = if missing.purged { self.open_on(&missing.hosts).await? } else { 0 };
-                let too_much = closed + purged > limit;
-                let reason = || {
-                    let what = match purged {
-                        0 => String::new(),
-                        _ => format!(", {purged} of them on hosts that the scanner does not list any more"),
-                    };
-                    let all = closed + purged;
-                    format!(
-                        "would close {all} findings{what}; the limit is {limit}: approve it, or look at the scanner"
-                    )
-                };
-                if too_much { (RunStatus::Held, Some(reason())) } else { (RunStatus::Running, None) }
-            }
-            _ => (RunStatus::Running, reason),
+        let purged =
+            if verdict == Verdict::Complete { self.purged_by(connector, run, &record).await? } else { 0 };
+        let (status, reason) = if verdict == Verdict::Complete && closed + purged > limit {
+            (RunStatus::Held, Some(too_much(closed, purged, limit)))
+        } else {
+            (RunStatus::Running, reason)
         };
         let closed = if verdict == Verdict::Complete { closed } else { 0 };
         tracing::info!(connector = %connector.name, run = %run.id, verdict = verdict.as_str(), closed, "run judged");
@@ -177,9 +165,18 @@ impl Engine {
         Ok(Missing { hosts, purged })
     }
 
-    /// How many findings are open on these hosts, as far as their scanner said.
-    async fn open_on(&self, hosts: &[SightingId]) -> Result<u64, SyncError> {
+    /// How many findings are open, as far as the scanner said, on hosts that its own list lacks.
+    async fn purged_by(
+        &self,
+        connector: &Connector,
+        run: &Run,
+        record: &RunRecord,
+    ) -> Result<u64, SyncError> {
+        let Missing { hosts, purged } = self.missing(connector, run, record).await?;
         let mut open = 0;
+        if !purged {
+            return Ok(open);
+        }
         for piece in hosts.chunks(PARALLEL_READS) {
             let states = piece.iter().map(|host| self.store.sighting_state(host, false));
             for state in futures::future::try_join_all(states).await? {
@@ -311,6 +308,16 @@ struct Missing {
     hosts: Vec<SightingId>,
     /// The scanner's own list lacks them too.
     purged: bool,
+}
+
+/// Why a run is held.
+fn too_much(closed: u64, purged: u64, limit: u64) -> String {
+    let all = closed + purged;
+    let purged = match purged {
+        0 => String::new(),
+        _ => format!(", {purged} of them on hosts that the scanner does not list any more"),
+    };
+    format!("would close {all} findings{purged}; the limit is {limit}: approve it, or look at the scanner")
 }
 
 /// How many findings one run may close without approval.
