@@ -74,6 +74,26 @@ async fn days_bring_fixes_that_are_proven() {
     assert_eq!(run.verdict, Some(Verdict::Complete), "{run:?}");
 }
 
+/// What only a login finds does not count as fixed because a password was changed.
+#[tokio::test]
+async fn a_scan_whose_logins_failed_closes_nothing_that_a_login_has_found() {
+    let site = Site::start(with_console(Setup::new(12), "report")).await;
+    site.day(5);
+    let mut runs = Vec::new();
+    for (day, fault) in [(5, ""), (5, "insightvm-console.output:login-failed"), (30, "")] {
+        site.day(day);
+        site.world.faults.set(fault).unwrap();
+        site.pull("console-demo", Trigger::Full).await;
+        let run = site.last_run("console-demo").await;
+        assert_eq!(run.verdict, Some(Verdict::Complete), "{fault}: {run:?}");
+        runs.push(run.counts);
+        site.advance(SignedDuration::from_mins(1));
+    }
+    assert!(runs[1].received < runs[0].received, "{runs:?}");
+    assert_eq!((runs[1].closed, runs[1].unchanged), (0, runs[1].received), "{runs:?}");
+    assert!(runs[2].closed > 0, "by a scan that could log in again: {runs:?}");
+}
+
 #[tokio::test]
 async fn rapid7s_client_sees_what_our_client_sees() {
     let site = Site::start(with_console(Setup::new(6), "report")).await;

@@ -72,6 +72,7 @@ pub(crate) fn covered(covered: Covered) -> &'static str {
         Covered::Never => "Never scanned",
         Covered::Stale => "Stale",
         Covered::WithoutCredentials => "Without credentials",
+        Covered::PartlyCredentialed => "Some logins failed",
         Covered::Untold => "Credentials untold",
         Covered::Well => "With credentials",
     }

@@ -525,7 +525,7 @@ async fn coverage_names_the_hosts_that_are_not_scanned() {
     let setting = Setting::new().await;
     let (asset, _) = setting.asset("web-1", "payments", &[]).await;
     let never = |n: usize| (format!("{HOSTILE}{n}"), LastScan::default());
-    let scanned = LastScan { at: Some(now()), credentialed: Some(true), gone: false };
+    let scanned = LastScan { at: Some(now()), credentialed: Some(true), ..LastScan::default() };
     let hosts = (0..40).map(never).chain([("web-1".to_owned(), scanned)]);
     let day = jiff::SignedDuration::from_hours(24);
     let coverage = Coverage::of(RunId::stored("r"), hosts, day, now());

@@ -94,8 +94,8 @@ impl Scanner for ConsoleScanner {
             Work::Assets { page, total, from } => {
                 self.pull_assets(run, unit, (page, total, from), sink).await
             }
-            Work::Findings { page, assets, report } => {
-                self.pull_findings(run, unit, (page, assets, report), sink).await
+            Work::Findings { page, assets, agents, report } => {
+                self.pull_findings(run, unit, (page, assets, agents, report), sink).await
             }
             Work::Forget { report } => self.forget(report, sink).await,
             Work::Scans => sync::tell_scans(self.scan_jobs(sink.now()).await, sink).await,

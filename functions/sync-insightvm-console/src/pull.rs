@@ -69,11 +69,14 @@ impl ConsoleScanner {
         // A day is coarse: what nobody has looked at since then has not changed.
         assets.retain(|asset| asset.host.last_scanned_at.zip(from).is_none_or(|(at, from)| at >= from));
         if self.vulnerabilities && self.by_report {
-            let numbers: Vec<u64> =
-                assets.iter().filter_map(|a| a.host.native.parse().ok().filter(|_| a.assessed)).collect();
+            let numbers = |wanted: fn(&Asset) -> bool| -> Vec<u64> {
+                let wanted = assets.iter().filter(|asset| asset.assessed && wanted(asset));
+                wanted.filter_map(|asset| asset.host.native.parse().ok()).collect()
+            };
+            let (all, agents) = (numbers(|_| true), numbers(|asset| asset.host.credentialed == Some(true)));
             self.describe(assets, sink).await?;
-            if !numbers.is_empty() {
-                next.push(work::findings(number, numbers));
+            if !all.is_empty() {
+                next.push(work::findings(number, all, agents));
             }
             return Ok(Next::More(next, proof));
         }
@@ -92,8 +95,9 @@ impl ConsoleScanner {
             .iter()
             .filter(|asset| asset.assessed)
             .map(|asset| {
-                let (native, last_scanned_at) = (asset.host.native.clone(), asset.host.last_scanned_at);
-                let mut host = Host { native, last_scanned_at, ..Host::default() };
+                let Host { last_scanned_at, credentialed, .. } = asset.host;
+                let native = asset.host.native.clone();
+                let mut host = Host { native, last_scanned_at, credentialed, ..Host::default() };
                 tags.remove(&host.native).into_iter().flatten().for_each(|tag| json::attach(&mut host, tag));
                 host
             })

@@ -22,12 +22,13 @@ WITH instances AS (
   FROM dim_tag_asset dta JOIN dim_tag dt ON dt.tag_id = dta.tag_id GROUP BY dta.asset_id
 )
 SELECT da.asset_id AS asset_id, da.last_assessed_for_vulnerabilities AS last_assessed,
-  coalesce(c.announced, 0) AS announced, l.tags AS tags,
+  s.aggregated_credential_status_id AS logins, coalesce(c.announced, 0) AS announced, l.tags AS tags,
   dv.nexpose_id AS vulnerability, dvs.description AS status, i.excepted AS excepted,
   i.port AS port, dp.name AS protocol, i.key AS key, i.proof AS proof,
   fa.first_discovered AS first_found, fa.most_recently_discovered AS last_found, fa.reintroduced_date AS reopened_at,
   dv.severity AS severity, dv.severity_score AS severity_score, dv.cvss_v3_score AS cvss_v3_score
 FROM dim_asset da
+LEFT JOIN fact_asset s ON s.asset_id = da.asset_id
 LEFT JOIN counts c ON c.asset_id = da.asset_id
 LEFT JOIN labels l ON l.asset_id = da.asset_id
 LEFT JOIN instances i ON i.asset_id = da.asset_id

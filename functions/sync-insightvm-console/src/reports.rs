@@ -161,7 +161,7 @@ impl ConsoleScanner {
         &self,
         run: &Run,
         unit: &Unit,
-        (page, assets, report): (u64, Vec<u64>, Report),
+        (page, assets, agents, report): (u64, Vec<u64>, Vec<u64>, Report),
         sink: &mut dyn Sink,
     ) -> Result<Next, SyncError> {
         let now = sink.now();
@@ -169,7 +169,7 @@ impl ConsoleScanner {
         let name = self.report_name(run, unit);
         let output = match self.advance(&name, query::FINDINGS, Some(&assets), report, now).await? {
             Stand::Wait(at, report) => {
-                let work = Work::Findings { page, assets, report };
+                let work = Work::Findings { page, assets, agents, report };
                 return Ok(Next::Later(at, Unit::new(unit.id.clone(), &work)));
             }
             Stand::Never(missing) => {
@@ -179,7 +179,8 @@ impl ConsoleScanner {
             }
             Stand::Ready(output) => output,
         };
-        let mut read = Read { expected: assets.into_iter().collect(), ..Read::default() };
+        let (expected, agents) = (assets.into_iter().collect(), agents.into_iter().collect());
+        let mut read = Read { expected, agents, ..Read::default() };
         let mut rows = Answer::new(output, report::FINDING_COLUMNS);
         let mut grouped = report::Assets::default();
         while let Some(row) = rows.next(self).await? {
@@ -225,6 +226,8 @@ impl ConsoleScanner {
 struct Read {
     /// Assets that were asked for and have not come.
     expected: BTreeSet<u64>,
+    /// Those at which an agent looked last: it looks from inside, whatever a scan before could not log in to.
+    agents: BTreeSet<u64>,
     rules: BTreeSet<RuleId>,
     announced: u64,
     received: u64,
@@ -232,12 +235,15 @@ struct Read {
 
 impl Read {
     async fn asset(&mut self, asset: OnAsset, sink: &mut dyn Sink) -> Result<(), SyncError> {
-        let OnAsset { host, findings, announced, received, whole } = asset;
-        let number: Option<u64> = host.native.parse().ok();
-        if !number.is_some_and(|number| self.expected.remove(&number)) {
+        let OnAsset { mut host, findings, announced, received, whole } = asset;
+        let number = host.native.parse().ok().filter(|number| self.expected.remove(number));
+        let Some(number) = number else {
             let problem = format!("asset {} was not asked for, or has come before", host.native);
             sink.refuse(BadRecord { offset: 0, problem });
             return Ok(());
+        };
+        if self.agents.contains(&number) {
+            (host.credentialed, host.partly_credentialed) = (Some(true), Some(false));
         }
         self.announced += announced;
         self.received += received;

@@ -34,6 +34,9 @@ pub enum Work {
         page: u64,
         /// Their numbers.
         assets: Vec<u64>,
+        /// Those at which an agent looked last.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        agents: Vec<u64>,
         /// The report.
         report: Report,
     },
@@ -110,9 +113,9 @@ pub fn assets_after(page: u64, total: Option<u64>, from: Option<Timestamp>) -> U
     Unit::new(format!("assets/{page}"), &Work::Assets { page, total, from })
 }
 
-/// The unit that reads what is found on the assets of a page.
-pub fn findings(page: u64, assets: Vec<u64>) -> Unit {
-    Unit::new(format!("findings/{page}"), &Work::Findings { page, assets, report: Report::default() })
+/// The unit that reads what is found on the assets of a page; at `agents` among them, an agent looked last.
+pub fn findings(page: u64, assets: Vec<u64>, agents: Vec<u64>) -> Unit {
+    Unit::new(format!("findings/{page}"), &Work::Findings { page, assets, agents, report: Report::default() })
 }
 
 /// The unit that removes a report.
@@ -148,10 +151,15 @@ mod tests {
 
     #[test]
     fn work_survives_storage() {
-        let unit = findings(3, vec![7, 9]);
+        let unit = findings(3, vec![7, 9], vec![9]);
         assert_eq!(unit.id, "findings/3");
-        let expected = Work::Findings { page: 3, assets: vec![7, 9], report: Report::default() };
-        assert_eq!(unit.work::<Work>().unwrap(), expected);
+        let of = |agents| Work::Findings { page: 3, assets: vec![7, 9], agents, report: Report::default() };
+        assert_eq!(unit.work::<Work>().unwrap(), of(vec![9]));
+        let earlier: Work = serde_json::from_value(serde_json::json!({
+            "step": "findings", "page": 3, "assets": [7, 9], "report": {},
+        }))
+        .unwrap();
+        assert_eq!(earlier, of(vec![]), "stored by a version that did not tell");
         let many: Vec<String> = (0..250).map(|n| format!("v{n}")).collect();
         let ids: Vec<String> = definitions(&many, "findings/3").into_iter().map(|unit| unit.id).collect();
         assert_eq!(ids, ["definitions/findings-3/0", "definitions/findings-3/1", "definitions/findings-3/2"]);

@@ -84,6 +84,7 @@ impl InsightvmScanner {
                     let inside = !host.agent_ids.is_empty();
                     Host {
                         credentialed: if inside { Some(true) } else { host.credentialed },
+                        partly_credentialed: host.partly_credentialed.filter(|_| !inside),
                         native: host.native.clone(),
                         last_scanned_at: host.last_scanned_at,
                         ..Host::default()

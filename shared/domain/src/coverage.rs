@@ -20,6 +20,8 @@ pub struct LastScan {
     pub at: Option<Timestamp>,
     /// Whether it could log in, where the scanner tells.
     pub credentialed: Option<bool>,
+    /// Only some of its logins worked.
+    pub partly: bool,
     /// The scanner says that the host no longer exists.
     pub gone: bool,
 }
@@ -29,9 +31,11 @@ impl LastScan {
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         let (later, earlier) = if other.at >= self.at { (other, self) } else { (self, other) };
+        let told = if later.credentialed.is_some() { later } else { earlier };
         Self {
             at: later.at,
-            credentialed: later.credentialed.or(earlier.credentialed),
+            credentialed: told.credentialed,
+            partly: told.partly,
             gone: self.gone || other.gone,
         }
     }
@@ -45,6 +49,7 @@ impl LastScan {
             (None, _) => Covered::Never,
             (Some(at), _) if now.duration_since(at) > cadence => Covered::Stale,
             (Some(_), Some(false)) => Covered::WithoutCredentials,
+            (Some(_), Some(true)) if self.partly => Covered::PartlyCredentialed,
             (Some(_), Some(true)) => Covered::Well,
             (Some(_), None) => Covered::Untold,
         })
@@ -61,6 +66,8 @@ pub enum Covered {
     Stale,
     /// Scanned in time, from outside only: what is installed stays unseen.
     WithoutCredentials,
+    /// Scanned in time; some logins worked and some did not, so that a part of what is installed stays unseen.
+    PartlyCredentialed,
     /// Scanned in time; the scanner does not tell whether it could log in.
     Untold,
     /// Scanned in time, with credentials.
@@ -108,7 +115,7 @@ impl Coverage {
         for (host, scan) in hosts {
             let Some(covered) = scan.covered(now, cadence) else { continue };
             *counts.entry(covered).or_default() += 1;
-            if covered <= Covered::WithoutCredentials {
+            if covered <= Covered::PartlyCredentialed {
                 gaps.push(Gap { host, covered, scanned_at: scan.at });
             }
         }
@@ -124,7 +131,7 @@ impl Coverage {
 
     /// Hosts that are not covered as they should be.
     pub fn amiss(&self) -> u64 {
-        self.hosts.range(..=Covered::WithoutCredentials).map(|(_, count)| count).sum()
+        self.hosts.range(..=Covered::PartlyCredentialed).map(|(_, count)| count).sum()
     }
 }
 
@@ -261,7 +268,7 @@ mod tests {
     }
 
     fn scan(day: u32, credentialed: impl Into<Option<bool>>) -> LastScan {
-        LastScan { at: Some(at(day)), credentialed: credentialed.into(), gone: false }
+        LastScan { at: Some(at(day)), credentialed: credentialed.into(), ..LastScan::default() }
     }
 
     fn coverage(hosts: &[(&str, LastScan)]) -> Coverage {

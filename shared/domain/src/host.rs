@@ -224,6 +224,9 @@ pub struct Host {
     /// Whether that scan could log in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentialed: Option<bool>,
+    /// Whether only some of its logins worked, where the scanner tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partly_credentialed: Option<bool>,
     /// How many checks that scan had switched on, where the scanner tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checks: Option<u32>,
@@ -292,7 +295,9 @@ impl Host {
         self.serial = self.serial.or_else(|| other.serial.clone());
         self.os = self.os.or_else(|| other.os.clone());
         self.criticality = self.criticality.or(other.criticality);
-        self.credentialed = self.credentialed.or(other.credentialed);
+        if self.credentialed.is_none() {
+            (self.credentialed, self.partly_credentialed) = (other.credentialed, other.partly_credentialed);
+        }
         self.checks = self.checks.or(other.checks);
         self.port_range = self.port_range.or(other.port_range);
         self.last_scanned_at = self.last_scanned_at.max(other.last_scanned_at);

@@ -801,8 +801,8 @@ impl Store {
     }
 }
 
-/// `<name>\t<second of the last scan>\t<marks>`: `y` and `n` for a login that worked or not, `g` for gone. Names hold no
-/// line break.
+/// `<name>\t<second of the last scan>\t<marks>`: `y` and `n` for a login that worked or not, `p` beside `y` if only some
+/// did, `g` for gone. Names hold no line break.
 fn host_line(name: &str, scan: LastScan) -> String {
     let at = scan.at.map(|at| at.as_second().to_string()).unwrap_or_default();
     let credentialed = match scan.credentialed {
@@ -810,7 +810,8 @@ fn host_line(name: &str, scan: LastScan) -> String {
         Some(false) => "n",
         None => "",
     };
-    format!("{name}\t{at}\t{credentialed}{}", if scan.gone { "g" } else { "" })
+    let (partly, gone) = (if scan.partly { "p" } else { "" }, if scan.gone { "g" } else { "" });
+    format!("{name}\t{at}\t{credentialed}{partly}{gone}")
 }
 
 fn read_host_line(line: &str) -> (&str, LastScan) {
@@ -822,6 +823,7 @@ fn read_host_line(line: &str) -> (&str, LastScan) {
     let scan = LastScan {
         at: at.parse().ok().and_then(|second| Timestamp::from_second(second).ok()),
         credentialed: marks.contains('y').then_some(true).or(marks.contains('n').then_some(false)),
+        partly: marks.contains('p'),
         gone: marks.contains('g'),
     };
     (name, scan)

@@ -43,8 +43,15 @@ const SYSTEMS: [&str; 9] =
     ["tenable", "qualys", "nessus", "insightvm", "insightvm-console", "jira", "slack", "feeds", "*"];
 
 /// Kinds that a single system gives a meaning of its own.
-pub const NAMED: &[&str] =
-    &["export-error", "chunk-failed", "expired", "concurrency", "account-expired", "control-chars"];
+pub const NAMED: &[&str] = &[
+    "export-error",
+    "chunk-failed",
+    "expired",
+    "concurrency",
+    "account-expired",
+    "control-chars",
+    "login-failed",
+];
 
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

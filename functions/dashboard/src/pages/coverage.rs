@@ -11,8 +11,14 @@ use crate::data::{CoverageList, CoverageRow, GapRow, ScanRow};
 use crate::words;
 
 /// The columns, best first.
-const COLUMNS: [Covered; 5] =
-    [Covered::Well, Covered::Untold, Covered::WithoutCredentials, Covered::Stale, Covered::Never];
+const COLUMNS: [Covered; 6] = [
+    Covered::Well,
+    Covered::Untold,
+    Covered::PartlyCredentialed,
+    Covered::WithoutCredentials,
+    Covered::Stale,
+    Covered::Never,
+];
 
 pub(crate) fn page(data: &CoverageList, view: &View<'_>) -> Markup {
     let content = html! {
@@ -91,7 +97,7 @@ fn line(row: &CoverageRow, now: Timestamp) -> Markup {
                         td.number data-label=(words::covered(covered)) { (words::count(count(covered))) }
                     }
                 }
-                None => td.quiet colspan="6" { "No full run was complete yet" },
+                None => td.quiet colspan="7" { "No full run was complete yet" },
             }
             td.number data-label="Not known to it" {
                 @if row.unknown_assets > 0 {

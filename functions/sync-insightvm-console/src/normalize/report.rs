@@ -79,9 +79,12 @@ impl Assets {
         let bad = |problem: &str| BadRecord { offset: row.offset, problem: problem.to_owned() };
         let field = |name: &str| rows.field(row, name);
         let current = self.current.get_or_insert_with(|| {
+            let (credentialed, partly_credentialed) = logins(field("logins"));
             let mut host = Host {
                 native: native.to_owned(),
                 last_scanned_at: field("last_assessed").and_then(time),
+                credentialed,
+                partly_credentialed,
                 ..Host::default()
             };
             for label in field("tags").unwrap_or_default().lines() {
@@ -166,6 +169,18 @@ pub fn rule(rows: &Rows, row: &Row) -> Result<Rule, BadRecord> {
         patchable: field("solution_type").map(|kind| is_patch(&kind.to_ascii_lowercase())),
         modified: field("modified").and_then(time),
     })
+}
+
+/// Whether the last scan could log in, and if so, whether only some of its logins worked: `dim_aggregated_credential_status`
+/// of the data model (2.3.0). It has 1 for no credentials supplied, 2 for all failed, 3 for some successful, 4 for all, and
+/// -1 where nothing was found to log in to.
+fn logins(status: Option<&str>) -> (Option<bool>, Option<bool>) {
+    match status {
+        Some("1" | "2") => (Some(false), None),
+        Some("3") => (Some(true), Some(true)),
+        Some("4") => (Some(true), Some(false)),
+        _ => (None, None),
+    }
 }
 
 /// A time as PostgreSQL writes it (`2023-08-09 17:33:45.998`, in UTC, which the report asks for), a date, or RFC 3339.

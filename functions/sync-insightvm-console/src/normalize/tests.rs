@@ -217,6 +217,22 @@ fn a_report_has_what_the_api_lacks() {
     assert_eq!((all[1].key.as_str(), all[1].port, all[1].severity), ("ssl-old|0||/a", None, Severity::Low));
 }
 
+#[test]
+fn a_report_tells_whether_the_last_scan_could_log_in() {
+    let rows = [1, 2, 3, 4, -1]
+        .map(|status| format!("{},2026-11-21 01:00:00,0,,,,,,,,,{status}\n", 40 + status))
+        .concat();
+    let header = "asset_id,last_assessed,announced,tags,vulnerability,status,excepted,port,protocol,key,proof,logins\n";
+    let (statements, end) = read("report", &format!("{header}{rows}"));
+    assert_eq!(end, Ok(Summary { hosts: 5, ..Summary::default() }));
+    let told: Vec<_> =
+        hosts(&statements).iter().map(|host| (host.credentialed, host.partly_credentialed)).collect();
+    let (failed, untold) = ((Some(false), None), (None, None));
+    assert_eq!(told, [failed, failed, (Some(true), Some(true)), (Some(true), Some(false)), untold]);
+    let (statements, _) = report("41,2026-11-21 01:00:00,0,,,,,,,,,,,,,,\n");
+    assert_eq!(hosts(&statements)[0].credentialed, None, "of a report without that column");
+}
+
 /// Everything would close and open again whenever a connector's way changes.
 #[test]
 fn both_ways_give_the_same_finding_under_the_same_key() {

@@ -140,6 +140,35 @@ async fn small_pages_big_pages_and_the_api_say_the_same() {
     assert_eq!(simulated.world.received.refused(), Vec::<String>::new());
 }
 
+/// The status of a report is that of the last scan, which is not the last look where an agent reports.
+#[tokio::test]
+async fn a_report_tells_of_failed_logins_but_not_where_an_agent_looked_last() {
+    let simulated = Simulated::start("").await;
+    let (mut before, mut after) = (Recorder::default(), Recorder::default());
+    simulated.pull(json!({}), Mode::Full, &mut before, false).await.unwrap();
+    simulated.world.faults.set("insightvm-console.output:login-failed").unwrap();
+    simulated.pull(json!({}), Mode::Full, &mut after, false).await.unwrap();
+    let told = |sink: &Recorder| -> BTreeMap<_, _> {
+        sink.reports
+            .iter()
+            .map(|r| (r.host.native.clone(), (r.host.credentialed, r.findings.len())))
+            .collect()
+    };
+    let (before, after) = (told(&before), told(&after));
+    let agents: BTreeSet<_> = before.keys().filter(|host| after[*host].0 == Some(true)).collect();
+    assert!(agents.len() > 2 && agents.len() + 2 < before.len(), "{} of {}", agents.len(), before.len());
+    for (host, (logged_in, count)) in &before {
+        let (after, left) = after[host];
+        match agents.contains(host) {
+            true => assert_eq!((*logged_in, *count), (Some(true), left), "{host}"),
+            false => assert!(after == Some(false) && left <= *count, "{host}: {after:?}, {left} of {count}"),
+        }
+    }
+    assert!(
+        before.iter().any(|(host, (logged_in, count))| *logged_in == Some(true) && after[host].1 < *count)
+    );
+}
+
 #[tokio::test]
 async fn every_report_is_gone_after_the_run() {
     let simulated = Simulated::start("").await;

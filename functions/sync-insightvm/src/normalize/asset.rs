@@ -216,12 +216,14 @@ fn host<L>(native: String, last_scanned_at: Option<Timestamp>, record: Record<'_
         .into_iter()
         .filter_map(|assessment| assessment.status.text())
         .collect();
+    let (credentialed, partly_credentialed) = credentialed(&statuses);
     let mut host = Host {
         native,
         macs: names::macs(record.mac.texts()),
         os,
         last_scanned_at,
-        credentialed: credentialed(&statuses),
+        credentialed,
+        partly_credentialed,
         ..Host::default()
     };
     for identifier in record.unique_identifiers.0 {
@@ -243,10 +245,15 @@ fn host<L>(native: String, last_scanned_at: Option<Timestamp>, record: Record<'_
     host
 }
 
-/// Whether any login worked: `CREDENTIAL_STATUS_ALL_SUCCESS`, `LOGIN_SUCCESSFUL`, `PARTIAL_CREDENTIALS_SUCCESS`.
-fn credentialed(statuses: &[String]) -> Option<bool> {
-    let success = |status: &String| status.to_ascii_uppercase().contains("SUCCESS");
-    (!statuses.is_empty()).then(|| statuses.iter().any(success))
+/// Whether any login worked (`CREDENTIAL_STATUS_ALL_SUCCESS`, `LOGIN_SUCCESSFUL`, `PARTIAL_CREDENTIALS_SUCCESS`), and if so,
+/// whether another did not. Where no credentials were given for a service, nothing has failed.
+fn credentialed(statuses: &[String]) -> (Option<bool>, Option<bool>) {
+    let any = |words: &[&str]| {
+        let is = |status: &String| words.iter().any(|word| status.to_ascii_uppercase().contains(word));
+        statuses.iter().any(is)
+    };
+    let success = any(&["SUCCESS"]);
+    ((!statuses.is_empty()).then_some(success), success.then(|| any(&["PARTIAL", "FAIL"])))
 }
 
 /// Puts an identifier where its source says that it belongs.

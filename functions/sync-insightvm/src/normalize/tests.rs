@@ -83,11 +83,17 @@ fn pitfall_15_tags_may_be_one_object_or_a_list() {
 
 #[test]
 fn whether_a_login_worked_is_told_or_unknown() {
-    let credentialed =
-        |statuses: Value| asset_of(&json!({"id": "a", "credential_assessments": statuses})).host.credentialed;
-    assert_eq!(credentialed(json!([])), None);
-    assert_eq!(credentialed(json!([{"status": "NO_CREDS_SUPPLIED"}])), Some(false));
-    assert_eq!(credentialed(json!([{"status": "LOGIN_FAILED"}, {"status": "LOGIN_SUCCESSFUL"}])), Some(true));
+    let credentialed = |statuses: &[&str]| {
+        let statuses: Vec<Value> = statuses.iter().map(|status| json!({ "status": status })).collect();
+        let host = asset_of(&json!({ "id": "a", "credential_assessments": statuses })).host;
+        (host.credentialed, host.partly_credentialed)
+    };
+    assert_eq!(credentialed(&[]), (None, None));
+    assert_eq!(credentialed(&["NO_CREDS_SUPPLIED"]), (Some(false), None));
+    assert_eq!(credentialed(&["LOGIN_FAILED", "LOGIN_SUCCESSFUL"]), (Some(true), Some(true)));
+    assert_eq!(credentialed(&["PARTIAL_CREDENTIALS_SUCCESS"]), (Some(true), Some(true)));
+    assert_eq!(credentialed(&["NO_CREDS_SUPPLIED", "LOGIN_SUCCESSFUL"]), (Some(true), Some(false)));
+    assert_eq!(credentialed(&["CREDENTIAL_STATUS_ALL_SUCCESS"]), (Some(true), Some(false)));
 }
 
 #[test]

@@ -416,6 +416,7 @@ mod tests {
             criticality: Some(5),
             last_scanned_at: Some("2024-12-16T09:45:50Z".parse().unwrap()),
             credentialed: Some(true),
+            partly_credentialed: None,
             checks: None,
             port_range: None,
             gone_at: Some("2025-01-01T00:00:00Z".parse().unwrap()),

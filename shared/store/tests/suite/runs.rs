@@ -291,7 +291,7 @@ async fn hosts_are_kept_by_unit_and_read_as_a_set() {
     let scanned = |second, credentialed| LastScan {
         at: jiff::Timestamp::from_second(second).ok(),
         credentialed,
-        gone: false,
+        ..LastScan::default()
     };
     let hosts = |range: std::ops::Range<u32>, scan: LastScan| -> BTreeMap<String, LastScan> {
         range.map(|i| (format!("host-{i}"), scan)).collect()
@@ -309,7 +309,10 @@ async fn hosts_are_kept_by_unit_and_read_as_a_set() {
     let scans = store.scans(&connector(), &run).await.unwrap();
     assert_eq!(scans["host-0"], LastScan::default());
     assert_eq!(scans["host-11995"], scanned(1_000, Some(false)), "what another page knows completes it");
-    let odd = BTreeMap::from([("a\tb".to_owned(), LastScan { gone: true, ..scanned(-5, Some(true)) })]);
+    let odd = BTreeMap::from([(
+        "a\tb".to_owned(),
+        LastScan { gone: true, partly: true, ..scanned(-5, Some(true)) },
+    )]);
     store.put_hosts(&connector(), &run, "page-3", &odd).await.unwrap();
     let scans = store.scans(&connector(), &run).await.unwrap();
     assert_eq!(scans["a\tb"], odd["a\tb"]);

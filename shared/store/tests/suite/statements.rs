@@ -38,6 +38,7 @@ async fn a_sighting_comes_back_as_it_was_written() {
         missing_since: None,
         depth: Depth {
             credentialed: Some(true),
+            partly_credentialed: Some(false),
             checks: Some(90_000),
             port_range: Some(7),
             at: Some("2026-11-21T00:00:00Z".parse().unwrap()),

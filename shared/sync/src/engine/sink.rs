@@ -212,6 +212,7 @@ impl<'a> EngineSink<'a> {
         let scan = LastScan {
             at: host.last_scanned_at,
             credentialed: host.credentialed,
+            partly: host.partly_credentialed == Some(true),
             gone: host.gone_at.is_some(),
         };
         let known = self.seen_hosts.entry(host.native.clone()).or_default();

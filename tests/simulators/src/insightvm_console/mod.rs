@@ -16,7 +16,7 @@
 //! | `definition` | the definition | |
 //! | `report` | what is done: `create`, `generate`, `list`, `delete` | |
 //! | `history` | the report | `export-error`: it has failed; `expired`: it is gone |
-//! | `output` | the report | `expired`: it is gone |
+//! | `output` | the report | `expired`: it is gone; `login-failed`: as if no login of the last scans had worked |
 
 mod assets;
 mod findings;
@@ -40,7 +40,7 @@ use serde_json::{Value, json};
 use crate::World;
 use crate::estate::{Known, Scanner};
 use crate::faults::{Mode, apply_with};
-use reports::Reports;
+use reports::{Reports, Shown};
 
 /// The user that is accepted.
 pub const USER: &str = "sim-console";
@@ -361,7 +361,12 @@ async fn output(State(console): Shared, Path((id, instance)): Path<(String, Stri
         if mode == Mode::Named("expired".to_owned()) {
             console.reports.delete(&id);
         }
-        match console.reports.output(&console, &id, &instance, mode == Mode::Empty) {
+        let shown = match &mode {
+            Mode::Empty => Shown::Nothing,
+            Mode::Named(name) if name == "login-failed" => Shown::FromOutside,
+            _ => Shown::All,
+        };
+        match console.reports.output(&console, &id, &instance, shown) {
             Some(bytes) => ([(header::CONTENT_TYPE, "text/csv;charset=UTF-8")], bytes).into_response(),
             None => not_found(),
         }

@@ -15,6 +15,19 @@ const TABLES: &[(&str, &[&str])] = &[
             "last_assessed_for_vulnerabilities",
         ],
     ),
+    (
+        "fact_asset",
+        &[
+            "asset_id",
+            "last_scan_id",
+            "scan_started",
+            "scan_finished",
+            "vulnerabilities",
+            "vulnerability_instances",
+            "riskscore",
+            "aggregated_credential_status_id",
+        ],
+    ),
     ("dim_tag", &["tag_id", "tag_name", "tag_type", "source", "created", "risk_modifier", "color"]),
     ("dim_tag_asset", &["tag_id", "asset_id", "association", "site_id", "group_id"]),
     (

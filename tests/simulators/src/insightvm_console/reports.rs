@@ -9,7 +9,18 @@ use serde_json::{Value, json};
 use super::model::{self, Asked};
 use super::{Console, assets, findings, rules};
 use crate::World;
-use crate::estate::{Known, iso};
+use crate::estate::{HostKind, Known, iso};
+
+/// What an output has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Everything.
+    All,
+    /// What the last scans would have found if no login had worked: some of it on what has no agent.
+    FromOutside,
+    /// No row.
+    Nothing,
+}
 
 #[derive(Default)]
 pub(super) struct Reports {
@@ -102,7 +113,7 @@ impl Reports {
     }
 
     /// The output of a generation that is complete.
-    pub fn output(&self, console: &Console, id: &str, instance: &str, empty: bool) -> Option<Vec<u8>> {
+    pub fn output(&self, console: &Console, id: &str, instance: &str, shown: Shown) -> Option<Vec<u8>> {
         let number: usize = instance.parse().ok()?;
         let (asked, scope) = self.with(id, |report| {
             let complete = report.looks.get(number.checked_sub(1)?).is_some_and(|looks| *looks > 1);
@@ -114,9 +125,9 @@ impl Reports {
         let in_scope =
             |known: &Known| scope.as_ref().is_none_or(|ids| ids.contains(&(u64::from(known.host.index) + 1)));
         let mut text = line(asked.columns.iter().map(|(_, name)| Some(name.clone())));
-        if !empty {
+        if shown != Shown::Nothing {
             let assets: Vec<Known> = console.assets().into_iter().filter(in_scope).collect();
-            rows(console, &asked, &assets, &mut text);
+            rows(console, &asked, &assets, shown == Shown::All, &mut text);
         }
         let packed = id.parse::<u64>().is_ok_and(|id| id % 2 == 0);
         if !packed {
@@ -128,18 +139,29 @@ impl Reports {
     }
 }
 
-fn rows(console: &Console, asked: &Asked, assets: &[Known], text: &mut String) {
+fn rows(console: &Console, asked: &Asked, assets: &[Known], by_login: bool, text: &mut String) {
     if asked.rows_of == "dim_asset" {
         for known in assets {
-            let found = findings::of(&console.world, known);
+            let mut found = findings::of(&console.world, known);
+            let agent = known.host.agent.is_some();
+            found.retain(|instance| by_login || agent || instance.weakness.id.is_multiple_of(2));
+            let logins = match known.host.kind {
+                _ if agent => "-1",
+                HostKind::Appliance => "1",
+                _ if by_login => "4",
+                _ => "2",
+            };
+            let row = |instance: Option<&findings::Instance>| {
+                let cells = asked.columns.iter().map(|(origin, _)| match origin.as_str() {
+                    "fact_asset.aggregated_credential_status_id" => Some(logins.to_owned()),
+                    _ => cell(origin, known, found.len(), instance),
+                });
+                line(cells)
+            };
             if found.is_empty() {
-                text.push_str(&line(asked.columns.iter().map(|(origin, _)| cell(origin, known, 0, None))));
+                text.push_str(&row(None));
             }
-            for instance in &found {
-                let cells =
-                    asked.columns.iter().map(|(origin, _)| cell(origin, known, found.len(), Some(instance)));
-                text.push_str(&line(cells));
-            }
+            found.iter().for_each(|instance| text.push_str(&row(Some(instance))));
         }
         return;
     }
