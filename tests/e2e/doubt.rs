@@ -1,6 +1,7 @@
 //! Runs that cannot be believed: nothing closes by them, and the next clean run catches up.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
@@ -10,7 +11,7 @@ use domain::{ConnectorName, FindingKind, Host, LastScan, Outcome, SightingId, St
 use jiff::SignedDuration;
 use queue::{QueueName, SyncMessage, Trigger};
 use store::{AuditAction, AuditLine, Entry, EntryState, RunRecord, RunStatus, UnitState, Verdict};
-use sync::{Built, EngineOptions, HttpOptions, Next, Run, Sink, SyncError, SyncFunction, Unit};
+use sync::{Built, EngineOptions, HttpOptions, Next, Proof, Run, Sink, SyncError, SyncFunction, Unit};
 use vulnrelay::stack::INTEL_START;
 use webhook::{SIGNATURE_HEADER, TIMESTAMP_HEADER, Webhook, sign};
 
@@ -301,6 +302,128 @@ async fn a_unit_that_is_out_of_time_again_and_again_fails_in_the_end() {
     };
     assert_eq!((ended.state, ended.missing.as_deref()), (UnitState::Failed, Some("out of time")));
     assert!(attempts > 20, "a large answer is given time: {attempts}");
+}
+
+/// A scanner whose list, read in pages, need not have every host that there is.
+struct Slippery;
+
+/// What it says.
+static HOSTS: Mutex<Hosts> =
+    Mutex::new(Hosts { listed: vec![], there: vec![], asked: vec![], trouble: None });
+
+struct Hosts {
+    listed: Vec<&'static str>,
+    /// Those that are there when they are asked for.
+    there: Vec<&'static str>,
+    /// Those that were asked for.
+    asked: Vec<String>,
+    /// How it answers instead, if it does not say whether there is one.
+    trouble: Option<u16>,
+}
+
+#[async_trait::async_trait]
+impl sync::Scanner for Slippery {
+    fn kind(&self) -> domain::Scanner {
+        domain::Scanner::Tenable
+    }
+
+    async fn plan(&self, _: &Run) -> Result<Vec<Unit>, SyncError> {
+        Ok(vec![Unit::new("list", &Vec::<String>::new())])
+    }
+
+    fn ask_for(&self, natives: &[String]) -> Vec<Unit> {
+        vec![Unit::new("missing", &natives)]
+    }
+
+    async fn pull(&self, _: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
+        let listed = HOSTS.lock().unwrap().listed.clone();
+        if unit.id == "list" {
+            for native in listed {
+                sink.inventory(Host { native: native.into(), ..Host::default() }).await?;
+            }
+        }
+        for native in unit.work::<Vec<String>>()? {
+            let answer = {
+                let mut hosts = HOSTS.lock().unwrap();
+                hosts.asked.push(native.clone());
+                let refused = |status| SyncError::Refused {
+                    system: "s".into(),
+                    status,
+                    what: native.clone(),
+                    detail: "no".into(),
+                };
+                hosts.trouble.map_or_else(|| Ok(hosts.there.contains(&native.as_str())), |s| Err(refused(s)))
+            };
+            sync::confirm(answer, native, sink).await?;
+        }
+        Ok(Next::Done(Proof::default()))
+    }
+
+    async fn check(&self) -> Result<String, SyncError> {
+        Ok(String::new())
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_slips_through_a_list_is_not_gone_and_one_that_is_not_there_is() {
+    let site = Site::start(Setup::new(3)).await;
+    let services = site.stack.services();
+    let build = |_: &_, _, _: &_| Ok(Built { scanner: Box::new(Slippery), http: None });
+    let options = EngineOptions::default();
+    let function =
+        SyncFunction::new(services, domain::Scanner::Tenable, options, HttpOptions::default(), build);
+    let work = async |message: &SyncMessage| {
+        let batch = event(&serde_json::to_string(message).unwrap());
+        assert!(function.handle(batch).await.batch_item_failures.is_empty());
+    };
+    let connector: ConnectorName = "tenable-demo".parse().unwrap();
+    let pull = async |request: &str, listed: &[&'static str], there: &[&'static str]| {
+        site.advance(SignedDuration::from_mins(1));
+        {
+            let mut hosts = HOSTS.lock().unwrap();
+            (hosts.listed, hosts.there) = (listed.to_vec(), there.to_vec());
+            hosts.asked.clear();
+        }
+        work(&SyncMessage::start(connector.clone(), Trigger::Full, request)).await;
+        let run = site.last_run("tenable-demo").await.id;
+        for turn in 0.. {
+            assert!(turn < 10, "the run has no end");
+            let pending = services.store.units(&connector, &run, Some(UnitState::Pending)).await.unwrap();
+            for unit in &pending {
+                work(&SyncMessage::unit(connector.clone(), run.clone(), unit.id.clone(), unit.rev)).await;
+            }
+            let (record, _) = services.store.run(&connector, &run).await.unwrap().unwrap();
+            if record.status == RunStatus::Done {
+                assert_eq!(record.verdict, Some(Verdict::Complete), "{:?}", record.reason);
+                break;
+            }
+            // As a queue may have it.
+            work(&SyncMessage::finish(connector.clone(), run.clone())).await;
+            work(&SyncMessage::finish(connector.clone(), run.clone())).await;
+        }
+        HOSTS.lock().unwrap().asked.clone()
+    };
+    let marks = async |native: &str| {
+        let sighting = SightingId::new(connector.clone(), native);
+        let sighting = services.store.sighting_state(&sighting, false).await.unwrap().sighting;
+        (sighting.purged_at.is_some(), sighting.missing_since.is_some())
+    };
+    let (here, missing, gone) = ((false, false), (false, true), (true, false));
+    let all = ["a", "b", "c", "d"];
+    assert_eq!(pull("1", &all, &all).await, Vec::<String>::new(), "nobody is missing");
+    assert_eq!(pull("2", &["a", "d"], &["a", "b", "d"]).await, ["b", "c"]);
+    assert_eq!((marks("b").await, marks("c").await), (here, gone));
+    // The one that had slipped through is remembered; what is gone is not asked for again.
+    assert_eq!(pull("3", &["a", "d"], &["a", "d"]).await, ["b"]);
+    assert_eq!((marks("b").await, marks("a").await), (gone, here));
+    // What a scanner does not say costs the run nothing, and the host is as missing as before.
+    HOSTS.lock().unwrap().trouble = Some(500);
+    assert_eq!(pull("4", &["a"], &["a"]).await, ["d"]);
+    assert_eq!(marks("d").await, missing);
+    assert_eq!(pull("5", &all, &all).await, Vec::<String>::new());
+    for host in all {
+        assert_eq!(marks(host).await, here, "{host} is back");
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,11 @@ const API: &str = "\n  - name: insightvm-demo\n    type: insightvm\n    base_url
     auth: { method: api_key, key: \"${SIMULATED_INSIGHTVM_KEY}\" }\n    page_size: 5\n    full_interval: 30d\n    allow_private_address: true";
 const BULK: &str = "\n    via: bulk_export";
 
+/// The demo with InsightVM's integration API.
+pub fn with_insightvm(setup: Setup) -> Setup {
+    setup.edit("\n\nfeeds:\n", format!("{API}\n\nfeeds:\n"))
+}
+
 /// Only InsightVM is pulled.
 async fn site(bulk: bool) -> Site {
     let connector = format!("{API}{}\n\nfeeds:\n", if bulk { BULK } else { "" });

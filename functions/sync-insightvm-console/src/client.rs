@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sync::SyncError;
-use sync::http::{Elements, HttpClient, HttpRequest, HttpResponse, Method};
+use sync::http::{Elements, HttpClient, HttpRequest, HttpResponse, Method, segment};
 use sync::lenient::Scalar;
 use sync::split::json::{JsonMember, ReadElement, pass_over};
 
@@ -118,6 +118,15 @@ impl Client {
         match answer.status().as_u16() {
             404 => Ok(None),
             _ => Ok(Some(resources(allowed(answer, now).await?))),
+        }
+    }
+
+    /// Whether there is such an asset, for this user.
+    pub async fn has_asset(&self, asset: &str, now: Timestamp) -> Result<bool, SyncError> {
+        let answer = self.get(&format!("assets/{}", segment(asset))).send().await?;
+        match answer.status().as_u16() {
+            404 => Ok(false),
+            _ => allowed(answer, now).await.map(|_| true),
         }
     }
 
@@ -263,15 +272,6 @@ async fn refusal(answer: HttpResponse, now: Timestamp) -> SyncError {
     }
 }
 
-/// An id as one segment of a path.
-pub fn segment(id: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-    if id.bytes().all(|b| b == b'.') {
-        return id.replace('.', "%2E");
-    }
-    id.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
-
 /// A page of resources, as it arrives.
 pub type Page = Elements<JsonMember>;
 
@@ -288,16 +288,4 @@ pub fn total(page: &Page) -> Option<u64> {
     }
     let info: Info = serde_json::from_slice(page.cutter().other("page")?).ok()?;
     info.total_resources.text()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::segment;
-
-    #[test]
-    fn an_id_stays_within_its_segment() {
-        assert_eq!(segment("apache-httpd-cve-2017-3167"), "apache-httpd-cve-2017-3167");
-        assert_eq!(segment("a/b?c#d e"), "a%2Fb%3Fc%23d%20e");
-        assert_eq!(segment(".."), "%2E%2E");
-    }
 }

@@ -88,6 +88,10 @@ impl Scanner for ConsoleScanner {
         Ok(first.into_iter().chain(self.scans.then(work::scans)).collect())
     }
 
+    fn ask_for(&self, natives: &[String]) -> Vec<Unit> {
+        work::missing(natives)
+    }
+
     async fn pull(&self, run: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
         let outcome = match unit.work()? {
             Work::Rules(report) => self.pull_rules(run, unit, report, sink).await,
@@ -97,6 +101,7 @@ impl Scanner for ConsoleScanner {
             Work::Findings { page, assets, agents, report } => {
                 self.pull_findings(run, unit, (page, assets, agents, report), sink).await
             }
+            Work::Missing { assets } => self.confirm_missing(assets, sink).await,
             Work::Forget { report } => self.forget(report, sink).await,
             Work::Scans => sync::tell_scans(self.scan_jobs(sink.now()).await, sink).await,
             Work::Definitions { rules, hosts_of } => self.pull_definitions(rules, &hosts_of, sink).await,

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{Host, Rule, RuleId, ScanJob, ScanOutcome};
 use futures::stream::{self, StreamExt};
 use jiff::{SignedDuration, Timestamp};
+use sync::http::segment;
 use sync::split::json::only;
 use sync::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncError, Unit};
 
 use crate::ConsoleScanner;
-use crate::client::{Assets, Client, segment, total};
+use crate::client::{Assets, Client, total};
 use crate::normalize::json::{self, Asset, OnAsset, SiteScan};
 use crate::work;
 
@@ -236,6 +237,22 @@ impl ConsoleScanner {
             ScanJob { id: site.id, name: site.name, outcome, at, scheduled: None }
         };
         Ok(sites.into_iter().map(job).collect())
+    }
+
+    /// Asks whether there still are these assets.
+    pub(crate) async fn confirm_missing(
+        &self,
+        assets: Vec<String>,
+        sink: &mut dyn Sink,
+    ) -> Result<Next, SyncError> {
+        let now = sink.now();
+        let mut answers = stream::iter(assets)
+            .map(|asset| async move { (self.client.has_asset(&asset, now).await, asset) })
+            .buffered(PARALLEL);
+        while let Some((answer, asset)) = answers.next().await {
+            sync::confirm(answer, asset, sink).await?;
+        }
+        Ok(Next::Done(Proof::default()))
     }
 
     /// Asks for definitions one by one, and sends the hosts that waited for them on.

@@ -9,6 +9,8 @@ use sync::Unit;
 const PAUSES: [i64; 7] = [2, 5, 10, 15, 20, 30, 60];
 /// Definitions asked for by one unit.
 pub const DEFINITIONS_PER_UNIT: usize = 100;
+/// Assets asked for by one unit, one by one.
+const ASSETS_PER_UNIT: usize = 100;
 
 /// The work of a unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +49,11 @@ pub enum Work {
     },
     /// Read how the sites were scanned.
     Scans,
+    /// Ask whether there still are these assets.
+    Missing {
+        /// Their numbers.
+        assets: Vec<String>,
+    },
     /// Ask for definitions one by one.
     Definitions {
         /// Of these rules.
@@ -121,6 +128,14 @@ pub fn findings(page: u64, assets: Vec<u64>, agents: Vec<u64>) -> Unit {
 /// The unit that removes a report.
 pub fn forget(report: u64) -> Unit {
     Unit::new(format!("forget/{report}"), &Work::Forget { report })
+}
+
+/// The units that ask whether there still are these assets.
+pub fn missing(assets: &[String]) -> Vec<Unit> {
+    let unit = |(number, assets): (usize, &[String])| {
+        Unit::new(format!("missing/{number}"), &Work::Missing { assets: assets.to_vec() })
+    };
+    assets.chunks(ASSETS_PER_UNIT).enumerate().map(unit).collect()
 }
 
 /// The units that ask for definitions which the hosts of a unit wait for.

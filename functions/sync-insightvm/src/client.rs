@@ -81,6 +81,18 @@ impl Client {
         self.records(answer, now).await
     }
 
+    /// Whether there is such an asset, for this key.
+    pub async fn has_asset(&self, asset: &str, now: Timestamp) -> Result<bool, SyncError> {
+        let path = format!("{ASSETS}/{}", sync::http::segment(asset));
+        let answer =
+            self.http.request(Method::GET, &path).header("accept", "application/json").send().await?;
+        match answer.status().as_u16() {
+            200 => Ok(true),
+            404 => Ok(false),
+            _ => Err(answer.into_error(now).await),
+        }
+    }
+
     /// The definitions of these vulnerabilities. Without ids it would be the whole catalogue.
     pub async fn definitions(&self, ids: &[&str], now: Timestamp) -> Result<Records, SyncError> {
         let list: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();

@@ -59,6 +59,19 @@ impl InsightvmScanner {
         Ok(if units.is_empty() { Next::Done(proof) } else { Next::More(units, proof) })
     }
 
+    /// Asks whether there still are these assets.
+    pub(crate) async fn confirm_missing(
+        &self,
+        assets: Vec<String>,
+        sink: &mut dyn Sink,
+    ) -> Result<Next, SyncError> {
+        for asset in assets {
+            let answer = self.client.has_asset(&asset, sink.now()).await;
+            sync::confirm(answer, asset, sink).await?;
+        }
+        Ok(Next::Done(Proof::default()))
+    }
+
     async fn take_asset(
         &self,
         asset: Asset,

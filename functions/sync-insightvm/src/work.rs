@@ -27,6 +27,13 @@ pub enum Work {
     Definitions(Definitions),
     /// Read a page of the definitions that changed.
     Changed(Page),
+    /// Ask whether there still are these assets.
+    Missing {
+        /// Which part of them.
+        part: usize,
+        /// Their ids.
+        assets: Vec<String>,
+    },
     /// Begin an export.
     Start(Start),
     /// Wait for an export.
@@ -148,6 +155,7 @@ fn id(work: &Work) -> String {
     match work {
         Work::Assets(page) => format!("assets/{}", page.number),
         Work::Changed(page) => format!("definitions/changed/{}", page.number),
+        Work::Missing { part, .. } => format!("missing/{part}"),
         // The page may be worked again when some of its rules are known: another batch is another unit.
         Work::Definitions(work) => {
             let ids: Vec<&str> = work.rules.iter().map(|wanted| wanted.id.as_str()).collect();

@@ -179,6 +179,14 @@ pub fn existing(connector: &ConnectorName, run: &RunId, unit: &str, piece: usize
     Key::new(run_partition(connector, run), format!("{EXISTING}{unit}#{piece}"))
 }
 
+/// How the keys of the answers about single hosts begin.
+pub const CONFIRMED: &str = "CONFIRMED#";
+
+/// A piece of what a unit was told about single hosts.
+pub fn confirmed(connector: &ConnectorName, run: &RunId, unit: &str, piece: usize) -> Key {
+    Key::new(run_partition(connector, run), format!("{CONFIRMED}{unit}#{piece}"))
+}
+
 /// Partition of an asset.
 pub fn asset_partition(asset: &AssetId) -> String {
     format!("A#{asset}")

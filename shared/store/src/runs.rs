@@ -775,6 +775,31 @@ impl Store {
         Ok(self.hosts_with(connector, run, keys::EXISTING).await?.into_keys().collect())
     }
 
+    /// Keeps what a unit was told about single hosts: whether the scanner still has them.
+    pub async fn put_confirmed(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        unit: &str,
+        hosts: &BTreeMap<String, bool>,
+    ) -> Result<(), StoreError> {
+        let line = |(name, exists): (&String, &bool)| {
+            host_line(name, LastScan { gone: !exists, ..LastScan::default() })
+        };
+        let lines: Vec<String> = hosts.iter().map(line).collect();
+        self.put_host_lines(&lines, |piece| keys::confirmed(connector, run, unit, piece)).await
+    }
+
+    /// Whether the scanner still has the hosts that a run has asked for one by one.
+    pub async fn confirmed(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+    ) -> Result<BTreeMap<String, bool>, StoreError> {
+        let told = self.hosts_with(connector, run, keys::CONFIRMED).await?;
+        Ok(told.into_iter().map(|(name, scan)| (name, !scan.gone)).collect())
+    }
+
     async fn hosts_with(
         &self,
         connector: &ConnectorName,

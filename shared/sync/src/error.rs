@@ -98,4 +98,17 @@ impl SyncError {
             Self::Store(_) | Self::Queue(_) => true,
         }
     }
+
+    /// Whether it is about what was asked for, a right that is missing or an answer that is none, and not about the scanner as
+    /// a whole.
+    pub fn is_of_one_answer(&self) -> bool {
+        match self {
+            Self::NotFound { .. }
+            | Self::Malformed { .. }
+            | Self::Refused { .. }
+            | Self::Unreachable { sent: true, .. } => true,
+            Self::Unauthorized { detail, .. } => !detail.starts_with("401"),
+            _ => false,
+        }
+    }
 }

@@ -432,6 +432,15 @@ fn unreachable(system: &str, what: &str, error: &reqwest::Error) -> SyncError {
     }
 }
 
+/// An id as one segment of a path.
+pub fn segment(id: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    if id.bytes().all(|b| b == b'.') {
+        return id.replace('.', "%2E");
+    }
+    id.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
 /// The first words of a foreign text, on one line.
 pub fn shorten(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -28,6 +28,6 @@ pub use http::{HttpClient, HttpOptions};
 pub use normalized::{NormalizeError, Normalized, Summary, elements, pieces};
 pub use push::{PushIntake, Taken};
 pub use scanner::{
-    BadRecord, Coverage, Fix, HostReport, Mode, Next, Proof, Run, Scanner, Sink, Unit, tell_scans,
+    BadRecord, Coverage, Fix, HostReport, Mode, Next, Proof, Run, Scanner, Sink, Unit, confirm, tell_scans,
 };
 pub use scope::{Ports, Scope};

@@ -27,6 +27,14 @@ pub trait Scanner: Send + Sync {
     /// Asks the cheapest question that proves address and credentials. Answers one line for a person.
     async fn check(&self) -> Result<String, SyncError>;
 
+    /// Units that ask for these hosts, which a full run has not come across, one by one: the answers go to
+    /// [`Sink::confirm`]. Of a list that is read in pages a host may slip through, so that its absence alone says little.
+    /// The same units for the same hosts. None where a scanner cannot be asked so, or brings a list of its own
+    /// ([`Sink::exist`]).
+    fn ask_for(&self, _natives: &[String]) -> Vec<Unit> {
+        Vec::new()
+    }
+
     /// Asks for a little of each stream that the connector takes: one line each, under the stream's name. Asked only
     /// after [`Scanner::check`] has succeeded. `now` is the engine's time.
     async fn rights(&self, now: Timestamp) -> Vec<CheckLine> {
@@ -109,6 +117,23 @@ pub struct Proof {
     pub missing: Option<String>,
 }
 
+/// Passes on what a scanner answered when it was asked for a host ([`Scanner::ask_for`]). An answer that is neither yes nor no
+/// leaves the host what it is, missing.
+pub async fn confirm(
+    answer: Result<bool, SyncError>,
+    native: String,
+    sink: &mut dyn Sink,
+) -> Result<(), SyncError> {
+    match answer {
+        Ok(exists) => sink.confirm(native, exists).await,
+        Err(error) if error.is_of_one_answer() => {
+            tracing::warn!(%error, host = native, "the scanner does not say whether it still has this host");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// The end of a unit that asks for the list of scans. That it may not be read proves nothing of any host, and takes nothing
 /// from a run that is whole otherwise: it is logged, and `check` tells it.
 pub async fn tell_scans(
@@ -117,17 +142,9 @@ pub async fn tell_scans(
 ) -> Result<Next, SyncError> {
     match asked {
         Ok(jobs) => sink.scan_jobs(jobs).await?,
-        // A right that is missing, or an answer that is none.
-        Err(
-            error @ (SyncError::NotFound { .. }
-            | SyncError::Malformed { .. }
-            | SyncError::Refused { .. }
-            | SyncError::Unreachable { sent: true, .. }),
-        ) => tracing::warn!(%error, "the scanner did not tell how its scans went"),
-        Err(SyncError::Unauthorized { detail, .. }) if !detail.starts_with("401") => {
-            tracing::warn!(detail, "the scanner did not tell how its scans went");
+        Err(error) if error.is_of_one_answer() => {
+            tracing::warn!(%error, "the scanner did not tell how its scans went");
         }
-        // The rest concerns the scanner as a whole.
         Err(error) => return Err(error),
     }
     Ok(Next::Done(Proof::default()))
@@ -149,6 +166,12 @@ pub trait Sink: Send {
     /// A part of the scanner's own list of all its hosts. If a complete full run has brought that list, hosts that it
     /// lacks were purged: they are gone, not merely unseen.
     async fn exist(&mut self, _natives: Vec<String>) -> Result<(), SyncError> {
+        Ok(())
+    }
+
+    /// Whether the scanner still has a host that a full run has not come across, by its answer to a question for that host
+    /// ([`Scanner::ask_for`]). One that it has not is gone, not merely unseen.
+    async fn confirm(&mut self, _native: String, _exists: bool) -> Result<(), SyncError> {
         Ok(())
     }
 

@@ -29,6 +29,8 @@ pub struct Recorder {
     pub supplements: Vec<Host>,
     /// Hosts that the scanner's own list has.
     pub existing: Vec<String>,
+    /// Whether the scanner still has the hosts that it was asked for one by one.
+    pub confirmed: BTreeMap<String, bool>,
     /// Hosts with findings.
     pub reports: Vec<HostReport>,
     /// How scans last went.
@@ -57,6 +59,7 @@ impl Recorder {
             inventory: vec![],
             supplements: vec![],
             existing: vec![],
+            confirmed: BTreeMap::new(),
             reports: vec![],
             scans: vec![],
             rules: vec![],
@@ -100,6 +103,11 @@ impl Sink for Recorder {
 
     async fn exist(&mut self, natives: Vec<String>) -> Result<(), SyncError> {
         self.existing.extend(natives);
+        Ok(())
+    }
+
+    async fn confirm(&mut self, native: String, exists: bool) -> Result<(), SyncError> {
+        self.confirmed.insert(native, exists);
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! The end of a run: its verdict, and what the verdict allows.
 //!
-//! Steps, each repeatable: judge (once), release the closings, mark missing hosts, end. A run that was judged and then
+//! Steps, each repeatable: ask for the hosts that are missing, judge (once), release the closings, mark missing hosts, end. A run that was judged and then
 //! interrupted goes on with the step it was at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::policy::Connector;
 use domain::vulnerability::NotifyEvent;
@@ -36,10 +36,17 @@ impl Engine {
             // Ended before; what was to be sent then may have been lost.
             return self.tell_end(connector, &record, &record.intents).await;
         }
-        if record.status != RunStatus::Running || record.pending > 0 || !planned {
+        if record.status != RunStatus::Running || !planned {
             return Ok(());
         }
         let run = run_of(connector, &record);
+        if record.pending > 0 {
+            // Somebody planned the questions below and may have died before he sent them.
+            return self.resume(connector, &run, planned).await;
+        }
+        if record.verdict.is_none() && self.ask_for_missing(connector, &run, &record).await? {
+            return self.resume(connector, &run, planned).await;
+        }
         let record =
             if record.verdict.is_some() { record } else { self.judge(connector, &run, record).await? };
         if record.status == RunStatus::Held {
@@ -129,28 +136,51 @@ impl Engine {
         Ok(true)
     }
 
-    /// Hosts that a complete full run no longer contains, of those that the last one or any run since has seen.
-    /// A run with refused records cannot tell without the scanner's own list: the host may have been one of them.
-    async fn missing(
+    /// Plans questions for the hosts that a full run has not come across, where a scanner can be asked so. `true`: there is
+    /// something to work again.
+    async fn ask_for_missing(
         &self,
         connector: &Connector,
         run: &Run,
         record: &RunRecord,
-    ) -> Result<Missing, SyncError> {
-        if run.mode != Mode::Full {
-            return Ok(Missing::default());
+    ) -> Result<bool, SyncError> {
+        if run.mode != Mode::Full || record.failed > 0 || record.missing > 0 {
+            return Ok(false);
         }
-        let existing = self.store.existing(&connector.name, &run.id).await?;
-        let purged = !existing.is_empty();
-        if !purged && record.counts.refused > 0 {
-            return Ok(Missing::default());
+        let Unseen { hosts, listed, confirmed } = self.unseen(connector, run).await?;
+        let hosts: Vec<String> = hosts.into_iter().filter(|host| !confirmed.contains_key(host)).collect();
+        if listed || hosts.is_empty() {
+            return Ok(false);
         }
+        let built = match (self.make)(connector.clone()).await {
+            Ok(built) => built,
+            Err(error) if error.is_transient() => return Err(error),
+            // What was pulled is whole; nobody can be asked any more.
+            Err(error) => {
+                tracing::warn!(connector = %connector.name, run = %run.id, %error, "hosts that are missing are not asked for");
+                return Ok(false);
+            }
+        };
+        let units = built.scanner.ask_for(&hosts).into_iter().map(|unit| (unit.id, unit.work));
+        // Those that were worked already stay as they are.
+        self.store.add_units(&connector.name, &run.id, &units.collect::<Vec<_>>()).await?;
+        let record = self.store.run(&connector.name, &run.id).await?;
+        Ok(record.is_some_and(|(record, _)| record.pending > 0))
+    }
+
+    /// Hosts that the last full run or any since has seen, and this one has not.
+    async fn unseen(&self, connector: &Connector, run: &Run) -> Result<Unseen, SyncError> {
         let (state, _) = self.store.connector_state(&connector.name).await?;
         let Some((previous, previous_at)) = state.last_full.filter(|(previous, _)| *previous != run.id)
         else {
-            return Ok(Missing::default());
+            return Ok(Unseen::default());
         };
+        let existing = self.store.existing(&connector.name, &run.id).await?;
+        let confirmed = self.store.confirmed(&connector.name, &run.id).await?;
         let mut before = self.store.existing(&connector.name, &previous).await?;
+        // One that had slipped through the last time.
+        let slipped = self.store.confirmed(&connector.name, &previous).await?;
+        before.extend(slipped.into_iter().filter(|(_, exists)| *exists).map(|(host, _)| host));
         let newest = self.store.runs(&connector.name, RUNS_BETWEEN).await?;
         // Not by their ids, which say nothing within a second.
         let since = newest.into_iter().filter(|known| known.started_at >= previous_at && known.id != run.id);
@@ -160,24 +190,46 @@ impl Engine {
         }
         // What this run has seen exists, whatever the list says.
         let seen = self.store.hosts(&connector.name, &run.id).await?;
-        let hosts = before.into_iter().filter(|host| !seen.contains(host) && !existing.contains(host));
-        let hosts = hosts.map(|native| SightingId::new(run.connector.clone(), native)).collect();
-        Ok(Missing { hosts, purged })
+        before.retain(|host| !seen.contains(host) && !existing.contains(host));
+        Ok(Unseen { hosts: before, listed: !existing.is_empty(), confirmed })
     }
 
-    /// How many findings are open, as far as the scanner said, on hosts that its own list lacks.
+    /// Hosts that a complete full run no longer contains.
+    async fn missing(
+        &self,
+        connector: &Connector,
+        run: &Run,
+        record: &RunRecord,
+    ) -> Result<Missing, SyncError> {
+        if run.mode != Mode::Full {
+            return Ok(Missing::default());
+        }
+        let Unseen { hosts, listed, confirmed } = self.unseen(connector, run).await?;
+        let mut missing = Missing::default();
+        for native in hosts {
+            let list = match confirmed.get(&native) {
+                Some(true) => continue,
+                Some(false) => &mut missing.gone,
+                None if listed => &mut missing.gone,
+                // The host may have been one of the records that could not be read.
+                None if record.counts.refused > 0 => continue,
+                None => &mut missing.unseen,
+            };
+            list.push(SightingId::new(run.connector.clone(), native));
+        }
+        Ok(missing)
+    }
+
+    /// How many findings are open, as far as the scanner said, on hosts that it has no more.
     async fn purged_by(
         &self,
         connector: &Connector,
         run: &Run,
         record: &RunRecord,
     ) -> Result<u64, SyncError> {
-        let Missing { hosts, purged } = self.missing(connector, run, record).await?;
+        let Missing { gone, .. } = self.missing(connector, run, record).await?;
         let mut open = 0;
-        if !purged {
-            return Ok(open);
-        }
-        for piece in hosts.chunks(PARALLEL_READS) {
+        for piece in gone.chunks(PARALLEL_READS) {
             let states = piece.iter().map(|host| self.store.sighting_state(host, false));
             for state in futures::future::try_join_all(states).await? {
                 // What is known to be gone already does not go again.
@@ -189,8 +241,8 @@ impl Engine {
         Ok(open)
     }
 
-    /// Marks hosts that a complete full run no longer contains. Their findings become stale, never fixed; where the
-    /// scanner gave its own list of all hosts and lacks them there, they are gone.
+    /// Marks hosts that a complete full run no longer contains. Their findings become stale, never fixed; where the scanner
+    /// says that it has no such host, they are gone.
     async fn mark_missing(
         &self,
         connector: &Connector,
@@ -198,18 +250,20 @@ impl Engine {
         record: &RunRecord,
         deadline: Deadline,
     ) -> Result<bool, SyncError> {
-        let Missing { hosts, purged } = self.missing(connector, run, record).await?;
-        for sightings in hosts.chunks(SIGHTINGS_PER_MESSAGE) {
-            for sighting in sightings {
-                if purged {
-                    self.store.purge_sighting(sighting, run.started_at).await?;
-                } else {
-                    self.store.miss_sighting(sighting, &run.id).await?;
+        let Missing { gone, unseen } = self.missing(connector, run, record).await?;
+        for (sightings, is_gone) in [(gone, true), (unseen, false)] {
+            for sightings in sightings.chunks(SIGHTINGS_PER_MESSAGE) {
+                for sighting in sightings {
+                    if is_gone {
+                        self.store.purge_sighting(sighting, run.started_at).await?;
+                    } else {
+                        self.store.miss_sighting(sighting, &run.id).await?;
+                    }
                 }
-            }
-            self.send_to_score(sightings).await?;
-            if deadline.is_over() {
-                return Ok(false);
+                self.send_to_score(sightings).await?;
+                if deadline.is_over() {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
@@ -302,12 +356,24 @@ impl Engine {
     }
 }
 
+/// Hosts that a full run has not come across.
+#[derive(Default)]
+struct Unseen {
+    /// Those that the scanner's own list lacks too, where there is one.
+    hosts: BTreeSet<String>,
+    /// There is one.
+    listed: bool,
+    /// What the scanner said when it was asked for one.
+    confirmed: BTreeMap<String, bool>,
+}
+
 /// Hosts that a run lacks.
 #[derive(Default)]
 struct Missing {
-    hosts: Vec<SightingId>,
-    /// The scanner's own list lacks them too.
-    purged: bool,
+    /// The scanner says that it has no such host.
+    gone: Vec<SightingId>,
+    /// It says nothing of them.
+    unseen: Vec<SightingId>,
 }
 
 /// Why a run is held.

@@ -86,6 +86,7 @@ pub(super) struct EngineSink<'a> {
     seen_hosts: BTreeMap<String, LastScan>,
     /// Hosts of the scanner's own list of all.
     existing: BTreeSet<String>,
+    confirmed: BTreeMap<String, bool>,
     /// Hosts that this attempt has compared.
     compared: BTreeSet<SightingId>,
     counts: RunCounts,
@@ -105,6 +106,7 @@ impl<'a> EngineSink<'a> {
             book: RuleBook::as_of(engine.kind, engine.clock.now()),
             seen_hosts: BTreeMap::new(),
             existing: BTreeSet::new(),
+            confirmed: BTreeMap::new(),
             compared: BTreeSet::new(),
             counts: RunCounts::default(),
         }
@@ -125,6 +127,10 @@ impl<'a> EngineSink<'a> {
         if !self.existing.is_empty() {
             let existing = &self.existing;
             self.engine.store.put_existing(&self.run.connector, &self.run.id, self.unit, existing).await?;
+        }
+        if !self.confirmed.is_empty() {
+            let told = &self.confirmed;
+            self.engine.store.put_confirmed(&self.run.connector, &self.run.id, self.unit, told).await?;
         }
         Ok(())
     }
@@ -252,6 +258,11 @@ impl Sink for EngineSink<'_> {
 
     async fn exist(&mut self, natives: Vec<String>) -> Result<(), SyncError> {
         self.existing.extend(natives);
+        Ok(())
+    }
+
+    async fn confirm(&mut self, native: String, exists: bool) -> Result<(), SyncError> {
+        self.confirmed.insert(native, exists);
         Ok(())
     }
 

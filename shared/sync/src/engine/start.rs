@@ -81,7 +81,12 @@ impl Engine {
     }
 
     /// Plans what is not planned and sends what is not done: all of it can be repeated.
-    async fn resume(&self, connector: &Connector, run: &Run, planned: bool) -> Result<(), SyncError> {
+    pub(super) async fn resume(
+        &self,
+        connector: &Connector,
+        run: &Run,
+        planned: bool,
+    ) -> Result<(), SyncError> {
         if !planned {
             let units = match (self.make)(connector.clone()).await {
                 Ok(built) => built.scanner.plan(run).await,

@@ -82,3 +82,10 @@ fn a_link_to_another_host_is_refused() {
         "a weaker scheme is another origin"
     );
 }
+
+#[test]
+fn an_id_stays_within_its_segment() {
+    assert_eq!(segment("apache-httpd-cve-2017-3167"), "apache-httpd-cve-2017-3167");
+    assert_eq!(segment("a/b?c#d e"), "a%2Fb%3Fc%23d%20e");
+    assert_eq!(segment(".."), "%2E%2E");
+}
