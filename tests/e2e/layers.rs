@@ -1,6 +1,7 @@
 //! Who may depend on whom: dependencies point one way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -133,4 +134,41 @@ fn a_dependency_that_points_back_is_found() {
             "shared/domain uses shared/store",
         ]
     );
+}
+
+/// The files of the product that tell one kind of scanner from another: its own folder, and the rows that name it.
+fn tell_kinds_apart(folder: &Path, into: &mut BTreeSet<String>, root: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !matches!(name, "tests" | "target" | "node_modules") {
+            tell_kinds_apart(&path, into, root);
+        }
+        if path.extension().is_none_or(|end| end != "rs") || name == "tests.rs" {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let names = |kind: &domain::scanner::Kind| product.contains(&format!("Scanner::{:?}", kind.scanner));
+        if domain::scanner::KINDS.iter().any(names) {
+            into.insert(path.strip_prefix(root).unwrap().display().to_string());
+        }
+    }
+}
+
+/// Nothing else has to be thought of when a scanner is added.
+#[test]
+fn a_scanner_is_its_folder_a_row_and_what_links_it_into_one_machine() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = BTreeSet::new();
+    for folder in ["shared", "functions", "infra/local"] {
+        tell_kinds_apart(&root.join(folder), &mut found, &root);
+    }
+    let own = |file: &String| {
+        domain::scanner::KINDS.iter().any(|kind| file.starts_with(&format!("functions/{}/", kind.queue)))
+    };
+    assert!(found.iter().any(own), "each names itself");
+    found.retain(|file| !own(file));
+    // The table makes the kinds out of its rows, so that it names none in this form.
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["infra/local/src/scanners.rs"]);
 }

@@ -62,6 +62,7 @@ pub fn open_finding(key: &str, rule: &str, severity: Severity, at: Timestamp) ->
         epss: None,
         vendor_risk: None,
         exploit_available: None,
+        vendor_factors: std::collections::BTreeMap::new(),
         first_found: Some(at),
         last_found: Some(at),
         fixed_at: None,

@@ -78,6 +78,7 @@ async fn found(bench: &Bench, score: &Score, rules: &[&str]) -> AssetId {
             epss: None,
             vendor_risk: None,
             exploit_available: None,
+            vendor_factors: BTreeMap::new(),
             first_found: Some(bench.now()),
             last_found: Some(bench.now()),
             fixed_at: None,

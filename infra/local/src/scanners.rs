@@ -26,7 +26,7 @@ enum Start {
 }
 
 /// Every kind of scanner.
-pub const ROWS: [Row; 6] = [
+pub static ROWS: &[Row] = &[
     Row {
         scanner: Scanner::Qualys,
         start: Start::Pulled(sync_qualys::function_with),
@@ -62,7 +62,7 @@ pub const ROWS: [Row; 6] = [
 impl Row {
     /// The row of a kind of scanner.
     pub fn of(scanner: Scanner) -> Option<&'static Self> {
-        const { &ROWS }.iter().find(|row| row.scanner == scanner)
+        ROWS.iter().find(|row| row.scanner == scanner)
     }
 
     /// Its function, started.

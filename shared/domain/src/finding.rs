@@ -1,5 +1,6 @@
 //! What one scanner says of one rule on one host.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -129,6 +130,9 @@ pub struct Finding {
     /// The vendor's own risk number on the vendor's own scale (VPR 0.1 to 10, QDS 1 to 100).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor_risk: Option<f64>,
+    /// What that number is made of, in the vendor's words (`QDS_FACTORS` of Qualys), as far as it is nowhere else.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vendor_factors: BTreeMap<String, String>,
     /// Whether the scanner knows of an exploit, where it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exploit_available: Option<bool>,

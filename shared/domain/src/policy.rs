@@ -142,18 +142,6 @@ pub enum Via {
     Files,
 }
 
-impl Via {
-    /// The interfaces that a scanner has, the one that is used by default first; none if there is nothing to choose.
-    pub fn of(scanner: Scanner) -> &'static [Self] {
-        match scanner {
-            Scanner::InsightvmConsole => &[Self::Report, Self::Api, Self::Files],
-            Scanner::Insightvm => &[Self::Api, Self::BulkExport, Self::Files],
-            Scanner::Aws => &[],
-            _ => &[Self::Api, Self::Files],
-        }
-    }
-}
-
 fn default_scope() -> String {
     "default".to_owned()
 }
@@ -1034,12 +1022,6 @@ impl Config {
             if connector.max_concurrency == Some(0) {
                 return invalid(field("max_concurrency"), "use at least 1");
             }
-            if connector.via.is_some_and(|via| !Via::of(connector.scanner).contains(&via)) {
-                return invalid(
-                    field("via"),
-                    &format!("{} has no such interface: leave it out", connector.scanner),
-                );
-            }
             if connector.page_size == Some(0) {
                 return invalid(field("page_size"), "use at least 1");
             }
@@ -1052,15 +1034,13 @@ impl Config {
                 let ways = if ways.is_empty() { "no auth".to_owned() } else { ways.join(" or ") };
                 return invalid(field("auth.method"), &format!("use {ways} for {}", connector.scanner));
             }
-            if matches!(&connector.auth, Auth::Basic { token: Some(_), .. })
-                && connector.scanner != Scanner::InsightvmConsole
-            {
+            if matches!(&connector.auth, Auth::Basic { token: Some(_), .. }) && !kind.second_factor {
                 return invalid(
                     field("auth.token"),
-                    "only insightvm-console takes a second factor: leave it out",
+                    &format!("{} takes no second factor: leave it out", connector.scanner),
                 );
             }
-            if connector.via.is_some_and(|via| !Via::of(connector.scanner).contains(&via)) {
+            if connector.via.is_some_and(|via| !kind.interfaces.contains(&via)) {
                 return invalid(
                     field("via"),
                     &format!("{} has no such interface: leave it out", connector.scanner),
@@ -1198,7 +1178,7 @@ impl Connector {
 
     /// The interface that is used, where its scanner has several.
     pub fn via(&self) -> Option<Via> {
-        self.via.or_else(|| Via::of(self.scanner).first().copied())
+        self.via.or_else(|| self.scanner.kind().interfaces.first().copied())
     }
 
     /// Whether the connector takes this stream.

@@ -9,25 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::InvalidId;
-use crate::policy::AuthMethod;
-
-/// The kinds of scanner that vulnrelay reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "&'static str")]
-pub enum Scanner {
-    /// Qualys VMDR.
-    Qualys,
-    /// Tenable Vulnerability Management (Tenable.io).
-    Tenable,
-    /// Tenable Nessus Professional and Expert.
-    Nessus,
-    /// Rapid7 InsightVM, the cloud's API.
-    Insightvm,
-    /// Rapid7 InsightVM, the API of a console on premises.
-    InsightvmConsole,
-    /// Amazon Inspector and AWS Security Hub, whose findings arrive as events.
-    Aws,
-}
+use crate::policy::{AuthMethod, Via};
 
 /// What is to be known of a kind of scanner.
 #[derive(Debug, Clone, Serialize)]
@@ -45,6 +27,9 @@ pub struct Kind {
     pub product: &'static str,
     /// Ways to log in; none where nobody is asked.
     pub auth: &'static [AuthMethod],
+    /// Ways in which it is read, the one first that is used by default; none if there is nothing to choose.
+    #[serde(skip)]
+    pub interfaces: &'static [Via],
     /// The streams that it has, in the order in which they are pulled.
     pub streams: &'static [&'static str],
     /// Those of its streams that are taken only where a connector names them: what they bring is much, and not wanted by
@@ -57,9 +42,19 @@ pub struct Kind {
     /// The APIs whose version a connector may choose.
     #[serde(skip)]
     pub versioned: &'static [&'static str],
+    /// Whether it takes a second factor beside a password.
+    #[serde(skip)]
+    pub second_factor: bool,
     /// Whether some of its APIs are at a second host.
     #[serde(skip)]
     pub gateway: bool,
+    /// Whether it knows when it first saw a finding. Of one that does not, the first report that has it counts.
+    #[serde(skip)]
+    pub remembers: bool,
+    /// Whether what it has on a host can change without a scan: definitions are withdrawn, what it keeps is indexed anew.
+    /// What such a one no longer has is gone only by a later scan than the one that had it.
+    #[serde(skip)]
+    pub forgets: bool,
     /// Whose agents' ids it tells: ids of two vendors are never compared.
     #[serde(skip)]
     pub agents: &'static str,
@@ -80,12 +75,31 @@ pub struct Event {
     pub detail_type: &'static str,
 }
 
-/// Every kind of scanner, in the order in which they are listed.
-pub static KINDS: [Kind; 6] = [
-    Kind {
-        scanner: Scanner::Qualys,
-        name: "qualys",
-        queue: "sync-qualys",
+/// Makes the kinds out of the rows of their table.
+macro_rules! scanners {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal { $($field:ident: $value:expr,)* })*) => {
+        /// The kinds of scanner that vulnrelay reads.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "&'static str")]
+        pub enum Scanner {
+            $($(#[$doc])* $kind,)*
+        }
+
+        /// Every kind of scanner, in the order in which they are listed.
+        pub static KINDS: &[Kind] = &[$(Kind {
+            scanner: Scanner::$kind,
+            name: $name,
+            queue: concat!("sync-", $name),
+            $($field: $value,)*
+        },)*];
+
+        const KNOWN: &str = concat!("use one of:" $(, " ", $name)*);
+    };
+}
+
+scanners! {
+    /// Qualys VMDR.
+    Qualys = "qualys" {
         product: "Qualys VMDR",
         auth: &[AuthMethod::Basic],
         hosts: &[
@@ -99,6 +113,7 @@ pub static KINDS: [Kind; 6] = [
             ".qualys.com.au",
             ".qualysksa.com",
         ],
+        interfaces: &[Via::Api, Via::Files],
         streams: &["asset_inventory", "tags", "knowledge_base", "host_detections", "compliance_posture"],
         on_request: &["compliance_posture"],
         versioned: &[
@@ -109,90 +124,103 @@ pub static KINDS: [Kind; 6] = [
             "compliance_policy",
             "compliance_posture",
         ],
+        second_factor: false,
         gateway: true,
+        remembers: true,
+        forgets: true,
         agents: "qualys",
         concurrency: 2,
         events: &[],
-    },
-    Kind {
-        scanner: Scanner::Tenable,
-        name: "tenable",
-        queue: "sync-tenable",
+    }
+    /// Tenable Vulnerability Management (Tenable.io).
+    Tenable = "tenable" {
         product: "Tenable Vulnerability Management",
         auth: &[AuthMethod::ApiKeys],
         hosts: &["cloud.tenable.com", "fedcloud.tenable.com"],
+        interfaces: &[Via::Api, Via::Files],
         streams: &["assets", "vulnerabilities", "compliance", "scans"],
         on_request: &["compliance"],
         versioned: &["assets"],
+        second_factor: false,
         gateway: false,
+        remembers: true,
+        forgets: false,
         agents: "tenable",
         concurrency: 2,
         events: &[],
-    },
-    Kind {
-        scanner: Scanner::Nessus,
-        name: "nessus",
-        queue: "sync-nessus",
+    }
+    /// Tenable Nessus Professional and Expert.
+    Nessus = "nessus" {
         product: "Nessus",
         auth: &[AuthMethod::ApiKeys, AuthMethod::Basic],
+        interfaces: &[Via::Api, Via::Files],
         streams: &["scans", "compliance"],
         on_request: &["compliance"],
         hosts: &[],
         versioned: &[],
+        second_factor: false,
         gateway: false,
+        remembers: false,
+        forgets: false,
         agents: "tenable",
         concurrency: 2,
         events: &[],
-    },
-    Kind {
-        scanner: Scanner::Insightvm,
-        name: "insightvm",
-        queue: "sync-insightvm",
+    }
+    /// Rapid7 InsightVM, the cloud's API.
+    Insightvm = "insightvm" {
         product: "InsightVM",
         auth: &[AuthMethod::ApiKey],
+        interfaces: &[Via::Api, Via::BulkExport, Via::Files],
         streams: &["assets", "vulnerabilities"],
         on_request: &[],
         hosts: &[".api.insight.rapid7.com"],
         versioned: &[],
+        second_factor: false,
         gateway: false,
+        remembers: true,
+        forgets: true,
         agents: "rapid7",
         concurrency: 2,
         events: &[],
-    },
-    Kind {
-        scanner: Scanner::InsightvmConsole,
-        name: "insightvm-console",
-        queue: "sync-insightvm-console",
+    }
+    /// Rapid7 InsightVM, the API of a console on premises.
+    InsightvmConsole = "insightvm-console" {
         product: "InsightVM console",
         auth: &[AuthMethod::Basic],
+        interfaces: &[Via::Report, Via::Api, Via::Files],
         streams: &["assets", "vulnerabilities", "scans"],
         on_request: &[],
         hosts: &[],
         versioned: &[],
+        second_factor: true,
         gateway: false,
+        remembers: true,
+        forgets: true,
         agents: "rapid7",
         concurrency: 2,
         events: &[],
-    },
-    Kind {
-        scanner: Scanner::Aws,
-        name: "aws",
-        queue: "sync-aws",
+    }
+    /// Amazon Inspector and AWS Security Hub, whose findings arrive as events.
+    Aws = "aws" {
         product: "Amazon Inspector and Security Hub",
         auth: &[],
+        interfaces: &[],
         streams: &["inspector", "security_hub"],
         on_request: &[],
         hosts: &[],
         versioned: &[],
+        second_factor: false,
         gateway: false,
+        remembers: true,
+        forgets: false,
         agents: "aws",
         concurrency: 10,
         events: &[
             Event { source: "aws.inspector2", detail_type: "Inspector2 Finding" },
             Event { source: "aws.securityhub", detail_type: "Security Hub Findings - Imported" },
         ],
-    },
-];
+    }
+}
 
 impl Scanner {
     /// What is to be known of it.
@@ -218,17 +246,6 @@ impl Scanner {
         (!hosts.is_empty()).then(|| hosts.iter().any(fits))
     }
 
-    /// Whether it knows when it first saw a finding. Of one that does not, the first report that has it counts.
-    pub fn remembers(self) -> bool {
-        self != Self::Nessus
-    }
-
-    /// Whether what it has on a host can change without a scan: definitions are withdrawn, what it keeps is indexed anew.
-    /// What such a one no longer has is gone only by a later scan than the one that had it.
-    pub fn forgets(self) -> bool {
-        matches!(self, Self::Qualys | Self::Insightvm | Self::InsightvmConsole)
-    }
-
     /// Whether it tells us by itself. There is nothing to pull then, and no run.
     pub fn pushes(self) -> bool {
         !self.kind().events.is_empty()
@@ -242,7 +259,7 @@ impl FromStr for Scanner {
         Self::all().find(|scanner| scanner.as_str() == s).ok_or(InvalidId {
             what: "a known scanner",
             value: s.to_owned(),
-            remedy: "use one of: qualys, tenable, nessus, insightvm, insightvm-console, aws",
+            remedy: KNOWN,
         })
     }
 }
@@ -294,7 +311,7 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_told_every_known_one() {
         let error = "nexpose".parse::<Scanner>().unwrap_err();
-        for kind in &KINDS {
+        for kind in KINDS {
             assert!(error.remedy.contains(kind.name), "{}", kind.name);
         }
     }

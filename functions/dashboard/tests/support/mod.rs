@@ -385,6 +385,7 @@ fn statement(kind: &Kind<'_>) -> Statement {
         epss: None,
         vendor_risk: Some(95.0),
         exploit_available: None,
+        vendor_factors: BTreeMap::new(),
         first_found: Some(now()),
         last_found: Some(now()),
         fixed_at: None,

@@ -155,6 +155,7 @@ impl Record<'_> {
             epss: self.epss.0.score.number().filter(|p| (0.0..=1.0).contains(p)),
             vendor_risk: self.inspector_score.number().filter(|score| *score > 0.0),
             exploit_available: super::yes(&self.exploit_available),
+            vendor_factors: std::collections::BTreeMap::new(),
             first_found: super::moment(&self.first_observed_at),
             last_found,
             fixed_at: (state == FindingState::Fixed).then_some(said_at),

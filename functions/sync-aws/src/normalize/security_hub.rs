@@ -156,6 +156,7 @@ impl Record<'_> {
                 .iter()
                 .filter_map(|v| super::yes(&v.0.exploit_available))
                 .max(),
+            vendor_factors: std::collections::BTreeMap::new(),
             first_found: super::moment(&self.first_observed_at).or_else(|| super::moment(&self.created_at)),
             last_found,
             fixed_at: (state == FindingState::Fixed).then_some(said_at),

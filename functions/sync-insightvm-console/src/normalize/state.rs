@@ -193,6 +193,7 @@ impl Seen {
             epss: None,
             vendor_risk: None,
             exploit_available: None,
+            vendor_factors: std::collections::BTreeMap::new(),
             first_found: earliest,
             last_found: latest,
             fixed_at: changed.filter(|_| state == FindingState::Fixed),

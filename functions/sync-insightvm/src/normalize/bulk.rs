@@ -241,6 +241,7 @@ fn removed(fix: Fix) -> Normalized {
         epss: None,
         vendor_risk: None,
         exploit_available: None,
+        vendor_factors: std::collections::BTreeMap::new(),
         first_found: fix.first_found,
         last_found: None,
         fixed_at: Some(fix.at),

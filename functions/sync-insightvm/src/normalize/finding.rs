@@ -133,6 +133,7 @@ pub(super) fn statement(
         epss: None,
         vendor_risk: record.risk_score.number().filter(|risk| *risk > 0.0),
         exploit_available: None,
+        vendor_factors: std::collections::BTreeMap::new(),
         first_found,
         last_found,
         fixed_at: scanned_at

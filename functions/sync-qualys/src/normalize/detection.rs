@@ -1,6 +1,7 @@
 //! `DETECTION` of host detections.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use domain::{Finding, FindingKey, FindingState, RuleId};
 
@@ -34,7 +35,15 @@ pub(super) struct Raw<'x> {
     pub cvss: Cow<'x, str>,
     pub cvss_vector: Cow<'x, str>,
     pub cvss_version: Cow<'x, str>,
+    pub factors: BTreeMap<String, String>,
 }
+
+/// Factors of the QDS that are kept: what is known of exploits, malware and those who use them, and what stands in their way.
+/// `trending`, a list of days, changes by itself.
+const FACTORS: [&str; 6] =
+    ["RTI", "exploit_maturity", "CISA_vuln", "malware_name", "threat_actors", "mitigation_controls"];
+/// Characters of one of them.
+const FACTOR_LIMIT: usize = 500;
 
 /// Reads one `DETECTION` element. `None` for information that was gathered: it has no state and is no finding.
 pub fn detection(bytes: &[u8]) -> Result<Option<Finding>, String> {
@@ -65,6 +74,11 @@ pub fn detection(bytes: &[u8]) -> Result<Option<Finding>, String> {
                 Some("CVSS") => &mut raw.cvss,
                 Some("CVSS_vector") => &mut raw.cvss_vector,
                 Some("CVSS_version") => &mut raw.cvss_version,
+                Some(name) if FACTORS.contains(&name) && !text.trim().is_empty() => {
+                    let text = text.trim().chars().take(FACTOR_LIMIT).collect();
+                    raw.factors.insert(name.to_owned(), text);
+                    return;
+                }
                 _ => return,
             },
             "RESULTS" => {
@@ -101,7 +115,8 @@ impl Raw<'_> {
             cvss: cvss(&self.cvss, &self.cvss_vector, &self.cvss_version),
             epss: number(&self.epss).filter(|p| (0.0..=1.0).contains(p)),
             vendor_risk: number(&self.risk).filter(|risk| *risk > 0.0),
-            exploit_available: None,
+            exploit_available: self.factors.contains_key("exploit_maturity").then_some(true),
+            vendor_factors: self.factors,
             first_found: time(&self.first_found),
             last_found: time(&self.last_found),
             // The date stays on a detection that has come back: only the status says that it is fixed.
@@ -167,6 +182,8 @@ mod tests {
             <QDS_FACTORS><QDS_FACTOR name=\"RTI\">Active_Attacks</QDS_FACTOR><QDS_FACTOR name=\"CVSS\">9.8</QDS_FACTOR>
             <QDS_FACTOR name=\"CVSS_version\">v3.1</QDS_FACTOR>
             <QDS_FACTOR name=\"CVSS_vector\">AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H</QDS_FACTOR>
+            <QDS_FACTOR name=\"exploit_maturity\">weaponized,poc</QDS_FACTOR><QDS_FACTOR name=\"malware_name\"> </QDS_FACTOR>
+            <QDS_FACTOR name=\"trending\">11202026,11192026</QDS_FACTOR>
             <QDS_FACTOR name=\"epss\">0.97432</QDS_FACTOR></QDS_FACTORS>
             <TIMES_FOUND>3</TIMES_FOUND><LAST_FIXED_DATETIME>2026-05-01T00:00:00Z</LAST_FIXED_DATETIME>
             <FIRST_REOPENED_DATETIME>2026-06-01T00:00:00Z</FIRST_REOPENED_DATETIME>
@@ -188,7 +205,10 @@ mod tests {
             }),
             epss: Some(0.97432),
             vendor_risk: Some(95.0),
-            exploit_available: None,
+            exploit_available: Some(true),
+            vendor_factors: [("RTI", "Active_Attacks"), ("exploit_maturity", "weaponized,poc")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
             first_found: at("2026-01-01T00:00:00Z"),
             last_found: at("2026-11-20T00:00:00Z"),
             fixed_at: None,

@@ -132,6 +132,7 @@ impl Posture {
             epss: None,
             vendor_risk: None,
             exploit_available: None,
+            vendor_factors: std::collections::BTreeMap::new(),
             first_found: self.first_failed.or(self.changed),
             last_found: self.last_failed.or(self.evaluated),
             fixed_at: (state == FindingState::Fixed).then(|| self.changed.or(self.last_passed)).flatten(),

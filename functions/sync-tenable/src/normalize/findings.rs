@@ -7,6 +7,7 @@
 //! | state suppressed | `severity_modification_type` ACCEPTED while OPEN or REOPENED |
 //! | `vendor_risk` | `vpr.score`, 0.1 to 10 |
 //! | `epss` | `epss_score` / 100 |
+//! | `exploit_available` | that of the plugin |
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -90,6 +91,7 @@ struct Plugin<'a> {
     epss_score: Field<'a>,
     vpr: Part<Vpr<'a>>,
     vpr_v2: Part<Vpr<'a>>,
+    exploit_available: Field<'a>,
     has_patch: Field<'a>,
     modification_date: Field<'a>,
 }
@@ -182,6 +184,7 @@ struct Known {
     cvss: Option<Cvss>,
     epss: Option<f64>,
     vendor_risk: Option<f64>,
+    exploit_available: Option<bool>,
     /// Its definition, once somebody wanted it.
     rule: Option<Arc<Rule>>,
 }
@@ -233,6 +236,7 @@ impl Findings {
                 cvss: best_cvss(&read),
                 epss: epss(&read.epss_score),
                 vendor_risk: vpr(&read.vpr.0.score).or_else(|| vpr(&read.vpr_v2.0.score)),
+                exploit_available: read.exploit_available.truth(),
                 rule: None,
             };
             if self.kept + text.len() > KEPT_LIMIT {
@@ -281,7 +285,8 @@ fn finding(record: Record<'_>, plugin: &Known) -> Finding {
         cvss: plugin.cvss.clone(),
         epss: plugin.epss,
         vendor_risk: plugin.vendor_risk,
-        exploit_available: None,
+        exploit_available: plugin.exploit_available,
+        vendor_factors: std::collections::BTreeMap::new(),
         first_found: record.first_found.time(),
         last_found: record.last_found.time(),
         // A reopened finding keeps the date of its last fix: only the state decides.

@@ -27,7 +27,7 @@ fn record(changes: Value) -> Value {
             "cvss_base_score": 9, "cvss_vector": {"raw": "AV:N/AC:L/Au:S/C:C/I:C/A:C"},
             "cvss3_base_score": 8.8, "cvss3_vector": {"raw": "AV:N/AC:L/PR:N/UI:R/S:U/C:H/I:H/A:H"},
             "cvss4_base_score": 6.9, "cvss4_vector": {"raw": "AV:N/AC:L/AT:P/PR:H"},
-            "epss_score": 10.647, "vpr": {"score": 6.7}, "vpr_v2": {"score": 4.9}, "has_patch": true,
+            "epss_score": 10.647, "exploit_available": true, "vpr": {"score": 6.7}, "vpr_v2": {"score": 4.9}, "has_patch": true,
             "modification_date": "2022-05-06T00:00:00Z", "risk_factor": "high",
         },
         "port": {"port": 445, "protocol": "TCP", "service": "cifs"},
@@ -128,6 +128,7 @@ fn every_field_of_a_finding_has_its_place() {
     assert_eq!((finding.severity, finding.source_severity.as_str()), (Severity::High, "3"));
     assert_eq!((finding.state, finding.source_state.as_str()), (FindingState::Open, "OPEN"));
     assert_eq!((finding.epss, finding.vendor_risk), (Some(0.106_47), Some(6.7)));
+    assert_eq!(finding.exploit_available, Some(true));
     assert_eq!(finding.first_found, at("2022-11-08T19:18:10.472Z"));
     assert_eq!(finding.last_found, at("2023-05-04T05:03:13.737Z"));
     assert_eq!((finding.fixed_at, finding.reopened_at), (None, at("2023-05-01T00:00:00Z")));

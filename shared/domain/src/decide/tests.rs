@@ -224,6 +224,7 @@ impl World {
             epss: None,
             vendor_risk: None,
             exploit_available: None,
+            vendor_factors: std::collections::BTreeMap::new(),
             first_found: Some(now),
             last_found: Some(now),
             fixed_at: None,

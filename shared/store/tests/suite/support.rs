@@ -122,6 +122,7 @@ pub fn finding(key: &str) -> Finding {
         epss: None,
         vendor_risk: Some(71.0),
         exploit_available: None,
+        vendor_factors: BTreeMap::new(),
         first_found: Some(at("2026-10-01T08:00:00Z")),
         last_found: Some(noon()),
         fixed_at: None,

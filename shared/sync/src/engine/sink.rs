@@ -434,8 +434,9 @@ async fn compare_and_write(
         state.manifest_rev = Some(state.manifest_rev.unwrap_or(0) + 1);
     }
     let news = news_of_details(&mut state, buffered);
-    let mut found = compare(run, engine.clock.now(), &mut state, buffered, engine.kind.remembers(), &gone);
-    if !engine.kind.remembers() {
+    let mut found =
+        compare(run, engine.clock.now(), &mut state, buffered, engine.kind.kind().remembers, &gone);
+    if !engine.kind.kind().remembers {
         engine.store.keep_first_found(sighting, &mut found.rewritten).await?;
     }
     found.statements.append(&mut found.rewritten);
@@ -556,7 +557,7 @@ impl Engine {
         buffered: &Buffered,
         doubtful: &[u64],
     ) -> Result<Silent, SyncError> {
-        let forgets = self.kind.forgets();
+        let forgets = self.kind.kind().forgets;
         let absent = absent(state, buffered);
         if absent.is_empty() || (buffered.scope.is_none() && !forgets) {
             return Ok(Silent::default());
@@ -1004,7 +1005,7 @@ mod tests {
                 gone.iter().filter_map(|hash| self.statements.get(hash).cloned()).collect();
             let mut silent = Silent::default();
             report.scope.iter().for_each(|scope| silent.outside(scope, &self.state, &known));
-            if kind.forgets() {
+            if kind.kind().forgets {
                 silent.between_scans(run, &self.state, report, &known, &[]);
             }
             gone.retain(|hash| !silent.has(*hash));
@@ -1013,7 +1014,8 @@ mod tests {
             let stored: Vec<Statement> = self.statements.values().cloned().collect();
             let removed = told_removed(report, &self.state, &stored);
             mark(&mut self.state, removed.keys(), LEFT_OUT);
-            let mut found = compare(run, run.started_at, &mut self.state, report, kind.remembers(), &gone);
+            let mut found =
+                compare(run, run.started_at, &mut self.state, report, kind.kind().remembers, &gone);
             let fixed = close_removed(removed, &mut self.state, &mut found);
             for statement in found.statements.into_iter().chain(found.rewritten) {
                 self.statements.insert(statement.finding.key.hash(), statement);

@@ -143,6 +143,7 @@ pub(super) fn vulnerability(row: &Row, wants_rule: impl FnOnce(&RuleId) -> bool)
         epss: cells.number("epssscore").filter(|epss| (0.0..=1.0).contains(epss)),
         vendor_risk: positive("riskscorev2_0").or_else(|| positive("riskscore")),
         exploit_available: cells.truth("hasexploits"),
+        vendor_factors: std::collections::BTreeMap::new(),
         first_found,
         last_found: None,
         fixed_at: None,
