@@ -334,6 +334,17 @@ def aws_inspector(dice, size):
     })
 
 
+def qualys_global_assets(dice, size):
+    return listed('{"responseMessage":"Valid API Access","count":300,"responseCode":"SUCCESS","lastSeenAssetId":1,"hasMore":0,"assetListData":{"asset":[', "]}}", lambda n: {
+        "assetId": n + 1, "hostId": n + 1, "assetUUID": f"00000000-0000-4000-8000-{n:012x}", "agentId": f"00000000-0000-4000-9000-{n:012x}", "createdDate": day(n), "lastModifiedDate": day(n + 1), "address": ip(n), "dnsName": f"host-{n}.corp.example", "assetName": f"host-{n}", "netbiosName": f"HOST-{n}", "biosSerialNumber": f"S{n}",
+        "hwUUID": f"00000000-0000-4000-a000-{n:012x}", "criticality": {"score": 1 + n % 5, "isDefault": False, "lastUpdated": day(n)}, "operatingSystem": {"osName": "Ubuntu Linux 22.04", "fullName": "Canonical Ubuntu Linux 22.04 LTS", "category": "Linux / Server", "publisher": "Canonical"},
+        "networkInterfaceListData": {"networkInterface": [{"interfaceName": "eth0", "macAddress": f"00:50:56:00:{n >> 8 & 255:02x}:{n & 255:02x}", "addressIpV4": ip(n), "addressIpV6": None, "dnsAddress": "10.0.0.1"}]},
+        "openPortListData": {"openPort": [{"port": port, "protocol": "TCP", "detectedService": "http", "firstFound": day(n), "lastUpdated": day(n + 1)} for port in (22, 80, 443)]},
+        "softwareListData": {"software": [{"id": item, "fullName": f"Example Library {item} 1.{n % RULES}", "productName": f"Example Library {item}", "version": f"1.{n % RULES}", "publisher": "Example", "category": "Application Development / Libraries", "installDate": day(n), "isIgnored": False} for item in range(40)]},
+        "tagList": {"tag": [{"tagId": 1, "tagName": "env=prod"}, {"tagId": 2, "tagName": "team=platform"}]}, "cloudProvider": {"aws": {"ec2": {"accountId": "000000000000", "region": "eu-central-1", "instanceId": f"i-{n:017x}", "instanceState": "RUNNING"}}},
+    })
+
+
 def aws_security_hub(dice, size):
     return listed('{"Findings":[', "]}", lambda n: {
         "SchemaVersion": "2018-10-08", "Id": f"sample/{n}", "ProductArn": "arn:aws:securityhub:us-east-1::product/sample/sample", "ProductName": "Sample", "CompanyName": "Sample", "Region": "us-east-1", "GeneratorId": f"CVE-2024-{10_000 + n % RULES}", "AwsAccountId": "000000000000",
@@ -372,7 +383,7 @@ def console_report_rules(dice, size):
 
 
 FORMATS = [
-    nessus, qualys_host_detections, qualys_asset_inventory, qualys_knowledge_base, qualys_compliance_posture, console_xml, tenable_assets, tenable_vulnerabilities, tenable_compliance, insightvm_assets, insightvm_vulnerabilities,
+    nessus, qualys_host_detections, qualys_asset_inventory, qualys_knowledge_base, qualys_compliance_posture, qualys_global_assets, console_xml, tenable_assets, tenable_vulnerabilities, tenable_compliance, insightvm_assets, insightvm_vulnerabilities,
     console_assets, console_vulnerabilities, console_definitions, aws_inspector, aws_security_hub, console_report, console_report_rules,
 ]
 

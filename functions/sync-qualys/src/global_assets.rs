@@ -1,10 +1,12 @@
 //! A page of Global AssetView, read while it arrives: an object with the assets in a list somewhere inside.
 
+use std::io::Read;
+
 use domain::Host;
 use serde::Deserialize;
-use sync::BadRecord;
 use sync::http::HttpResponse;
 use sync::split::json::{Cutter, JsonArray};
+use sync::{BadRecord, NormalizeError, Normalized, Summary, pieces};
 
 use crate::normalize::global_asset;
 
@@ -24,7 +26,7 @@ pub(crate) struct Frame {
 
 /// What was read.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Read {
+pub(crate) enum Record {
     /// An asset; `None` if the host list cannot know it.
     Asset(Box<Option<Host>>),
     /// One that could not be read.
@@ -52,7 +54,7 @@ impl Page {
     pub async fn next(
         &mut self,
         answer: &mut HttpResponse,
-    ) -> Result<Result<Read, Frame>, Result<(u64, String), sync::SyncError>> {
+    ) -> Result<Result<Record, Frame>, Result<(u64, String), sync::SyncError>> {
         loop {
             if let Some(read) = self.next_read() {
                 return Ok(Ok(read));
@@ -64,7 +66,7 @@ impl Page {
         }
     }
 
-    fn next_read(&mut self) -> Option<Read> {
+    fn next_read(&mut self) -> Option<Record> {
         let base = self.list_at?;
         let Some(cut) = self.splitter.next() else {
             if self.splitter.has_ended() && !self.ended {
@@ -76,10 +78,10 @@ impl Page {
         };
         let read = match cut {
             Ok(piece) => match global_asset(&piece.bytes) {
-                Ok(host) => Read::Asset(Box::new(host)),
-                Err(problem) => Read::Refused(BadRecord { offset: base + piece.offset, problem }),
+                Ok(host) => Record::Asset(Box::new(host)),
+                Err(problem) => Record::Refused(BadRecord { offset: base + piece.offset, problem }),
             },
-            Err(bad) => Read::Refused(BadRecord { offset: base + bad.offset, ..bad }),
+            Err(bad) => Record::Refused(BadRecord { offset: base + bad.offset, ..bad }),
         };
         Some(read)
     }
@@ -108,6 +110,36 @@ impl Page {
                 Ok(()) => Err((base, "it ends with its list of assets".to_owned())),
             },
         }
+    }
+}
+
+/// Emits the assets of one page, as far as the host list can know them.
+pub(crate) fn normalize(
+    reader: impl Read,
+    emit: &mut dyn FnMut(Normalized),
+) -> Result<Summary, NormalizeError> {
+    const REMEDY: &str = "fetch the page again, and give it as Qualys sent it";
+    let malformed = |(offset, problem)| NormalizeError::Malformed { offset, problem, remedy: REMEDY };
+    let mut page = Page::new();
+    let mut summary = Summary::default();
+    pieces(reader, |bytes| {
+        page.feed(bytes).map_err(malformed)?;
+        while let Some(record) = page.next_read() {
+            let statement = match record {
+                Record::Asset(host) => match *host {
+                    Some(host) => Normalized::Host(host),
+                    None => continue,
+                },
+                Record::Refused(bad) => Normalized::Refused(bad),
+            };
+            summary.count(&statement);
+            emit(statement);
+        }
+        Ok::<_, NormalizeError>(())
+    })?;
+    match page.finish().map_err(malformed)?.failed {
+        Some(words) => Err(malformed((0, format!("Qualys answered with {words}")))),
+        None => Ok(summary),
     }
 }
 
@@ -157,7 +189,7 @@ fn frame(bytes: &[u8]) -> Result<Frame, (u64, String)> {
 mod tests {
     use super::*;
 
-    fn read(body: &str, size: usize) -> (Vec<Read>, Result<Frame, (u64, String)>) {
+    fn read(body: &str, size: usize) -> (Vec<Record>, Result<Frame, (u64, String)>) {
         let mut page = Page::new();
         let mut all = Vec::new();
         for chunk in body.as_bytes().chunks(size) {
@@ -177,12 +209,12 @@ mod tests {
         for size in [1, 7, 64, 4096] {
             let (all, frame) = read(body, size);
             assert!(
-                matches!(&all[0], Read::Asset(host) if host.as_ref().as_ref().unwrap().native == "42"),
+                matches!(&all[0], Record::Asset(host) if host.as_ref().as_ref().unwrap().native == "42"),
                 "{size}"
             );
-            assert_eq!(all[1], Read::Asset(Box::new(None)));
+            assert_eq!(all[1], Record::Asset(Box::new(None)));
             assert!(
-                matches!(&all[2], Read::Refused(bad) if body[bad.offset as usize..].starts_with("{\"hostId\":nul}"))
+                matches!(&all[2], Record::Refused(bad) if body[bad.offset as usize..].starts_with("{\"hostId\":nul}"))
             );
             assert_eq!(frame, Ok(Frame { next: Some(2), failed: None }), "{size}");
         }

@@ -8,9 +8,11 @@ use sync::split::xml::SplitError;
 use sync::{NormalizeError, Normalized, Summary, pieces};
 
 use crate::document::{Document, HostItem, Item, Kind};
+use crate::global_assets;
 use crate::normalize::{Control, Posture};
 
-const KNOWN: &str = "host_detections, asset_inventory, knowledge_base, compliance_posture, tags";
+const KNOWN: &str =
+    "host_detections, asset_inventory, knowledge_base, compliance_posture, tags, global_assets";
 const REMEDY: &str = "fetch the document again, and give it as Qualys sent it";
 
 /// Reads one document of `stream` (any kind, if the name is empty) and emits what it states, record by record.
@@ -29,6 +31,8 @@ pub fn normalize(
         "knowledge_base" => &[Kind::KnowledgeBase],
         "compliance_posture" => &[Kind::Posture],
         "tags" => &[Kind::AssetGroups, Kind::AssetSearch],
+        // A page of the gateway, which answers in JSON.
+        "global_assets" => return global_assets::normalize(reader, emit),
         _ => return Err(NormalizeError::UnknownStream { stream: stream.to_owned(), known: KNOWN }),
     };
     let mut state = State {

@@ -36,6 +36,7 @@ formats! {
     "qualys-asset-inventory": sync_qualys "asset_inventory" true,
     "qualys-knowledge-base": sync_qualys "knowledge_base" true,
     "qualys-compliance-posture": sync_qualys "compliance_posture" true,
+    "qualys-global-assets": sync_qualys "global_assets" true,
     "tenable-assets": sync_tenable "assets" true,
     "tenable-vulnerabilities": sync_tenable "vulnerabilities" true,
     "tenable-compliance": sync_tenable "compliance" true,

@@ -178,7 +178,7 @@ fn export(reader: impl Read, emit: &mut dyn FnMut(Normalized)) -> Result<(), Nor
         remedy: "export it again as \"XML Export 2.0\", and give it as the console wrote it",
     };
     pieces(reader, |bytes| document.feed(bytes, emit).map_err(malformed))?;
-    document.finish(emit).map_err(malformed)
+    document.finish().map_err(malformed)
 }
 
 impl From<Broken> for NormalizeError {

@@ -304,7 +304,7 @@ const XML: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <vulnerability title="no id"/></VulnerabilityDefinitions></NexposeReport>"#;
 
 #[test]
-fn nexpose_xml_is_read_with_ports_and_severities() {
+fn nexpose_xml_is_read_with_ports_and_the_severities_of_its_definitions() {
     let (statements, end) = read("xml", XML);
     assert_eq!(end, Ok(Summary { hosts: 1, findings: 4, rules: 1, refused: 1 }));
     let host = hosts(&statements)[0];
@@ -319,7 +319,8 @@ fn nexpose_xml_is_read_with_ports_and_severities() {
     let weak = by_key("ssh-weak|22|tcp|");
     assert_eq!(
         (weak.state, weak.severity, weak.source_severity.as_str()),
-        (FindingState::Open, Severity::Critical, "9")
+        (FindingState::Open, Severity::Medium, ""),
+        "as by the API: that of the definition counts, which comes last"
     );
     assert_eq!((weak.source_state.as_str(), weak.evidence.as_deref()), ("vulnerable", Some("weak")));
     let old = by_key("linux-old|0||kernel");
@@ -329,13 +330,16 @@ fn nexpose_xml_is_read_with_ports_and_severities() {
     );
     assert_eq!(by_key("ssh-old|22|tcp|x>y").state, FindingState::Suppressed);
     assert_eq!(by_key("ssh-fine|22|tcp|").state, FindingState::Fixed);
-    let Some(Normalized::Finding { title, cves, solution, .. }) = statements
-        .iter()
-        .find(|s| matches!(s, Normalized::Finding { finding, .. } if finding.rule.as_str() == "ssh-weak"))
-    else {
+    let Some(Normalized::Rule(rule)) = statements.iter().find(|s| matches!(s, Normalized::Rule(_))) else {
         panic!("{statements:?}")
     };
-    assert_eq!((title.as_deref(), cves.len(), solution.as_deref()), (Some("Weak SSH"), 1, Some("- Upgrade")));
+    assert_eq!((rule.id.as_str(), rule.title.as_str(), rule.cves.len()), ("ssh-weak", "Weak SSH", 1));
+    assert_eq!((rule.severity, rule.solution.as_deref()), (Some(Severity::Critical), Some("- Upgrade")));
+    let place = |wanted: fn(&Normalized) -> bool| statements.iter().position(wanted);
+    assert!(
+        place(|s| matches!(s, Normalized::Finding { .. })) < place(|s| matches!(s, Normalized::Rule(_))),
+        "nothing waits for the definitions"
+    );
 }
 
 #[test]

@@ -9,9 +9,8 @@
 //! The definitions, and with them the severities, stand behind everything that refers to them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
-use domain::{Finding, Host, Rule, RuleId, Scanner, Severity};
+use domain::{Host, Rule, RuleId, Scanner};
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use sync::lenient::moment;
@@ -32,22 +31,17 @@ const RECORD_LIMIT: usize = 16 * 1024 * 1024;
 /// The root element.
 pub const ROOT: &str = "NexposeReport";
 
-/// Reads the document piece by piece. Memory holds the findings until their severities have come.
+/// Reads the document piece by piece. A finding is told before its definition, which has the severity: as by the API, that
+/// of the definition counts.
 pub struct Document {
     splitter: XmlSplitter,
+    /// Those of the node that is being read.
     instances: Vec<Instance>,
-    findings: Vec<(String, Finding)>,
-    rules: HashMap<RuleId, (Rule, String)>,
 }
 
 impl Default for Document {
     fn default() -> Self {
-        Self {
-            splitter: XmlSplitter::new(RECORDS, RECORD_LIMIT),
-            instances: Vec::new(),
-            findings: Vec::new(),
-            rules: HashMap::new(),
-        }
+        Self { splitter: XmlSplitter::new(RECORDS, RECORD_LIMIT), instances: Vec::new() }
     }
 }
 
@@ -81,16 +75,23 @@ impl Document {
                 let outcome = node(&piece.bytes).map(|host| {
                     let seen = |instance| Instance { last_found: host.last_scanned_at, ..instance };
                     let findings = state::findings(instances.into_iter().map(seen));
-                    self.findings.extend(findings.into_iter().map(|finding| (host.native.clone(), finding)));
+                    let native = host.native.clone();
                     emit(Normalized::Host(host));
+                    for finding in findings {
+                        let host = native.clone();
+                        emit(Normalized::Finding {
+                            host,
+                            finding,
+                            title: None,
+                            cves: vec![],
+                            solution: None,
+                        });
+                    }
                 });
                 (piece.offset, outcome)
             }
             Cut::Record { piece, .. } => {
-                let outcome = definition(&piece.bytes).map(|(rule, raw)| {
-                    emit(Normalized::Rule(rule.clone()));
-                    self.rules.insert(rule.id.clone(), (rule, raw));
-                });
+                let outcome = definition(&piece.bytes).map(|rule| emit(Normalized::Rule(rule)));
                 (piece.offset, outcome)
             }
         };
@@ -99,21 +100,9 @@ impl Document {
         }
     }
 
-    /// Says that there is no more, and tells the findings with what the definitions add.
-    pub fn finish(mut self, emit: &mut dyn FnMut(Normalized)) -> Result<(), SplitError> {
-        self.splitter.finish()?;
-        for (host, mut finding) in self.findings {
-            let (mut title, mut cves, mut solution) = (None, Vec::new(), None);
-            if let Some((rule, raw)) = self.rules.get(&finding.rule) {
-                finding.severity = rule.severity.unwrap_or(Severity::Medium);
-                finding.source_severity.clone_from(raw);
-                title = Some(rule.title.clone());
-                cves.clone_from(&rule.cves);
-                solution.clone_from(&rule.solution);
-            }
-            emit(Normalized::Finding { host, finding, title, cves, solution });
-        }
-        Ok(())
+    /// Says that there is no more.
+    pub fn finish(&mut self) -> Result<(), SplitError> {
+        self.splitter.finish().map(|_| ())
     }
 }
 
@@ -281,8 +270,8 @@ fn hardware(text: &str) -> String {
     }
 }
 
-/// A definition, and its severity as it is written: a score from 1 to 10.
-fn definition(bytes: &[u8]) -> Result<(Rule, String), String> {
+/// A definition. Its severity is a score from 1 to 10.
+fn definition(bytes: &[u8]) -> Result<Rule, String> {
     let text = clean(bytes);
     let mut references = Vec::new();
     walk(&text, |path, element| {
@@ -296,7 +285,7 @@ fn definition(bytes: &[u8]) -> Result<(Rule, String), String> {
     let id = outer.get("id").ok_or("a definition has no id")?.to_ascii_lowercase();
     let cvss3 = outer.number("cvssV3Score").or(outer.number("cvss-v3-score"));
     let vector3 = outer.owned("cvssV3Vector").or(outer.owned("cvss-v3-vector"));
-    let rule = Rule {
+    Ok(Rule {
         scanner: Scanner::InsightvmConsole,
         title: outer.owned("title").unwrap_or_else(|| id.clone()),
         id: RuleId::new(id),
@@ -307,8 +296,7 @@ fn definition(bytes: &[u8]) -> Result<(Rule, String), String> {
         solution: child(&text, "solution"),
         patchable: None,
         modified: outer.get("modified").or(outer.get("added")).and_then(time),
-    };
-    Ok((rule, outer.owned("severity").unwrap_or_default()))
+    })
 }
 
 /// The text of the first element of that name.

@@ -11,7 +11,7 @@ use crate::QualysScanner;
 use crate::client::{Failure, gateway_time};
 use crate::document::Item;
 use crate::gateway::Gateway;
-use crate::global_assets::{Frame, Page, Read};
+use crate::global_assets::{Frame, Page, Record};
 use crate::work::{Api, UsedUp, Work};
 
 const GLOBAL_ASSETS: &str = "am/v1/assets/host/list";
@@ -150,13 +150,13 @@ impl QualysScanner {
         let mut received = 0;
         let frame = loop {
             match page.next(&mut answer).await {
-                Ok(Ok(Read::Asset(host))) => {
+                Ok(Ok(Record::Asset(host))) => {
                     received += 1;
                     if let Some(host) = *host {
                         sink.supplement(steady(host)).await?;
                     }
                 }
-                Ok(Ok(Read::Refused(bad))) => {
+                Ok(Ok(Record::Refused(bad))) => {
                     received += 1;
                     sink.refuse(bad);
                 }
