@@ -123,7 +123,8 @@ async fn pitfall_20_a_purged_host_is_gone_and_not_fixed() {
     // Of so many hosts two are removed within three weeks.
     for (connector, setup) in [
         ("qualys-demo", Setup::new(14)),
-        ("insightvm-demo", with_insightvm(Setup::new(20))),
+        ("insightvm-demo", with_insightvm(Setup::new(20), false)),
+        ("insightvm-demo", with_insightvm(Setup::new(20), true)),
         ("console-demo", with_console(Setup::new(20), "report")),
         ("console-demo", with_console(Setup::new(20), "api")),
     ] {

@@ -11,7 +11,9 @@ use domain::{ConnectorName, FindingKind, Host, LastScan, Outcome, SightingId, St
 use jiff::SignedDuration;
 use queue::{QueueName, SyncMessage, Trigger};
 use store::{AuditAction, AuditLine, Entry, EntryState, RunRecord, RunStatus, UnitState, Verdict};
-use sync::{Built, EngineOptions, HttpOptions, Next, Proof, Run, Sink, SyncError, SyncFunction, Unit};
+use sync::{
+    Built, EngineOptions, HttpOptions, Next, Proof, Run, Sink, SyncError, SyncFunction, UNREADABLE, Unit,
+};
 use vulnrelay::stack::INTEL_START;
 use webhook::{SIGNATURE_HEADER, TIMESTAMP_HEADER, Webhook, sign};
 
@@ -246,7 +248,7 @@ async fn hosts_that_vanish_from_the_scanners_list_wait_for_approval_too() {
     let run = site.last_run("qualys-demo").await;
     assert_eq!((run.status, run.verdict), (RunStatus::Held, Some(Verdict::Complete)), "{:?}", run.reason);
     let reason = run.reason.clone().unwrap();
-    assert!(reason.contains("5000 of them on hosts that the scanner does not list any more"), "{reason}");
+    assert!(reason.contains("5000 of them on hosts that the scanner does not have any more"), "{reason}");
     let purged_at = async || store.sighting_state(&host, true).await.unwrap().sighting.purged_at;
     assert_eq!(purged_at().await, None);
     assert_eq!(approve(&site, &run).await.status, RunStatus::Done);
@@ -308,8 +310,14 @@ async fn a_unit_that_is_out_of_time_again_and_again_fails_in_the_end() {
 struct Slippery;
 
 /// What it says.
-static HOSTS: Mutex<Hosts> =
-    Mutex::new(Hosts { listed: vec![], there: vec![], asked: vec![], trouble: None });
+static HOSTS: Mutex<Hosts> = Mutex::new(Hosts {
+    listed: vec![],
+    there: vec![],
+    asked: vec![],
+    trouble: None,
+    all: vec![],
+    sites: vec![],
+});
 
 struct Hosts {
     listed: Vec<&'static str>,
@@ -319,6 +327,10 @@ struct Hosts {
     asked: Vec<String>,
     /// How it answers instead, if it does not say whether there is one.
     trouble: Option<u16>,
+    /// Its list of all hosts, if it has one.
+    all: Vec<&'static str>,
+    /// What its account may see.
+    sites: Vec<&'static str>,
 }
 
 #[async_trait::async_trait]
@@ -336,25 +348,39 @@ impl sync::Scanner for Slippery {
     }
 
     async fn pull(&self, _: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
-        let listed = HOSTS.lock().unwrap().listed.clone();
+        let (listed, all, sites) = {
+            let hosts = HOSTS.lock().unwrap();
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            (hosts.listed.clone(), owned(&hosts.all), owned(&hosts.sites))
+        };
         if unit.id == "list" {
+            sink.exist(all).await?;
             for native in listed {
                 sink.inventory(Host { native: native.into(), ..Host::default() }).await?;
             }
         }
-        for native in unit.work::<Vec<String>>()? {
-            let answer = {
-                let mut hosts = HOSTS.lock().unwrap();
-                hosts.asked.push(native.clone());
-                let refused = |status| SyncError::Refused {
-                    system: "s".into(),
-                    status,
-                    what: native.clone(),
-                    detail: "no".into(),
-                };
-                hosts.trouble.map_or_else(|| Ok(hosts.there.contains(&native.as_str())), |s| Err(refused(s)))
-            };
-            sync::confirm(answer, native, sink).await?;
+        sink.may_see(sites).await?;
+        let ask = async |native: String| {
+            let mut hosts = HOSTS.lock().unwrap();
+            hosts.asked.push(native.clone());
+            match hosts.trouble {
+                Some(429) if hosts.asked.len() > 1 => {
+                    hosts.trouble = None;
+                    let until = jiff::Timestamp::UNIX_EPOCH;
+                    Err(SyncError::Throttled { system: "s".into(), until })
+                }
+                None | Some(429) => Ok(hosts.there.contains(&native.as_str())),
+                Some(status) => {
+                    Err(SyncError::Refused { system: "s".into(), status, what: native, detail: "no".into() })
+                }
+            }
+        };
+        let rest = sync::confirm_each(unit.work()?, ask, sink).await?;
+        if !rest.is_empty() {
+            return Ok(Next::More(
+                vec![Unit::new(format!("missing/{}", rest.len()), &rest)],
+                Proof::default(),
+            ));
         }
         Ok(Next::Done(Proof::default()))
     }
@@ -416,14 +442,37 @@ async fn a_host_that_slips_through_a_list_is_not_gone_and_one_that_is_not_there_
     // The one that had slipped through is remembered; what is gone is not asked for again.
     assert_eq!(pull("3", &["a", "d"], &["a", "d"]).await, ["b"]);
     assert_eq!((marks("b").await, marks("a").await), (gone, here));
-    // What a scanner does not say costs the run nothing, and the host is as missing as before.
+    // What a scanner does not say costs the run nothing: the host is missing, and asked for again.
     HOSTS.lock().unwrap().trouble = Some(500);
     assert_eq!(pull("4", &["a"], &["a"]).await, ["d"]);
+    assert_eq!(marks("d").await, missing);
+    HOSTS.lock().unwrap().trouble = None;
+    assert_eq!(pull("4a", &["a"], &["a", "d"]).await, ["d"]);
+    assert_eq!(marks("d").await, missing, "it is there, and nobody has looked at it");
+    // A limit in the middle: what is left is asked for later, and nothing twice.
+    assert_eq!(pull("4b", &all, &all).await, Vec::<String>::new());
+    HOSTS.lock().unwrap().trouble = Some(429);
+    assert_eq!(pull("4c", &["a"], &all).await, ["b", "c", "c", "d"]);
+    // Whoever sees less of the scanner than before cannot tell what is gone.
+    HOSTS.lock().unwrap().sites = vec!["1", "2"];
+    assert_eq!(pull("4d", &all, &all).await, Vec::<String>::new());
+    HOSTS.lock().unwrap().sites = vec!["1"];
+    assert_eq!(pull("4e", &["a", "b", "c"], &[]).await, Vec::<String>::new());
     assert_eq!(marks("d").await, missing);
     assert_eq!(pull("5", &all, &all).await, Vec::<String>::new());
     for host in all {
         assert_eq!(marks(host).await, here, "{host} is back");
     }
+    // A list of all hosts is believed unless one of it could not be read.
+    HOSTS.lock().unwrap().trouble = Some(500);
+    HOSTS.lock().unwrap().all = vec!["a", "b", UNREADABLE];
+    assert_eq!(pull("6", &["a"], &[]).await, ["c", "d"], "and \"?\" is no host");
+    assert_eq!((marks("b").await, marks("c").await), (here, missing));
+    HOSTS.lock().unwrap().all = vec!["a", "b", "c", "d"];
+    assert_eq!(pull("7", &["a", "b"], &[]).await, Vec::<String>::new());
+    HOSTS.lock().unwrap().all = vec!["a", "b", "c"];
+    assert_eq!(pull("8", &["a"], &[]).await, Vec::<String>::new());
+    assert_eq!((marks("b").await, marks("d").await), (here, (true, true)), "missing before, and gone now");
 }
 
 #[tokio::test]

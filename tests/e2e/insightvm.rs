@@ -15,15 +15,14 @@ const API: &str = "\n  - name: insightvm-demo\n    type: insightvm\n    base_url
     auth: { method: api_key, key: \"${SIMULATED_INSIGHTVM_KEY}\" }\n    page_size: 5\n    full_interval: 30d\n    allow_private_address: true";
 const BULK: &str = "\n    via: bulk_export";
 
-/// The demo with InsightVM's integration API.
-pub fn with_insightvm(setup: Setup) -> Setup {
-    setup.edit("\n\nfeeds:\n", format!("{API}\n\nfeeds:\n"))
+/// The demo with InsightVM, by its integration API or by the Bulk Export.
+pub fn with_insightvm(setup: Setup, bulk: bool) -> Setup {
+    setup.edit("\n\nfeeds:\n", format!("{API}{}\n\nfeeds:\n", if bulk { BULK } else { "" }))
 }
 
 /// Only InsightVM is pulled.
 async fn site(bulk: bool) -> Site {
-    let connector = format!("{API}{}\n\nfeeds:\n", if bulk { BULK } else { "" });
-    Site::start(Setup::new(16).edit("\n\nfeeds:\n", connector)).await
+    Site::start(with_insightvm(Setup::new(16), bulk)).await
 }
 
 async fn count(site: &Site) -> BTreeMap<Status, usize> {

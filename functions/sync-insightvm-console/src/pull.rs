@@ -40,6 +40,11 @@ impl ConsoleScanner {
             (Mode::Incremental { since }, None) => Some(self.news_since(since, now).await?),
             (Mode::Incremental { .. }, told) => told,
         };
+        if run.mode == Mode::Full && number == 0 {
+            // A console answers for what it does not show as for what is not there.
+            let sites = self.client.all("sites", now, &mut json::listed_site).await?;
+            sink.may_see(sites.into_iter().map(|site| site.id).collect()).await?;
+        }
         let which = from.map_or(Assets::All, |from| {
             Assets::ScannedSince(before(from, DAY).to_zoned(jiff::tz::TimeZone::UTC).date())
         });
@@ -70,11 +75,11 @@ impl ConsoleScanner {
         // A day is coarse: what nobody has looked at since then has not changed.
         assets.retain(|asset| asset.host.last_scanned_at.zip(from).is_none_or(|(at, from)| at >= from));
         if self.vulnerabilities && self.by_report {
-            let numbers = |wanted: fn(&Asset) -> bool| -> Vec<u64> {
-                let wanted = assets.iter().filter(|asset| asset.assessed && wanted(asset));
-                wanted.filter_map(|asset| asset.host.native.parse().ok()).collect()
-            };
-            let (all, agents) = (numbers(|_| true), numbers(|asset| asset.host.credentialed == Some(true)));
+            let assessed = assets.iter().filter(|asset| asset.assessed);
+            let number_of = |asset: &Asset| asset.host.native.parse::<u64>().ok();
+            let all: Vec<u64> = assessed.clone().filter_map(number_of).collect();
+            let by_agent = assessed.filter(|asset| asset.host.credentialed == Some(true));
+            let agents = by_agent.filter_map(|a| Some((number_of(a)?, a.host.last_scanned_at?))).collect();
             self.describe(assets, sink).await?;
             if !all.is_empty() {
                 next.push(work::findings(number, all, agents));
@@ -245,12 +250,11 @@ impl ConsoleScanner {
         assets: Vec<String>,
         sink: &mut dyn Sink,
     ) -> Result<Next, SyncError> {
-        let now = sink.now();
-        let mut answers = stream::iter(assets)
-            .map(|asset| async move { (self.client.has_asset(&asset, now).await, asset) })
-            .buffered(PARALLEL);
-        while let Some((answer, asset)) = answers.next().await {
-            sync::confirm(answer, asset, sink).await?;
+        let (client, now) = (&self.client, sink.now());
+        let ask = |asset: String| async move { client.has_asset(&asset, now).await };
+        let rest = work::missing(&sync::confirm_each(assets, ask, sink).await?);
+        if !rest.is_empty() {
+            return Ok(Next::More(rest, Proof::default()));
         }
         Ok(Next::Done(Proof::default()))
     }

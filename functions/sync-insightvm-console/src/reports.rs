@@ -1,9 +1,9 @@
 //! Units that read by a report: definitions, and findings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::RuleId;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use sync::http::HttpResponse;
 use sync::lenient::Scalar;
@@ -16,6 +16,8 @@ use crate::normalize::report::{self, OnAsset, without_severity};
 use crate::work::{self, Report, Work, later};
 use crate::{ConsoleScanner, PATIENCE, query};
 
+/// An agent's look bears slightly different times in the list of assets and in a report.
+const AGENT_AND_REPORT: SignedDuration = SignedDuration::from_mins(10);
 /// Reports that may come to nothing before a unit is given up.
 const TRIES: u32 = 3;
 
@@ -161,7 +163,7 @@ impl ConsoleScanner {
         &self,
         run: &Run,
         unit: &Unit,
-        (page, assets, agents, report): (u64, Vec<u64>, Vec<u64>, Report),
+        (page, assets, agents, report): (u64, Vec<u64>, Vec<(u64, Timestamp)>, Report),
         sink: &mut dyn Sink,
     ) -> Result<Next, SyncError> {
         let now = sink.now();
@@ -226,8 +228,8 @@ impl ConsoleScanner {
 struct Read {
     /// Assets that were asked for and have not come.
     expected: BTreeSet<u64>,
-    /// Those at which an agent looked last: it looks from inside, whatever a scan before could not log in to.
-    agents: BTreeSet<u64>,
+    /// Those at which an agent looked last, and when: it looks from inside, whatever a scan before could not log in to.
+    agents: BTreeMap<u64, Timestamp>,
     rules: BTreeSet<RuleId>,
     announced: u64,
     received: u64,
@@ -242,7 +244,12 @@ impl Read {
             sink.refuse(BadRecord { offset: 0, problem });
             return Ok(());
         };
-        if self.agents.contains(&number) {
+        // A scan may have come between the list of assets and the report.
+        let is_latest = |at: &Timestamp| {
+            let at = at.saturating_add(AGENT_AND_REPORT).unwrap_or(Timestamp::MAX);
+            host.last_scanned_at.is_none_or(|last| last <= at)
+        };
+        if self.agents.get(&number).is_some_and(is_latest) {
             (host.credentialed, host.partly_credentialed) = (Some(true), Some(false));
         }
         self.announced += announced;

@@ -2,15 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use sync::Unit;
+use sync::{ASKED_AT_ONCE, Unit};
 
 /// Pauses between two looks at a report, in seconds; the last one repeats. The console builds its data model for each
 /// report anew, which takes minutes where there are many assets.
 const PAUSES: [i64; 7] = [2, 5, 10, 15, 20, 30, 60];
 /// Definitions asked for by one unit.
 pub const DEFINITIONS_PER_UNIT: usize = 100;
-/// Assets asked for by one unit, one by one.
-const ASSETS_PER_UNIT: usize = 100;
 
 /// The work of a unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,9 +34,9 @@ pub enum Work {
         page: u64,
         /// Their numbers.
         assets: Vec<u64>,
-        /// Those at which an agent looked last.
+        /// Those at which an agent looked last, and when.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        agents: Vec<u64>,
+        agents: Vec<(u64, Timestamp)>,
         /// The report.
         report: Report,
     },
@@ -121,7 +119,7 @@ pub fn assets_after(page: u64, total: Option<u64>, from: Option<Timestamp>) -> U
 }
 
 /// The unit that reads what is found on the assets of a page; at `agents` among them, an agent looked last.
-pub fn findings(page: u64, assets: Vec<u64>, agents: Vec<u64>) -> Unit {
+pub fn findings(page: u64, assets: Vec<u64>, agents: Vec<(u64, Timestamp)>) -> Unit {
     Unit::new(format!("findings/{page}"), &Work::Findings { page, assets, agents, report: Report::default() })
 }
 
@@ -132,10 +130,11 @@ pub fn forget(report: u64) -> Unit {
 
 /// The units that ask whether there still are these assets.
 pub fn missing(assets: &[String]) -> Vec<Unit> {
-    let unit = |(number, assets): (usize, &[String])| {
-        Unit::new(format!("missing/{number}"), &Work::Missing { assets: assets.to_vec() })
+    let unit = |assets: &[String]| {
+        let id = format!("missing/{:016x}", domain::digest(assets.join("\n").as_bytes()));
+        Unit::new(id, &Work::Missing { assets: assets.to_vec() })
     };
-    assets.chunks(ASSETS_PER_UNIT).enumerate().map(unit).collect()
+    assets.chunks(ASKED_AT_ONCE).map(unit).collect()
 }
 
 /// The units that ask for definitions which the hosts of a unit wait for.
@@ -166,10 +165,11 @@ mod tests {
 
     #[test]
     fn work_survives_storage() {
-        let unit = findings(3, vec![7, 9], vec![9]);
+        let agents = vec![(9, Timestamp::UNIX_EPOCH)];
+        let unit = findings(3, vec![7, 9], agents.clone());
         assert_eq!(unit.id, "findings/3");
         let of = |agents| Work::Findings { page: 3, assets: vec![7, 9], agents, report: Report::default() };
-        assert_eq!(unit.work::<Work>().unwrap(), of(vec![9]));
+        assert_eq!(unit.work::<Work>().unwrap(), of(agents));
         let earlier: Work = serde_json::from_value(serde_json::json!({
             "step": "findings", "page": 3, "assets": [7, 9], "report": {},
         }))

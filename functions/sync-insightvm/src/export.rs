@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use domain::{Finding, Host, RuleId};
 use jiff::Timestamp;
 use sync::http::RemoteFile;
-use sync::{BadRecord, Coverage, HostReport, Next, Proof, Run, Sink, SyncError, Unit};
+use sync::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncError, Unit};
 
 use crate::InsightvmScanner;
 use crate::client::graphql::{Export, Standing, files_of};
@@ -124,8 +124,13 @@ impl InsightvmScanner {
         sink: &mut dyn Sink,
     ) -> Result<Next, SyncError> {
         let (files, file) = self.file_of(&part, sink.now()).await?;
-        let (received, opened) =
-            parquet_file::read(&file, part.table, part.group, &mut HostReader { sink }).await?;
+        // All of them, as of one moment: what a full pull does not find in there is not there.
+        let mut listed = (part.table == Table::Assets && run.mode == Mode::Full).then(Vec::new);
+        let mut reader = HostReader { sink: &mut *sink, listed: &mut listed };
+        let (received, opened) = parquet_file::read(&file, part.table, part.group, &mut reader).await?;
+        if let Some(listed) = listed {
+            sink.exist(listed).await?;
+        }
         let proof = Proof { received, ..Proof::default() };
         let next = if part.group + 1 < opened.groups {
             Part { group: part.group + 1, ..part }
@@ -202,16 +207,32 @@ fn first(export: String, table: Table, base: &str, window: usize) -> Part {
 /// Takes the rows of a file of assets or of removals.
 struct HostReader<'a> {
     sink: &'a mut dyn Sink,
+    /// The hosts that were read, where they are all that there are.
+    listed: &'a mut Option<Vec<String>>,
+}
+
+impl HostReader<'_> {
+    fn list(&mut self, native: &str) {
+        if let Some(listed) = self.listed {
+            listed.push(native.to_owned());
+        }
+    }
 }
 
 #[async_trait]
 impl Take for HostReader<'_> {
     async fn take(&mut self, record: Result<Record, BadRecord>) -> Result<(), SyncError> {
         match record {
-            Ok(Record::Asset(host)) => self.sink.inventory(*host).await?,
+            Ok(Record::Asset(host)) => {
+                self.list(&host.native);
+                self.sink.inventory(*host).await?;
+            }
             Ok(Record::Removed(fix)) => self.sink.fixed(fix).await?,
             Ok(Record::Finding { .. }) => {}
-            Err(bad) => self.sink.refuse(bad),
+            Err(bad) => {
+                self.list(sync::UNREADABLE);
+                self.sink.refuse(bad);
+            }
         }
         Ok(())
     }

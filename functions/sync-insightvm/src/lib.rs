@@ -48,8 +48,6 @@ use work::{Page, Start, Work};
 /// Assets a page: InsightVM takes up to 500. Of 100 assets there are some 10,000 findings, about 20 MB.
 const PAGE_SIZE: u32 = 100;
 const LARGEST_PAGE: u32 = 500;
-/// Assets that one unit asks for one by one.
-const ASSETS_PER_UNIT: usize = 100;
 
 /// What can be set beside the connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,8 +118,8 @@ impl Scanner for InsightvmScanner {
             // Its ids are none of the integration API.
             return vec![];
         }
-        let parts = natives.chunks(ASSETS_PER_UNIT).map(<[String]>::to_vec).enumerate();
-        parts.map(|(part, assets)| work::unit(&Work::Missing { part, assets })).collect()
+        let parts = natives.chunks(sync::ASKED_AT_ONCE).map(<[String]>::to_vec);
+        parts.map(|assets| work::unit(&Work::Missing { assets })).collect()
     }
 
     async fn pull(&self, run: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
@@ -129,7 +127,7 @@ impl Scanner for InsightvmScanner {
             Work::Assets(page) => self.read_assets(run, &unit.id, page, sink).await,
             Work::Definitions(work) => self.read_definitions(work, sink).await,
             Work::Changed(page) => self.read_changed(run, page, sink).await,
-            Work::Missing { assets, .. } => self.confirm_missing(assets, sink).await,
+            Work::Missing { assets } => self.confirm_missing(assets, sink).await,
             Work::Start(start) => self.start_export(start, sink.now()).await,
             Work::Wait(wait) => self.wait_for_export(run, unit, wait, sink.now()).await,
             Work::Chain(part) => self.read_chain(run, part, sink).await,

@@ -65,11 +65,11 @@ impl InsightvmScanner {
         assets: Vec<String>,
         sink: &mut dyn Sink,
     ) -> Result<Next, SyncError> {
-        for asset in assets {
-            let answer = self.client.has_asset(&asset, sink.now()).await;
-            sync::confirm(answer, asset, sink).await?;
-        }
-        Ok(Next::Done(Proof::default()))
+        let (client, now) = (&self.client, sink.now());
+        let ask = |asset: String| async move { client.has_asset(&asset, now).await };
+        let rest = sync::confirm_each(assets, ask, sink).await?;
+        let rest = sync::Scanner::ask_for(self, &rest);
+        Ok(if rest.is_empty() { Next::Done(Proof::default()) } else { Next::More(rest, Proof::default()) })
     }
 
     async fn take_asset(

@@ -29,8 +29,6 @@ pub enum Work {
     Changed(Page),
     /// Ask whether there still are these assets.
     Missing {
-        /// Which part of them.
-        part: usize,
         /// Their ids.
         assets: Vec<String>,
     },
@@ -155,7 +153,7 @@ fn id(work: &Work) -> String {
     match work {
         Work::Assets(page) => format!("assets/{}", page.number),
         Work::Changed(page) => format!("definitions/changed/{}", page.number),
-        Work::Missing { part, .. } => format!("missing/{part}"),
+        Work::Missing { assets } => format!("missing/{:016x}", domain::digest(assets.join("\n").as_bytes())),
         // The page may be worked again when some of its rules are known: another batch is another unit.
         Work::Definitions(work) => {
             let ids: Vec<&str> = work.rules.iter().map(|wanted| wanted.id.as_str()).collect();

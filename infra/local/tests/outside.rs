@@ -415,7 +415,10 @@ fn files_are_taken_over_and_a_later_scan_closes_what_it_does_not_see() {
     let feeds = &feeds[..feeds[1..].find("\n\n").map_or(feeds.len(), |end| end + 1)];
     let config = folder.file(
         "files.yaml",
-        format!("connectors:\n  - name: weekly\n    type: nessus\n    via: files\n{feeds}\n"),
+        format!(
+            "connectors:\n  - {{ name: weekly, type: nessus, via: files }}\n  \
+             - {{ name: nexpose, type: insightvm-console, via: files }}\n{feeds}\n"
+        ),
     );
     let import = |name: &str, file: &Path| {
         let mut command = vulnrelay();
@@ -450,6 +453,34 @@ fn files_are_taken_over_and_a_later_scan_closes_what_it_does_not_see() {
     assert_eq!((&counts["opened"], &counts["closed"]), (&0.into(), &1.into()), "{counts}");
     let older = counted(&import("weekly", &first));
     assert_eq!((&older["written"], &older["unchanged"]), (&0.into(), &2.into()), "{older}");
+
+    // More hosts than are written at once, each before its definition: none is forgotten.
+    let node = |n: u32| {
+        format!(
+            r#"<node address="10.1.{}.{}" device-id="{n}" scan-time="20261121T010000000"><tests><test id="old-{n}" status="vulnerable-version" key=""/></tests></node>"#,
+            n / 256,
+            n % 256
+        )
+    };
+    let definition = |n: u32| {
+        format!(
+            r#"<vulnerability id="old-{n}" title="Old {n}" severity="9" cvssScore="9.0" modified="20240102T000000000"/>"#
+        )
+    };
+    let (nodes, definitions): (String, String) =
+        ((0..1_200).map(node).collect(), (0..1_200).map(definition).collect());
+    let export_of_nexpose = format!(
+        r#"<?xml version="1.0"?><NexposeReport version="2.0"><nodes>{nodes}</nodes><VulnerabilityDefinitions>{definitions}</VulnerabilityDefinitions></NexposeReport>"#
+    );
+    let counts = counted(&import("nexpose", &folder.file("export.xml", export_of_nexpose)));
+    assert_eq!(counts["opened"], 1_200, "{counts}");
+    let decided = export(&folder)
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| line["title"].as_str().is_some_and(|title| title.starts_with("Old ")))
+        .map(|line| line["severity"].clone())
+        .collect::<Vec<_>>();
+    assert_eq!((decided.len(), decided.iter().all(|severity| severity == "critical")), (1_200, true));
 
     let nobody = import("daily", &second);
     assert_eq!(nobody.status.code(), Some(2));

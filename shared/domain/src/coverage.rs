@@ -97,7 +97,7 @@ pub struct Coverage {
     pub cadence_seconds: i64,
     /// Hosts by how they are covered.
     pub hosts: BTreeMap<Covered, u64>,
-    /// Hosts that were never scanned, are stale, or were scanned without credentials; worst and longest ago first, the
+    /// Hosts that were never scanned, are stale, or were scanned without credentials or with some that failed; worst and longest ago first, the
     /// first [`LISTED`].
     pub gaps: Vec<Gap>,
 }

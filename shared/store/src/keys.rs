@@ -187,6 +187,14 @@ pub fn confirmed(connector: &ConnectorName, run: &RunId, unit: &str, piece: usiz
     Key::new(run_partition(connector, run), format!("{CONFIRMED}{unit}#{piece}"))
 }
 
+/// How the keys of the parts of a scanner that an account may see begin.
+pub const SCOPES: &str = "SCOPES#";
+
+/// A piece of what a unit was told of the parts of a scanner that its account may see.
+pub fn scopes(connector: &ConnectorName, run: &RunId, unit: &str, piece: usize) -> Key {
+    Key::new(run_partition(connector, run), format!("{SCOPES}{unit}#{piece}"))
+}
+
 /// Partition of an asset.
 pub fn asset_partition(asset: &AssetId) -> String {
     format!("A#{asset}")

@@ -775,29 +775,54 @@ impl Store {
         Ok(self.hosts_with(connector, run, keys::EXISTING).await?.into_keys().collect())
     }
 
-    /// Keeps what a unit was told about single hosts: whether the scanner still has them.
+    /// Keeps what a unit was told about single hosts: whether the scanner still has them, as far as it says.
     pub async fn put_confirmed(
         &self,
         connector: &ConnectorName,
         run: &RunId,
         unit: &str,
-        hosts: &BTreeMap<String, bool>,
+        hosts: &BTreeMap<String, Option<bool>>,
     ) -> Result<(), StoreError> {
-        let line = |(name, exists): (&String, &bool)| {
-            host_line(name, LastScan { gone: !exists, ..LastScan::default() })
+        // In the form of hosts that were seen: gone, or without a mark, or with the one for a login that failed.
+        let line = |(name, exists): (&String, &Option<bool>)| {
+            let credentialed = exists.is_none().then_some(false);
+            let scan = LastScan { gone: *exists == Some(false), credentialed, ..LastScan::default() };
+            host_line(name, scan)
         };
         let lines: Vec<String> = hosts.iter().map(line).collect();
         self.put_host_lines(&lines, |piece| keys::confirmed(connector, run, unit, piece)).await
     }
 
-    /// Whether the scanner still has the hosts that a run has asked for one by one.
+    /// Whether the scanner still has the hosts that a run has asked for one by one; `None` where it did not say.
     pub async fn confirmed(
         &self,
         connector: &ConnectorName,
         run: &RunId,
-    ) -> Result<BTreeMap<String, bool>, StoreError> {
+    ) -> Result<BTreeMap<String, Option<bool>>, StoreError> {
         let told = self.hosts_with(connector, run, keys::CONFIRMED).await?;
-        Ok(told.into_iter().map(|(name, scan)| (name, !scan.gone)).collect())
+        let exists = |scan: LastScan| scan.credentialed.is_none().then_some(!scan.gone);
+        Ok(told.into_iter().map(|(name, scan)| (name, exists(scan))).collect())
+    }
+
+    /// Keeps which parts of a scanner its account may see, in the scanner's own words.
+    pub async fn put_scopes(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        unit: &str,
+        scopes: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        let names: Vec<String> = scopes.iter().cloned().collect();
+        self.put_host_lines(&names, |piece| keys::scopes(connector, run, unit, piece)).await
+    }
+
+    /// Which parts of a scanner its account could see in a run, where it told.
+    pub async fn scopes(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        Ok(self.hosts_with(connector, run, keys::SCOPES).await?.into_keys().collect())
     }
 
     async fn hosts_with(

@@ -298,7 +298,7 @@ impl Store {
         .await
     }
 
-    /// Marks a sighting as purged from the scanner: its own list of all hosts lacks it. `false` if it is marked already.
+    /// Marks a sighting as purged from the scanner, which says that it has no such host. `false` if it is marked already.
     pub async fn purge_sighting(&self, id: &SightingId, at: jiff::Timestamp) -> Result<bool, StoreError> {
         let condition = "attribute_exists(pk) AND attribute_not_exists(#f)";
         self.set_on_sighting(id, "purged_at", s(at.to_string()), condition).await

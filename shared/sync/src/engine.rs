@@ -5,6 +5,7 @@
 pub(crate) mod check;
 mod finish;
 mod sink;
+pub(crate) use sink::weight;
 mod start;
 mod unit;
 

@@ -153,7 +153,7 @@ impl Reader {
                     self.host = Some(Host { native: host, ..Host::default() });
                 }
                 self.received += 1;
-                self.bytes += size_of::<Finding>() + finding.evidence.as_ref().map_or(0, String::len);
+                self.bytes += crate::engine::weight(&finding);
                 self.named.insert(finding.rule.clone());
                 self.findings.push(finding);
                 if self.bytes >= HOST_BYTES {

@@ -117,21 +117,41 @@ pub struct Proof {
     pub missing: Option<String>,
 }
 
-/// Passes on what a scanner answered when it was asked for a host ([`Scanner::ask_for`]). An answer that is neither yes nor no
-/// leaves the host what it is, missing.
-pub async fn confirm(
-    answer: Result<bool, SyncError>,
-    native: String,
+/// Hosts that one unit should ask for one by one: so many are answered well within its time.
+pub const ASKED_AT_ONCE: usize = 20;
+
+/// Asks for each of these hosts ([`Scanner::ask_for`]). What was pulled before is whole: whatever goes wrong here leaves the
+/// rest of them missing, and takes nothing from the run. Answers those for which a limit left no room, if it left some.
+pub async fn confirm_each<F: Future<Output = Result<bool, SyncError>> + Send>(
+    hosts: Vec<String>,
+    ask: impl Fn(String) -> F + Send + Sync,
     sink: &mut dyn Sink,
-) -> Result<(), SyncError> {
-    match answer {
-        Ok(exists) => sink.confirm(native, exists).await,
-        Err(error) if error.is_of_one_answer() => {
-            tracing::warn!(%error, host = native, "the scanner does not say whether it still has this host");
-            Ok(())
+) -> Result<Vec<String>, SyncError> {
+    let all = hosts.len();
+    let mut hosts = hosts.into_iter();
+    while let Some(host) = hosts.next() {
+        match ask(host.clone()).await {
+            Ok(exists) => sink.confirm(host, Some(exists)).await?,
+            Err(SyncError::Throttled { .. }) if hosts.len() + 1 < all => {
+                return Ok(std::iter::once(host).chain(hosts).collect());
+            }
+            Err(error @ (SyncError::Throttled { .. } | SyncError::Store(_) | SyncError::Queue(_))) => {
+                return Err(error);
+            }
+            // One that is refused says nothing of the others; one that is not answered took its time.
+            Err(error @ (SyncError::Refused { .. } | SyncError::NotFound { .. })) => {
+                tracing::warn!(%error, host, "the scanner does not say whether it still has this host");
+                sink.confirm(host, None).await?;
+            }
+            Err(error) => {
+                tracing::warn!(%error, host, "the scanner does not answer, some hosts stay missing");
+                for host in std::iter::once(host).chain(hosts.by_ref()) {
+                    sink.confirm(host, None).await?;
+                }
+            }
         }
-        Err(error) => Err(error),
     }
+    Ok(Vec::new())
 }
 
 /// The end of a unit that asks for the list of scans. That it may not be read proves nothing of any host, and takes nothing
@@ -150,6 +170,9 @@ pub async fn tell_scans(
     Ok(Next::Done(Proof::default()))
 }
 
+/// A host in the list of all hosts that could not be read: what the list lacks may be that one, so that it proves nothing.
+pub const UNREADABLE: &str = "?";
+
 /// Where a scanner's statements go.
 #[async_trait]
 pub trait Sink: Send {
@@ -164,14 +187,21 @@ pub trait Sink: Send {
     }
 
     /// A part of the scanner's own list of all its hosts. If a complete full run has brought that list, hosts that it
-    /// lacks were purged: they are gone, not merely unseen.
+    /// lacks were purged: they are gone, not merely unseen. [`UNREADABLE`] stands for one whose id could not be read.
     async fn exist(&mut self, _natives: Vec<String>) -> Result<(), SyncError> {
         Ok(())
     }
 
     /// Whether the scanner still has a host that a full run has not come across, by its answer to a question for that host
-    /// ([`Scanner::ask_for`]). One that it has not is gone, not merely unseen.
-    async fn confirm(&mut self, _native: String, _exists: bool) -> Result<(), SyncError> {
+    /// ([`Scanner::ask_for`]). One that it has not is gone, not merely unseen; where it does not say, the host is missing,
+    /// and the next full run asks again.
+    async fn confirm(&mut self, _native: String, _exists: Option<bool>) -> Result<(), SyncError> {
+        Ok(())
+    }
+
+    /// Parts of the scanner (sites) that its account may see. Told by a full run, they say whether a host that is not there
+    /// may merely not be shown: where the account sees fewer of them than in the full run before, nothing is gone.
+    async fn may_see(&mut self, _scopes: Vec<String>) -> Result<(), SyncError> {
         Ok(())
     }
 

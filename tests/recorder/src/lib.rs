@@ -29,8 +29,8 @@ pub struct Recorder {
     pub supplements: Vec<Host>,
     /// Hosts that the scanner's own list has.
     pub existing: Vec<String>,
-    /// Whether the scanner still has the hosts that it was asked for one by one.
-    pub confirmed: BTreeMap<String, bool>,
+    /// Whether the scanner still has the hosts that it was asked for one by one, as far as it says.
+    pub confirmed: BTreeMap<String, Option<bool>>,
     /// Hosts with findings.
     pub reports: Vec<HostReport>,
     /// How scans last went.
@@ -106,7 +106,7 @@ impl Sink for Recorder {
         Ok(())
     }
 
-    async fn confirm(&mut self, native: String, exists: bool) -> Result<(), SyncError> {
+    async fn confirm(&mut self, native: String, exists: Option<bool>) -> Result<(), SyncError> {
         self.confirmed.insert(native, exists);
         Ok(())
     }

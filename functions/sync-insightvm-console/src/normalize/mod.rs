@@ -24,7 +24,7 @@ const KNOWN: &str = "assets, vulnerabilities, definitions, report, report_rules,
 ///
 /// A bad record fails alone ([`Normalized::Refused`]); a document that is something else, or was cut off, is an error, and
 /// what was emitted before it must not be taken for everything. Findings of the API come without severity, which is in
-/// their definition. Memory does not grow with the document, save for XML, whose severities stand at its end.
+/// their definition. Memory does not grow with the document.
 pub fn normalize(
     stream: &str,
     reader: impl Read,

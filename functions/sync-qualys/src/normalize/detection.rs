@@ -1,7 +1,7 @@
 //! `DETECTION` of host detections.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{Finding, FindingKey, FindingState, RuleId};
 
@@ -75,8 +75,7 @@ pub fn detection(bytes: &[u8]) -> Result<Option<Finding>, String> {
                 Some("CVSS_vector") => &mut raw.cvss_vector,
                 Some("CVSS_version") => &mut raw.cvss_version,
                 Some(name) if FACTORS.contains(&name) && !text.trim().is_empty() => {
-                    let text = text.trim().chars().take(FACTOR_LIMIT).collect();
-                    raw.factors.insert(name.to_owned(), text);
+                    raw.factors.insert(name.to_owned(), listed(text));
                     return;
                 }
                 _ => return,
@@ -115,7 +114,11 @@ impl Raw<'_> {
             cvss: cvss(&self.cvss, &self.cvss_vector, &self.cvss_version),
             epss: number(&self.epss).filter(|p| (0.0..=1.0).contains(p)),
             vendor_risk: number(&self.risk).filter(|risk| *risk > 0.0),
-            exploit_available: self.factors.contains_key("exploit_maturity").then_some(true),
+            exploit_available: self
+                .factors
+                .get("exploit_maturity")
+                .filter(|words| says_exploit(words))
+                .map(|_| true),
             vendor_factors: self.factors,
             first_found: time(&self.first_found),
             last_found: time(&self.last_found),
@@ -152,6 +155,18 @@ impl Raw<'_> {
             _ => FindingState::Open,
         }
     }
+}
+
+/// A list with commas, in an order of its own: another order is nothing new.
+fn listed(text: &str) -> String {
+    let words: BTreeSet<&str> = text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    words.into_iter().collect::<Vec<_>>().join(", ").chars().take(FACTOR_LIMIT).collect()
+}
+
+/// Whether there is an exploit, by the words of CVSS' exploit code maturity and by Qualys' own.
+fn says_exploit(maturity: &str) -> bool {
+    let words = ["poc", "proof", "functional", "high", "weaponized"];
+    maturity.to_ascii_lowercase().split(", ").any(|word| words.iter().any(|known| word.starts_with(known)))
 }
 
 fn number(text: &str) -> Option<f64> {
@@ -206,7 +221,7 @@ mod tests {
             epss: Some(0.97432),
             vendor_risk: Some(95.0),
             exploit_available: Some(true),
-            vendor_factors: [("RTI", "Active_Attacks"), ("exploit_maturity", "weaponized,poc")]
+            vendor_factors: [("RTI", "Active_Attacks"), ("exploit_maturity", "poc, weaponized")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
             first_found: at("2026-01-01T00:00:00Z"),

@@ -236,7 +236,8 @@ impl Findings {
                 cvss: best_cvss(&read),
                 epss: epss(&read.epss_score),
                 vendor_risk: vpr(&read.vpr.0.score).or_else(|| vpr(&read.vpr_v2.0.score)),
-                exploit_available: read.exploit_available.truth(),
+                // Only a yes says something: whoever knows of none has not looked everywhere.
+                exploit_available: read.exploit_available.truth().filter(|yes| *yes),
                 rule: None,
             };
             if self.kept + text.len() > KEPT_LIMIT {

@@ -310,10 +310,15 @@ async fn hosts_are_kept_by_unit_and_read_as_a_set() {
     assert_eq!(scans["host-0"], LastScan::default());
     assert_eq!(scans["host-11995"], scanned(1_000, Some(false)), "what another page knows completes it");
     assert_eq!(store.confirmed(&connector(), &run).await.unwrap(), BTreeMap::new());
-    let told = BTreeMap::from([("host-1".to_owned(), true), ("host-2".to_owned(), false)]);
+    let told = [("host-1", Some(true)), ("host-2", Some(false)), ("host-3", None)]
+        .map(|(host, exists)| (host.to_owned(), exists));
+    let told = BTreeMap::from(told);
     store.put_confirmed(&connector(), &run, "missing/0", &told).await.unwrap();
     assert_eq!(store.confirmed(&connector(), &run).await.unwrap(), told);
     assert_eq!(store.hosts(&connector(), &run).await.unwrap().len(), 12_010, "no host that was seen");
+    let scopes = BTreeSet::from(["1".to_owned(), "2".to_owned()]);
+    store.put_scopes(&connector(), &run, "assets/0", &scopes).await.unwrap();
+    assert_eq!(store.scopes(&connector(), &run).await.unwrap(), scopes);
     let odd = BTreeMap::from([(
         "a\tb".to_owned(),
         LastScan { gone: true, partly: true, ..scanned(-5, Some(true)) },

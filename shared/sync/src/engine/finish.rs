@@ -15,7 +15,7 @@ use store::{ConnectorState, EntryState, HistoryEntry, RunRecord, RunStatus, Unit
 
 use super::{Deadline, Engine, SIGHTINGS_PER_MESSAGE, run_of};
 use crate::error::SyncError;
-use crate::scanner::{Mode, Run};
+use crate::scanner::{Mode, Run, UNREADABLE};
 
 /// A run that would close fewer findings than this is never held.
 const CLOSE_LIMIT_MIN: u64 = 50;
@@ -26,6 +26,8 @@ const HISTORY_MIN: u64 = 10;
 
 /// Runs that may lie between two full ones; hosts that only older ones have seen are not looked for.
 const RUNS_BETWEEN: i32 = 500;
+/// Hosts that one run asks for one by one, at most. Those beyond it are missing.
+const ASKED: usize = 10_000;
 /// Sightings that are read at once.
 const PARALLEL_READS: usize = 16;
 
@@ -40,12 +42,11 @@ impl Engine {
             return Ok(());
         }
         let run = run_of(connector, &record);
-        if record.pending > 0 {
-            // Somebody planned the questions below and may have died before he sent them.
-            return self.resume(connector, &run, planned).await;
-        }
-        if record.verdict.is_none() && self.ask_for_missing(connector, &run, &record).await? {
-            return self.resume(connector, &run, planned).await;
+        // With units pending, somebody has planned the questions below and may have died before he sent them.
+        if record.verdict.is_none()
+            && (record.pending > 0 || self.ask_for_missing(connector, &run, &record).await?)
+        {
+            return self.send_pending(&run).await;
         }
         let record =
             if record.verdict.is_some() { record } else { self.judge(connector, &run, record).await? };
@@ -144,12 +145,21 @@ impl Engine {
         run: &Run,
         record: &RunRecord,
     ) -> Result<bool, SyncError> {
-        if run.mode != Mode::Full || record.failed > 0 || record.missing > 0 {
+        if run.mode != Mode::Full || record.verdict.is_some() {
+            return Ok(false);
+        }
+        // Not of a scanner that shows nothing, or half of what it has.
+        let mut record = record.clone();
+        record.counts.hosts = self.store.hosts(&connector.name, &run.id).await?.len() as u64;
+        let (state, _) = self.store.connector_state(&connector.name).await?;
+        if verdict(run, &record, &state, None).0 != Verdict::Complete {
             return Ok(false);
         }
         let Unseen { hosts, listed, confirmed } = self.unseen(connector, run).await?;
-        let hosts: Vec<String> = hosts.into_iter().filter(|host| !confirmed.contains_key(host)).collect();
-        if listed || hosts.is_empty() {
+        let asked = confirmed.len();
+        let hosts = hosts.into_iter().filter(|host| !confirmed.contains_key(host));
+        let hosts: Vec<String> = hosts.take(ASKED.saturating_sub(asked)).collect();
+        if listed || hosts.is_empty() || self.sees_less(connector, run).await? {
             return Ok(false);
         }
         let built = match (self.make)(connector.clone()).await {
@@ -168,6 +178,14 @@ impl Engine {
         Ok(record.is_some_and(|(record, _)| record.pending > 0))
     }
 
+    /// Whether the account may see less of the scanner than in the last full run: what it does not show may be there.
+    async fn sees_less(&self, connector: &Connector, run: &Run) -> Result<bool, SyncError> {
+        let (state, _) = self.store.connector_state(&connector.name).await?;
+        let Some((previous, _)) = state.last_full else { return Ok(false) };
+        let now = self.store.scopes(&connector.name, &run.id).await?;
+        Ok(!self.store.scopes(&connector.name, &previous).await?.is_subset(&now))
+    }
+
     /// Hosts that the last full run or any since has seen, and this one has not.
     async fn unseen(&self, connector: &Connector, run: &Run) -> Result<Unseen, SyncError> {
         let (state, _) = self.store.connector_state(&connector.name).await?;
@@ -178,9 +196,10 @@ impl Engine {
         let existing = self.store.existing(&connector.name, &run.id).await?;
         let confirmed = self.store.confirmed(&connector.name, &run.id).await?;
         let mut before = self.store.existing(&connector.name, &previous).await?;
-        // One that had slipped through the last time.
-        let slipped = self.store.confirmed(&connector.name, &previous).await?;
-        before.extend(slipped.into_iter().filter(|(_, exists)| *exists).map(|(host, _)| host));
+        before.remove(UNREADABLE);
+        // One that had slipped through the last time, or of which nothing was said.
+        let asked = self.store.confirmed(&connector.name, &previous).await?;
+        before.extend(asked.into_iter().filter(|(_, exists)| *exists != Some(false)).map(|(host, _)| host));
         let newest = self.store.runs(&connector.name, RUNS_BETWEEN).await?;
         // Not by their ids, which say nothing within a second.
         let since = newest.into_iter().filter(|known| known.started_at >= previous_at && known.id != run.id);
@@ -191,7 +210,8 @@ impl Engine {
         // What this run has seen exists, whatever the list says.
         let seen = self.store.hosts(&connector.name, &run.id).await?;
         before.retain(|host| !seen.contains(host) && !existing.contains(host));
-        Ok(Unseen { hosts: before, listed: !existing.is_empty(), confirmed })
+        let listed = !existing.is_empty() && !existing.contains(UNREADABLE);
+        Ok(Unseen { hosts: before, listed, confirmed })
     }
 
     /// Hosts that a complete full run no longer contains.
@@ -208,12 +228,12 @@ impl Engine {
         let mut missing = Missing::default();
         for native in hosts {
             let list = match confirmed.get(&native) {
-                Some(true) => continue,
-                Some(false) => &mut missing.gone,
+                Some(Some(true)) => continue,
+                Some(Some(false)) => &mut missing.gone,
                 None if listed => &mut missing.gone,
                 // The host may have been one of the records that could not be read.
-                None if record.counts.refused > 0 => continue,
-                None => &mut missing.unseen,
+                Some(None) | None if record.counts.refused > 0 => continue,
+                Some(None) | None => &mut missing.unseen,
             };
             list.push(SightingId::new(run.connector.clone(), native));
         }
@@ -364,7 +384,7 @@ struct Unseen {
     /// There is one.
     listed: bool,
     /// What the scanner said when it was asked for one.
-    confirmed: BTreeMap<String, bool>,
+    confirmed: BTreeMap<String, Option<bool>>,
 }
 
 /// Hosts that a run lacks.
@@ -381,7 +401,7 @@ fn too_much(closed: u64, purged: u64, limit: u64) -> String {
     let all = closed + purged;
     let purged = match purged {
         0 => String::new(),
-        _ => format!(", {purged} of them on hosts that the scanner does not list any more"),
+        _ => format!(", {purged} of them on hosts that the scanner does not have any more"),
     };
     format!("would close {all} findings{purged}; the limit is {limit}: approve it, or look at the scanner")
 }

@@ -86,7 +86,8 @@ pub(super) struct EngineSink<'a> {
     seen_hosts: BTreeMap<String, LastScan>,
     /// Hosts of the scanner's own list of all.
     existing: BTreeSet<String>,
-    confirmed: BTreeMap<String, bool>,
+    confirmed: BTreeMap<String, Option<bool>>,
+    scopes: BTreeSet<String>,
     /// Hosts that this attempt has compared.
     compared: BTreeSet<SightingId>,
     counts: RunCounts,
@@ -107,6 +108,7 @@ impl<'a> EngineSink<'a> {
             seen_hosts: BTreeMap::new(),
             existing: BTreeSet::new(),
             confirmed: BTreeMap::new(),
+            scopes: BTreeSet::new(),
             compared: BTreeSet::new(),
             counts: RunCounts::default(),
         }
@@ -131,6 +133,10 @@ impl<'a> EngineSink<'a> {
         if !self.confirmed.is_empty() {
             let told = &self.confirmed;
             self.engine.store.put_confirmed(&self.run.connector, &self.run.id, self.unit, told).await?;
+        }
+        if !self.scopes.is_empty() {
+            let scopes = &self.scopes;
+            self.engine.store.put_scopes(&self.run.connector, &self.run.id, self.unit, scopes).await?;
         }
         Ok(())
     }
@@ -261,8 +267,13 @@ impl Sink for EngineSink<'_> {
         Ok(())
     }
 
-    async fn confirm(&mut self, native: String, exists: bool) -> Result<(), SyncError> {
+    async fn confirm(&mut self, native: String, exists: Option<bool>) -> Result<(), SyncError> {
         self.confirmed.insert(native, exists);
+        Ok(())
+    }
+
+    async fn may_see(&mut self, scopes: Vec<String>) -> Result<(), SyncError> {
+        self.scopes.extend(scopes);
         Ok(())
     }
 
@@ -322,7 +333,12 @@ impl Sink for EngineSink<'_> {
 
     async fn rescore_hosts_of(&mut self, unit: &str) -> Result<(), SyncError> {
         self.flush_rules().await?;
-        let natives = self.engine.store.hosts_of_unit(&self.run.connector, &self.run.id, unit).await?;
+        let mut natives = self.engine.store.hosts_of_unit(&self.run.connector, &self.run.id, unit).await?;
+        if unit == self.unit {
+            // Its own are kept only when it ends; those that were written before their definitions came wait until now.
+            self.write().await?;
+            natives.extend(self.seen_hosts.keys().cloned());
+        }
         let sightings: Vec<_> =
             natives.into_iter().map(|native| SightingId::new(self.run.connector.clone(), native)).collect();
         self.engine.send_to_score(&sightings).await
@@ -350,10 +366,12 @@ impl Sink for EngineSink<'_> {
 }
 
 /// Bytes that a finding holds in memory, as far as they differ much between findings.
-fn weight(finding: &Finding) -> usize {
+pub(crate) fn weight(finding: &Finding) -> usize {
     /// The key, and the short texts beside it.
     const SHORT: usize = 128;
-    size_of::<Finding>() + SHORT + finding.evidence.as_ref().map_or(0, String::len)
+    let factors: usize =
+        finding.vendor_factors.iter().map(|(name, value)| SHORT + name.len() + value.len()).sum();
+    size_of::<Finding>() + SHORT + factors + finding.evidence.as_ref().map_or(0, String::len)
 }
 
 /// Bytes that details hold in memory.

@@ -81,12 +81,7 @@ impl Engine {
     }
 
     /// Plans what is not planned and sends what is not done: all of it can be repeated.
-    pub(super) async fn resume(
-        &self,
-        connector: &Connector,
-        run: &Run,
-        planned: bool,
-    ) -> Result<(), SyncError> {
+    async fn resume(&self, connector: &Connector, run: &Run, planned: bool) -> Result<(), SyncError> {
         if !planned {
             let units = match (self.make)(connector.clone()).await {
                 Ok(built) => built.scanner.plan(run).await,
@@ -111,6 +106,12 @@ impl Engine {
             let finish = SyncMessage::finish(connector.name.clone(), run.id.clone());
             return self.send(&finish, SignedDuration::ZERO).await;
         }
+        self.send_units(run, pending.into_iter().map(|unit| (unit.id, unit.rev))).await
+    }
+
+    /// Sends every unit that is not done.
+    pub(super) async fn send_pending(&self, run: &Run) -> Result<(), SyncError> {
+        let pending = self.store.units(&run.connector, &run.id, Some(UnitState::Pending)).await?;
         self.send_units(run, pending.into_iter().map(|unit| (unit.id, unit.rev))).await
     }
 
