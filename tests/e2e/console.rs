@@ -81,7 +81,9 @@ async fn a_scan_whose_logins_failed_closes_nothing_that_a_login_has_found() {
     // The same estate, once with the fault and once without: what is open there has to be open here.
     let mut open = Vec::new();
     for fault in ["", "insightvm-console.output:login-failed"] {
-        let site = Site::start(with_console(Setup::new(16), "report")).await;
+        // Without the limit on closings, which would hold a run that closes too much.
+        let setup = with_console(Setup::new(16), "report");
+        let site = Site::start(setup.edit("via: report", "via: report\n    close_limit_percent: 100")).await;
         let mut runs = Vec::new();
         for (day, fault) in [(5, ""), (9, fault), (13, "")] {
             site.day(day);
