@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use domain::RuleId;
 use sync::split::xml::{Cut, Records, SplitError, XmlSplitter};
-use sync::xml::{clean, outer_attributes};
+use sync::xml::Xml;
 use sync::{BadRecord, Ports, Scope};
 
 use crate::normalize::{Described, Item, Preference, item, preference, properties};
@@ -90,9 +90,16 @@ impl Document {
         Self { splitter, open: None, scope: None, plugins: Vec::new(), ports: None }
     }
 
-    /// Takes the next bytes. A file that is something else is an error as soon as that shows.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), SplitError> {
-        let fed = self.splitter.feed(bytes);
+    /// Takes the next bytes.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.splitter.feed(bytes);
+    }
+
+    /// The error that makes reading on useless, as soon as it is known: also that the file is something else.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<(), SplitError> {
         match self.splitter.root() {
             Some(root) if root != ROOT => {
                 let seen = if root.eq_ignore_ascii_case("html") {
@@ -103,7 +110,7 @@ impl Document {
                 let seen = if root == "NessusClientData" { format!("{seen} of version 1") } else { seen };
                 Err(SplitError { offset: 0, problem: format!("{seen} where <{ROOT}> is expected") })
             }
-            _ => fed,
+            _ => self.splitter.error().map_or(Ok(()), |error| Err(error.clone())),
         }
     }
 
@@ -121,35 +128,32 @@ impl Document {
             return None;
         }
         loop {
-            match self.splitter.next_cut()? {
-                Cut::Part { name: HOST, piece } => self.begin(&piece.bytes),
-                Cut::Part { name, piece } => {
-                    let read = match name {
-                        PROPERTIES => self.properties(&piece.bytes).map(|()| None),
-                        _ => self.item(&piece.bytes, &wanted).map(Some),
-                    };
-                    match read {
-                        Ok(None) => {}
-                        Ok(Some(item)) => return Some(Piece::Item(Box::new(item))),
-                        Err(problem) => {
-                            return Some(self.refuse(BadRecord { offset: piece.offset, problem }));
-                        }
-                    }
+            let host = self.open.as_ref().map_or("", |open| open.name.as_str());
+            let cut = self.splitter.next_cut(|name, xml| read(name, xml, host, &wanted))?;
+            let Cut { is_part, offset, read } = cut;
+            let outcome = match read {
+                Ok(Read::Begun(name)) if is_part => {
+                    self.begin(name);
+                    continue;
                 }
-                Cut::BadPart(bad) => return Some(self.refuse(bad)),
-                Cut::Record { name: HOST, piece } => {
-                    if let Some(host) = self.end(piece.offset) {
-                        return Some(host);
-                    }
+                Ok(Read::Begun(_)) => match self.end(offset) {
+                    Some(host) => return Some(host),
+                    None => continue,
+                },
+                Ok(Read::Preference(preference)) => {
+                    self.preference(preference);
+                    continue;
                 }
-                Cut::Record { piece, .. } => self.preference(&piece.bytes),
-                // Not closed, so that the host may go on somewhere; or a preference of enormous length.
-                Cut::BadRecord(bad) => {
-                    if let Some(open) = &mut self.open {
-                        open.whole = false;
-                        return Some(Piece::Refused(bad));
-                    }
-                }
+                Ok(Read::Properties(described)) => self.properties(*described).map(|()| None),
+                Ok(Read::Item(item)) => self.item(item).map(Some),
+                // A host that is not closed, so that it may go on somewhere; or a preference of enormous length.
+                Err(_) if !is_part && self.open.is_none() => continue,
+                Err(problem) => Err(problem),
+            };
+            match outcome {
+                Ok(None) => {}
+                Ok(Some(item)) => return Some(Piece::Item(item)),
+                Err(problem) => return Some(self.refuse(BadRecord { offset, problem })),
             }
         }
     }
@@ -159,13 +163,7 @@ impl Document {
         self.splitter.finish().map(|_| ())
     }
 
-    fn begin(&mut self, tag: &[u8]) {
-        let mut name = String::new();
-        outer_attributes(&clean(tag), |key, value| {
-            if key == "name" {
-                name = value.into_owned();
-            }
-        });
+    fn begin(&mut self, name: String) {
         self.open = Some(Open { name, described: None, credentialed: None, whole: true, dead: false });
     }
 
@@ -176,12 +174,11 @@ impl Document {
         Piece::Refused(bad)
     }
 
-    fn properties(&mut self, bytes: &[u8]) -> Result<(), String> {
+    fn properties(&mut self, mut described: Described) -> Result<(), String> {
         let Some(open) = &mut self.open else { return Ok(()) };
         if open.described.is_some() {
             return Err("the properties of a host stand behind its findings".to_owned());
         }
-        let mut described = properties(&open.name, bytes)?;
         if let Some(scope) = self.scope() {
             described.host.checks = u32::try_from(scope.rules()).ok().filter(|count| *count > 0);
             described.host.port_range = scope.port_range();
@@ -192,8 +189,7 @@ impl Document {
         Ok(())
     }
 
-    fn item(&mut self, bytes: &[u8], wanted: impl Fn(&RuleId) -> bool) -> Result<Item, String> {
-        let mut item = item(bytes, wanted)?;
+    fn item(&mut self, mut item: Box<Item>) -> Result<Box<Item>, String> {
         if self.host().is_none_or(|described| described.host.native.is_empty()) {
             return Err(NAMELESS.to_owned());
         }
@@ -208,8 +204,8 @@ impl Document {
         Ok(item)
     }
 
-    fn preference(&mut self, bytes: &[u8]) {
-        match preference(bytes) {
+    fn preference(&mut self, preference: Option<Preference>) {
+        match preference {
             Some(Preference::Plugins(plugins)) => self.plugins = plugins,
             Some(Preference::Ports(ports)) => self.ports = Some(ports),
             None => {}
@@ -239,9 +235,41 @@ impl Document {
     }
 }
 
+/// What was read of a part or a record.
+enum Read {
+    /// The name of a host, at its begin and at its end.
+    Begun(String),
+    Properties(Box<Described>),
+    Item(Box<Item>),
+    Preference(Option<Preference>),
+}
+
+/// `host`: the name of the host that is being read.
+fn read(
+    name: &'static str,
+    xml: &Xml<'_>,
+    host: &str,
+    wanted: impl Fn(&RuleId) -> bool,
+) -> Result<Read, String> {
+    Ok(match name {
+        HOST => {
+            let mut name = String::new();
+            xml.outer_attributes(|key, value| {
+                if key == "name" {
+                    name = value.into_owned();
+                }
+            });
+            Read::Begun(name)
+        }
+        PROPERTIES => Read::Properties(Box::new(properties(host, xml)?)),
+        PREFERENCE => Read::Preference(preference(xml)),
+        _ => Read::Item(Box::new(item(xml, wanted)?)),
+    })
+}
+
 /// A host of which only the name is known.
 fn nobody(name: &str) -> Described {
-    properties(name, b"<HostProperties/>").unwrap_or_default()
+    properties(name, &Xml::alone("<HostProperties/>")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -279,15 +307,16 @@ mod tests {
         let mut reader = Document::new();
         let mut seen = String::new();
         for bytes in document.as_bytes().chunks(chunk) {
-            if let Err(error) = reader.feed(bytes) {
-                return (seen, Err(error));
-            }
+            reader.feed(bytes);
             while let Some(piece) = reader.next_piece(|_| false) {
                 seen.push_str(&match piece {
                     Piece::Item(item) => format!("{} ", item.finding.rule),
                     Piece::Host(host) => format!("{}{} ", host.name, if host.whole { '+' } else { '-' }),
                     Piece::Refused(_) => "! ".into(),
                 });
+            }
+            if let Err(error) = reader.check() {
+                return (seen.trim_end().to_owned(), Err(error));
             }
         }
         (seen.trim_end().to_owned(), reader.finish())
@@ -316,7 +345,7 @@ mod tests {
         assert_eq!(whole(&file(&(host("a", &format!("{bad}{ONE}")) + &host("b", ONE)))), "! ! 1 a- 1 b+");
         let document = file(&host("a", bad));
         let mut reader = Document::new();
-        reader.feed(document.as_bytes()).unwrap();
+        reader.feed(document.as_bytes());
         let Some(Piece::Refused(bad)) = reader.next_piece(|_| false) else { panic!() };
         assert_eq!(bad.offset as usize, document.find("<ReportItem").unwrap());
     }
@@ -338,7 +367,7 @@ mod tests {
         let information = "<ReportItem port='0' severity='0' pluginID='19506'><plugin_output>Credentialed checks : yes\
             </plugin_output></ReportItem>";
         let mut reader = Document::new();
-        reader.feed(file(&host("a", &format!("{ONE}{information}"))).as_bytes()).unwrap();
+        reader.feed(file(&host("a", &format!("{ONE}{information}"))).as_bytes());
         let Some(Piece::Item(item)) = reader.next_piece(|_| false) else { panic!() };
         assert_eq!(item.finding.first_found, Some("2024-01-01T10:00:00Z".parse().unwrap()));
         assert_eq!(item.finding.last_found, Some("2024-01-01T10:07:33Z".parse().unwrap()));
@@ -374,7 +403,7 @@ mod tests {
                 .trim_start_matches("<?xml version=\"1.0\" ?>")
         );
         let mut reader = Document::new();
-        reader.feed(document.as_bytes()).unwrap();
+        reader.feed(document.as_bytes());
         let Some(Piece::Item(item)) = reader.next_piece(|_| false) else { panic!() };
         assert_eq!(item.finding.evidence.as_deref(), Some("&a;&f;"));
     }

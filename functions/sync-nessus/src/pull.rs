@@ -197,12 +197,13 @@ impl<'a> ReportReader<'a> {
         };
         let mut document = Document::new();
         while let Some(bytes) = answer.chunk().await? {
-            document.feed(&bytes).map_err(malformed)?;
+            document.feed(&bytes);
             loop {
                 let rules = &self.rules;
                 let Some(piece) = document.next_piece(|rule| !rules.contains(rule)) else { break };
                 self.take(piece, &mut document, sink).await?;
             }
+            document.check().map_err(malformed)?;
         }
         document.finish().map_err(malformed)?;
         Ok(self.counted)

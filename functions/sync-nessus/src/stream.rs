@@ -32,7 +32,7 @@ pub fn normalize(
     let mut state = State { emit, summary: Summary::default(), rules: HashSet::new() };
     let mut document = Document::new();
     pieces(reader, |bytes| {
-        let fed = document.feed(bytes);
+        document.feed(bytes);
         while let Some(piece) = document.next_piece(|_| true) {
             match piece {
                 Piece::Refused(bad) => state.emit(Normalized::Refused(bad)),
@@ -50,7 +50,7 @@ pub fn normalize(
                 Piece::Item(_) => {}
             }
         }
-        fed.map_err(malformed)
+        document.check().map_err(malformed)
     })?;
     document.finish().map_err(malformed)?;
     Ok(state.summary)

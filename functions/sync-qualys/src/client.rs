@@ -238,7 +238,7 @@ impl Client {
         let root = text.find("<ABOUT").map(|at| &text[at..]);
         let mut version = String::new();
         let read = root.map(|about| {
-            crate::xml::walk(about.trim_end(), |path, element| {
+            crate::xml::Xml::alone(about.trim_end()).walk(|path, element| {
                 if path == "WEB-VERSION" {
                     element.text.clone_into(&mut version);
                 }
@@ -511,11 +511,13 @@ impl Answer {
             if let Some(item) = self.document.next_item() {
                 return Ok(Ok(item));
             }
+            if let Some(error) = self.document.error() {
+                return Err(self.malformed(client, error).into());
+            }
             match self.response.chunk().await? {
                 Some(chunk) => {
-                    let fed = self.document.feed(&chunk);
+                    self.document.feed(&chunk);
                     self.check_root(client)?;
-                    fed.map_err(|error| self.malformed(client, &error))?;
                 }
                 None => {
                     let around = self.document.finish().map_err(|error| self.malformed(client, &error))?;

@@ -11,7 +11,7 @@ use crate::normalize::{
     report_finding, rule, tag,
 };
 use crate::work::Policy;
-use crate::xml::{clean, walk};
+use crate::xml::{Xml, clean};
 
 /// One detection, one definition or one host without its detections; results are a few kilobytes in practice.
 const RECORD_LIMIT: usize = 8 * 1024 * 1024;
@@ -177,7 +177,7 @@ impl SimpleReturn {
     /// Reads an answer in words out of a whole body; `None` if it is something else.
     pub fn parse(body: &[u8]) -> Option<Self> {
         let mut splitter = XmlSplitter::new(&[], 0);
-        splitter.feed(body).ok()?;
+        splitter.feed(body);
         let skeleton = splitter.finish().ok()?;
         (skeleton.root == "SIMPLE_RETURN").then(|| read_around(&skeleton.bytes).simple).flatten()
     }
@@ -217,8 +217,13 @@ impl Document {
     }
 
     /// Takes the next bytes.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), SplitError> {
-        self.splitter.feed(bytes)
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.splitter.feed(bytes);
+    }
+
+    /// The error that makes reading on useless, as soon as it is known.
+    pub fn error(&self) -> Option<&SplitError> {
+        self.splitter.error()
     }
 
     /// The root element, as soon as it was seen.
@@ -234,63 +239,31 @@ impl Document {
 
     /// The next record that was read.
     pub fn next_item(&mut self) -> Option<Item> {
-        loop {
-            match self.splitter.next_cut()? {
-                Cut::Part { name, piece } => {
-                    let read = if name == "DETECTION" { detection } else { report_finding };
-                    match read(&piece.bytes) {
-                        Ok(finding) => self.findings.extend(finding),
-                        Err(problem) => {
-                            return Some(self.bad_part(BadRecord { offset: piece.offset, problem }));
-                        }
+        while let Some(Cut { is_part, offset, read }) = self.splitter.next_cut(read) {
+            match read {
+                Ok(Read::Finding(finding)) => self.findings.extend(*finding),
+                Ok(Read::Host(read)) => {
+                    let (host, marks) = *read;
+                    let (findings, whole) = self.begin_host();
+                    return Some(Item::Host(Box::new(HostItem { host, findings, whole, marks })));
+                }
+                Ok(Read::Item(item)) => return Some(item),
+                Ok(Read::Nothing) => {}
+                Err(problem) => {
+                    if is_part {
+                        self.whole = false;
+                    } else {
+                        self.begin_host();
                     }
+                    return Some(Item::Refused(BadRecord { offset, problem }));
                 }
-                Cut::BadPart(bad) => return Some(self.bad_part(bad)),
-                Cut::BadRecord(bad) => {
-                    self.begin_host();
-                    return Some(Item::Refused(bad));
-                }
-                Cut::Record { name, piece } => match self.record(name, &piece.bytes) {
-                    Ok(Some(item)) => return Some(item),
-                    Ok(None) => {}
-                    Err(problem) => return Some(Item::Refused(BadRecord { offset: piece.offset, problem })),
-                },
             }
         }
-    }
-
-    fn bad_part(&mut self, bad: BadRecord) -> Item {
-        self.whole = false;
-        Item::Refused(bad)
+        None
     }
 
     fn begin_host(&mut self) -> (Vec<Finding>, bool) {
         (std::mem::take(&mut self.findings), std::mem::replace(&mut self.whole, true))
-    }
-
-    fn record(&mut self, name: &str, bytes: &[u8]) -> Result<Option<Item>, String> {
-        let (findings, whole) = self.begin_host();
-        let of_host =
-            |(host, marks): (Host, Marks)| Item::Host(Box::new(HostItem { host, findings, whole, marks }));
-        Ok(Some(match name {
-            "HOST" => of_host(host(bytes)?),
-            "HostAsset" => of_host(host_asset(bytes)?),
-            "Tag" => {
-                let (id, criticality) = tag(bytes)?;
-                Item::Tag { id, criticality }
-            }
-            "ID" | "ID_RANGE" => Item::Ids(ids(bytes)?),
-            "ASSET_GROUP" => Item::Group(asset_group(bytes)?),
-            "POLICY" => Item::Policy(policy(bytes)?),
-            "INFO" => Item::Posture(Box::new(posture(bytes)?)),
-            "CONTROL" => Item::Control(Box::new(control(bytes)?)),
-            "VULN" => Item::Rule(Box::new(rule(bytes)?), None),
-            "VULN_DETAILS" => {
-                let (rule, severity) = report_detail(bytes)?;
-                Item::Rule(Box::new(rule), Some(severity))
-            }
-            _ => return Ok(None),
-        }))
     }
 
     /// Says that there is no more. A document that was cut off is an error.
@@ -298,6 +271,41 @@ impl Document {
         let skeleton = self.splitter.finish()?;
         Ok(read_around(&skeleton.bytes))
     }
+}
+
+/// What was read of a part or a record.
+enum Read {
+    /// A part.
+    Finding(Box<Option<Finding>>),
+    Host(Box<(Host, Marks)>),
+    /// Any other record.
+    Item(Item),
+    /// A record that says nothing that is kept.
+    Nothing,
+}
+
+fn read(name: &'static str, xml: &Xml<'_>) -> Result<Read, String> {
+    Ok(Read::Item(match name {
+        "DETECTION" => return Ok(Read::Finding(Box::new(detection(xml)?))),
+        "VULN_INFO" => return Ok(Read::Finding(Box::new(report_finding(xml)?))),
+        "HOST" => return Ok(Read::Host(Box::new(host(xml)?))),
+        "HostAsset" => return Ok(Read::Host(Box::new(host_asset(xml)?))),
+        "Tag" => {
+            let (id, criticality) = tag(xml)?;
+            Item::Tag { id, criticality }
+        }
+        "ID" | "ID_RANGE" => Item::Ids(ids(xml)?),
+        "ASSET_GROUP" => Item::Group(asset_group(xml)?),
+        "POLICY" => Item::Policy(policy(xml)?),
+        "INFO" => Item::Posture(Box::new(posture(xml)?)),
+        "CONTROL" => Item::Control(Box::new(control(xml)?)),
+        "VULN" => Item::Rule(Box::new(rule(xml)?), None),
+        "VULN_DETAILS" => {
+            let (rule, severity) = report_detail(xml)?;
+            Item::Rule(Box::new(rule), Some(severity))
+        }
+        _ => return Ok(Read::Nothing),
+    }))
 }
 
 /// What stands around the records: the warning with the next page, or an answer in words.
@@ -308,7 +316,7 @@ fn read_around(skeleton: &[u8]) -> Around {
     let text = clean(skeleton);
     let is_simple = text.trim_start().starts_with("<SIMPLE_RETURN");
     // A skeleton that the splitter passed is balanced; should an attribute be broken, nothing is known around it.
-    let _ = walk(&text, |path, element| match path {
+    let _ = Xml::alone(&text).walk(|path, element| match path {
         "RESPONSE/WARNING/CODE" | "RESPONSE/WARNING_LIST/WARNING/CODE" => truncated |= element.text == "1980",
         "RESPONSE/WARNING/URL" | "RESPONSE/WARNING_LIST/WARNING/URL" if !element.text.is_empty() => {
             url = Some(element.text.to_owned());
@@ -344,7 +352,7 @@ mod tests {
         let mut reader = Document::new();
         let mut items = Vec::new();
         for chunk in document.as_bytes().chunks(7) {
-            reader.feed(chunk).unwrap();
+            reader.feed(chunk);
             items.extend(std::iter::from_fn(|| reader.next_item()));
         }
         let around = reader.finish();
@@ -483,7 +491,7 @@ mod tests {
         let failed = "<ServiceResponse><responseCode>INVALID_REQUEST</responseCode><responseErrorDetails><errorMessage>No.</errorMessage></responseErrorDetails></ServiceResponse>";
         assert_eq!(read(failed).1.unwrap().simple.unwrap().text, "INVALID_REQUEST No.");
         let mut document = Document::new();
-        document.feed(b"<!DOCTYPE html><html><he").unwrap();
+        document.feed(b"<!DOCTYPE html><html><he");
         assert_eq!((document.root(), document.kind()), (Some("html"), None));
     }
 }

@@ -43,12 +43,12 @@ pub fn normalize(
     };
     let mut document = Document::new();
     pieces(reader, |bytes| {
-        let fed = document.feed(bytes);
+        document.feed(bytes);
         check_root(&document, kinds)?;
         while let Some(item) = document.next_item() {
             state.item(item, document.kind());
         }
-        fed.map_err(malformed)
+        document.error().cloned().map(malformed).map_or(Ok(()), Err)
     })?;
     let around = document.finish().map_err(malformed)?;
     if let Some(words) = around.simple {

@@ -1,3 +1,3 @@
 //! Reads one small piece of XML.
 
-pub(crate) use sync::xml::{Element, clean, walk};
+pub(crate) use sync::xml::{Element, Xml, clean};

@@ -1,6 +1,7 @@
-//! Reads one small piece of XML: a record that [`crate::split::xml`] has cut out, or what is left around the records.
+//! Reads one small piece of XML: a record that [`crate::split::xml`] has found, or what is left around the records.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use quick_xml::XmlVersion;
 use quick_xml::events::BytesRef;
@@ -26,7 +27,11 @@ struct Start<'x> {
 
 impl<'x> Start<'x> {
     fn of(tag: &'x str) -> Self {
-        let from = name_end(tag.as_bytes(), 0);
+        Self::from(tag, name_end(tag.as_bytes(), 0))
+    }
+
+    /// The name goes on to `from` at least.
+    fn from(tag: &'x str, from: usize) -> Self {
         let length = tag.as_bytes()[from..].iter().position(u8::is_ascii_whitespace);
         Self { tag, name: length.map_or(tag.len(), |length| from + length) }
     }
@@ -60,6 +65,11 @@ pub fn clean(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// Whether it is text that [`clean`] leaves as it is.
+pub(crate) fn is_clean(text: &str) -> bool {
+    !may_hold_forbidden(text.as_bytes()) || text.chars().all(is_xml)
+}
+
 /// Whether a control character stands in it, or what U+FFFE and U+FFFF begin with. Many bytes are looked at together:
 /// texts are long and have none.
 fn may_hold_forbidden(text: &[u8]) -> bool {
@@ -76,83 +86,168 @@ fn is_xml(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// Calls `visit` at the end of every element, with its path below the outermost one (`TAGS/TAG/NAME`; empty for the
-/// outermost itself). No entity is looked up anywhere: those that XML does not define stay as they are written.
-///
-/// Our own reader, because it has to be twice as fast as a whole XML parser: what stands here has been cut out by its tags
-/// already. `tests` hold it to what quick-xml reads.
-pub fn walk<'x>(xml: &'x str, mut visit: impl FnMut(&str, &Element<'_, 'x>)) -> Result<(), String> {
-    let mut path = String::new();
-    let mut open: Vec<Open<'x>> = Vec::new();
-    let mut text = Text::default();
-    let mut begun = None;
-    let mut rest = xml;
-    while let Some(at) = memchr::memchr2(b'<', b'&', rest.as_bytes()) {
-        text.append(&rest[..at]);
-        rest = &rest[at..];
-        match rest.as_bytes() {
-            [b'&', ..] => rest = text.reference(rest),
-            [b'<', b'/', ..] => {
-                let mut end = name_end(rest.as_bytes(), 2);
-                if rest.as_bytes().get(end) != Some(&b'>') {
-                    end += memchr::memchr(b'>', &rest.as_bytes()[end..]).ok_or(NO_END)?;
-                }
-                let name = rest[2..end].trim_ascii_end();
-                let ended = open.pop().ok_or("broken XML: an end without a beginning")?;
-                if ended.name != name {
-                    return Err(format!("broken XML: </{}> ends <{}>", shorten(name), shorten(ended.name)));
-                }
-                visit(&path, &text.element(begun.take()));
-                path.truncate(ended.path);
-                text = Text::default();
-                rest = &rest[end + 1..];
-            }
-            [b'<', b'!', b'[', ..] => {
-                let inside =
-                    rest.strip_prefix("<![CDATA[").ok_or("broken XML: a section that is no CDATA")?;
-                let end = find(inside, "]]>")?;
-                text.append(&inside[..end]);
-                rest = &inside[end + 3..];
-            }
-            [b'<', b'!', b'-', ..] => {
-                let inside = rest.strip_prefix("<!--").ok_or(NO_TAG)?;
-                rest = &inside[find(inside, "-->")? + 3..];
-            }
-            [b'<', b'?', first, ..] if !first.is_ascii_whitespace() && *first != b'>' => {
-                rest = &rest[find(rest, "?>")? + 2..];
-            }
-            [b'<', b'!', b'D' | b'd', ..] if open.is_empty() => rest = after_doctype(rest)?,
-            [b'<', first, ..]
-                if !first.is_ascii_whitespace() && !matches!(first, b'>' | b'<' | b'?' | b'!') =>
-            {
-                let end = tag_end(rest.as_bytes()).ok_or(NO_END)?;
-                let empty = rest.as_bytes()[end - 1] == b'/';
-                let start = Start::of(&rest[1..if empty { end - 1 } else { end }]);
-                let Start { tag, name } = start;
-                let length = path.len();
-                if !open.is_empty() {
-                    if !path.is_empty() {
-                        path.push('/');
-                    }
-                    path.push_str(&tag[..name]);
-                }
-                text = Text::default();
-                if empty {
-                    visit(&path, &text.element(Some(start)));
-                    path.truncate(length);
-                    begun = None;
-                } else {
-                    open.push(Open { name: &tag[..name], path: length });
-                    begun = Some(start);
-                }
-                rest = &rest[end + 1..];
-            }
-            _ => return Err(NO_TAG.to_owned()),
-        }
-    }
-    if open.is_empty() { Ok(()) } else { Err("broken XML: an element is not closed".to_owned()) }
+/// A piece of XML that stands alone, or the element that a longer text begins with, wherever that ends.
+pub struct Xml<'x> {
+    text: &'x str,
+    within: Option<Within<'x>>,
+    /// Where the first element ends, once that was seen.
+    end: Cell<Option<usize>>,
 }
 
+/// What the element that a longer text begins with must not hold: there, who looks at tags only would see another end.
+#[derive(Debug, Clone, Copy)]
+pub struct Within<'a> {
+    /// Elements whose names begin like one of these.
+    pub foreign: &'a [&'static str],
+    /// Tags of about so many bytes and more, or with a `<` in them.
+    pub tag_limit: usize,
+}
+
+impl<'x> Xml<'x> {
+    /// A piece that is all there is.
+    pub fn alone(text: &'x str) -> Self {
+        Self { text, within: None, end: Cell::new(None) }
+    }
+
+    /// The element that this begins with. What follows it is not looked at.
+    pub fn first_of(text: &'x str, within: Within<'x>) -> Self {
+        Self { text, within: Some(within), end: Cell::new(None) }
+    }
+
+    /// The piece. Of an element that a longer text begins with all of that, before it has been [walked](Self::walk).
+    pub fn text(&self) -> &'x str {
+        &self.text[..self.end.get().unwrap_or(self.text.len())]
+    }
+
+    /// Length of the element that a longer text begins with, if it has been [walked](Self::walk) to its end.
+    pub fn end(&self) -> Option<usize> {
+        self.end.get()
+    }
+
+    /// Calls `take` with each attribute of the outermost element.
+    pub fn outer_attributes(&self, take: impl FnMut(&'x str, Cow<'x, str>)) {
+        outer_attributes(self.text, take);
+    }
+
+    /// Calls `visit` at the end of every element, with its path below the outermost one (`TAGS/TAG/NAME`; empty for the
+    /// outermost itself). No entity is looked up anywhere: those that XML does not define stay as they are written.
+    ///
+    /// Our own reader, because it has to be twice as fast as a whole XML parser: what stands here has been found by its
+    /// tags already. `tests` hold it to what quick-xml reads.
+    ///
+    /// # Errors
+    /// It is broken, or not there to its end.
+    pub fn walk(&self, mut visit: impl FnMut(&str, &Element<'_, 'x>)) -> Result<(), String> {
+        let mut path = String::new();
+        let mut open: Vec<Open<'x>> = Vec::new();
+        let mut text = Text::default();
+        let mut begun = None;
+        let mut rest = self.text;
+        while let Some(at) = memchr::memchr2(b'<', b'&', rest.as_bytes()) {
+            text.append(&rest[..at]);
+            rest = &rest[at..];
+            match rest.as_bytes() {
+                [b'&', ..] => rest = text.reference(rest),
+                [b'<', b'/', ..] => {
+                    let mut end = name_end(rest.as_bytes(), 2);
+                    if rest.as_bytes().get(end) != Some(&b'>') {
+                        end += memchr::memchr(b'>', &rest.as_bytes()[end..]).ok_or(NO_END)?;
+                        self.look_at(&rest[..end], None)?;
+                    }
+                    let name = rest[2..end].trim_ascii_end();
+                    let ended = open.pop().ok_or("broken XML: an end without a beginning")?;
+                    if ended.name != name {
+                        return Err(format!(
+                            "broken XML: </{}> ends <{}>",
+                            shorten(name),
+                            shorten(ended.name)
+                        ));
+                    }
+                    visit(&path, &text.element(begun.take()));
+                    path.truncate(ended.path);
+                    text = Text::default();
+                    rest = &rest[end + 1..];
+                    if open.is_empty() && self.ends_at(rest) {
+                        return Ok(());
+                    }
+                }
+                [b'<', b'!', b'[', ..] => {
+                    let inside =
+                        rest.strip_prefix("<![CDATA[").ok_or("broken XML: a section that is no CDATA")?;
+                    let end = find(inside, "]]>")?;
+                    text.append(&inside[..end]);
+                    rest = &inside[end + 3..];
+                }
+                [b'<', b'!', b'-', ..] => {
+                    let inside = rest.strip_prefix("<!--").ok_or(NO_TAG)?;
+                    rest = &inside[find(inside, "-->")? + 3..];
+                }
+                [b'<', b'?', first, ..] if !first.is_ascii_whitespace() && *first != b'>' => {
+                    rest = &rest[find(rest, "?>")? + 2..];
+                }
+                [b'<', b'!', b'D' | b'd', ..] if open.is_empty() => rest = after_doctype(rest)?,
+                [b'<', first, ..]
+                    if !first.is_ascii_whitespace() && !matches!(first, b'>' | b'<' | b'?' | b'!') =>
+                {
+                    let named = name_end(rest.as_bytes(), 1);
+                    let end = tag_end(rest.as_bytes(), named).ok_or(NO_END)?;
+                    let empty = rest.as_bytes()[end - 1] == b'/';
+                    let start = Start::from(&rest[1..if empty { end - 1 } else { end }], named - 1);
+                    let Start { tag, name } = start;
+                    self.look_at(&rest[..end], (!open.is_empty()).then_some(&tag[..name]))?;
+                    let length = path.len();
+                    if !open.is_empty() {
+                        if !path.is_empty() {
+                            path.push('/');
+                        }
+                        path.push_str(&tag[..name]);
+                    }
+                    text = Text::default();
+                    rest = &rest[end + 1..];
+                    if empty {
+                        visit(&path, &text.element(Some(start)));
+                        path.truncate(length);
+                        begun = None;
+                        if open.is_empty() && self.ends_at(rest) {
+                            return Ok(());
+                        }
+                    } else {
+                        open.push(Open { name: &tag[..name], path: length });
+                        begun = Some(start);
+                    }
+                }
+                _ => return Err(NO_TAG.to_owned()),
+            }
+        }
+        if open.is_empty() && self.within.is_none() { Ok(()) } else { Err(NOT_CLOSED.to_owned()) }
+    }
+
+    /// Whether the first element, which ended where `rest` begins, was all that was asked for.
+    fn ends_at(&self, rest: &str) -> bool {
+        if self.within.is_some() {
+            self.end.set(Some(self.text.len() - rest.len()));
+        }
+        self.within.is_some()
+    }
+
+    /// Refuses a tag, without its last bracket, that must not stand in an element of a longer text. `name`: of an element
+    /// inside it that begins.
+    #[inline]
+    fn look_at(&self, tag: &str, name: Option<&str>) -> Result<(), &'static str> {
+        let Some(within) = self.within else { return Ok(()) };
+        let is_foreign =
+            name.is_some_and(|name| within.foreign.iter().any(|foreign| name.starts_with(foreign)));
+        if is_foreign
+            || tag.len() + 1 >= within.tag_limit
+            || memchr::memchr(b'<', &tag.as_bytes()[1..]).is_some()
+        {
+            return Err(NO_TAG);
+        }
+        Ok(())
+    }
+}
+
+const NOT_CLOSED: &str = "broken XML: an element is not closed";
 const NO_END: &str = "broken XML: a tag has no end";
 const NO_TAG: &str = "broken XML: a bracket that begins no tag";
 
@@ -199,9 +294,8 @@ impl<'x> Text<'x> {
     }
 }
 
-/// Where the start tag ends that this begins with: a bracket in a quoted value is none.
-fn tag_end(tag: &[u8]) -> Option<usize> {
-    let mut from = name_end(tag, 1);
+/// Where the start tag ends that this begins with, whose name ends at `from`: a bracket in a quoted value is none.
+fn tag_end(tag: &[u8], mut from: usize) -> Option<usize> {
     if tag.get(from) == Some(&b'>') {
         return Some(from);
     }
@@ -267,14 +361,15 @@ fn shorten(name: &str) -> &str {
 }
 
 /// Calls `take` with each attribute of the outermost element, of which no more than the start tag need be there.
-pub fn outer_attributes<'x>(xml: &'x str, take: impl FnMut(&'x str, Cow<'x, str>)) {
+fn outer_attributes<'x>(xml: &'x str, take: impl FnMut(&'x str, Cow<'x, str>)) {
     let begins = |(at, _): &(usize, &str)| {
         xml.as_bytes()
             .get(at + 1)
             .is_some_and(|b| !b.is_ascii_whitespace() && !matches!(b, b'/' | b'!' | b'?' | b'>'))
     };
     let Some((at, _)) = xml.match_indices('<').next().filter(begins) else { return };
-    let Some(end) = tag_end(&xml.as_bytes()[at..]) else { return };
+    let begun = &xml.as_bytes()[at..];
+    let Some(end) = tag_end(begun, name_end(begun, 1)) else { return };
     let tag = xml[at + 1..at + end].strip_suffix('/').unwrap_or(&xml[at + 1..at + end]);
     read_attributes(Start::of(tag), take);
 }
@@ -323,7 +418,7 @@ mod tests {
 
     fn read(xml: &str) -> Vec<(String, String)> {
         let mut seen = Vec::new();
-        walk(xml, |path, element| seen.push((path.to_owned(), element.text.to_owned()))).unwrap();
+        Xml::alone(xml).walk(|path, element| seen.push((path.to_owned(), element.text.to_owned()))).unwrap();
         seen
     }
 
@@ -403,7 +498,7 @@ mod tests {
         ) {
             let xml = prolog.to_owned() + &xml;
             let mut seen = Vec::new();
-            let end = walk(&xml, |path, element| seen.push((path.to_owned(), element.text.to_owned())));
+            let end = Xml::alone(&xml).walk(|path, element| seen.push((path.to_owned(), element.text.to_owned())));
             prop_assert_eq!(end.map(|()| seen), read_by_library(&xml));
         }
 
@@ -420,7 +515,7 @@ mod tests {
                 (xml.chars().take(cut).collect(), xml.chars().skip(cut).collect());
             for broken in [format!("{before}{junk}{after}"), before] {
                 if read_by_library(&broken).is_err() {
-                    prop_assert!(walk(&broken, |_, _| ()).is_err(), "{broken}");
+                    prop_assert!(Xml::alone(&broken).walk(|_, _| ()).is_err(), "{broken}");
                 }
             }
         }
@@ -430,7 +525,7 @@ mod tests {
     fn a_text_is_kept_without_a_copy_where_nothing_in_it_stands_for_something_else() {
         let mut kept = Vec::new();
         let xml = "<A><B> one </B><C>t&amp;wo</C><D><![CDATA[three]]></D></A>";
-        walk(xml, |_, element| kept.push(element.kept())).unwrap();
+        Xml::alone(xml).walk(|_, element| kept.push(element.kept())).unwrap();
         let shown: Vec<_> = kept.iter().map(|text| (&**text, matches!(text, Cow::Borrowed(_)))).collect();
         assert_eq!(shown, [("one", true), ("t&wo", false), ("three", true), ("", true)]);
     }
@@ -451,10 +546,11 @@ mod tests {
     #[test]
     fn attributes_belong_to_their_element() {
         let mut seen = Vec::new();
-        walk("<A x='0'><B name=\"epss &amp; more\">1</B><C>2</C></A>", |path, element| {
-            seen.push(format!("{path} {:?}", element.attribute("name").as_deref()));
-        })
-        .unwrap();
+        Xml::alone("<A x='0'><B name=\"epss &amp; more\">1</B><C>2</C></A>")
+            .walk(|path, element| {
+                seen.push(format!("{path} {:?}", element.attribute("name").as_deref()));
+            })
+            .unwrap();
         assert_eq!(seen, ["B Some(\"epss & more\")", "C None", " None"]);
     }
 
@@ -492,7 +588,7 @@ mod tests {
     #[test]
     fn broken_pieces_are_errors() {
         for bad in ["<A><B></A>", "<A>", "</A>", "<A", "<A><![CDATA[x</A>"] {
-            assert!(walk(bad, |_, _| {}).is_err(), "{bad}");
+            assert!(Xml::alone(bad).walk(|_, _| {}).is_err(), "{bad}");
         }
     }
 }

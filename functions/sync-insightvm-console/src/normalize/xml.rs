@@ -16,7 +16,7 @@ use jiff::tz::Offset;
 use sync::lenient::moment;
 use sync::split::xml::{Cut, Records, SplitError, XmlSplitter};
 use sync::text::plain;
-use sync::xml::{clean, outer_attributes, walk};
+use sync::xml::Xml;
 use sync::{BadRecord, Normalized, names, rapid7};
 
 use super::json::cves;
@@ -48,55 +48,37 @@ impl Default for Document {
 impl Document {
     /// Takes the next bytes.
     pub fn feed(&mut self, bytes: &[u8], emit: &mut dyn FnMut(Normalized)) -> Result<(), SplitError> {
-        let fed = self.splitter.feed(bytes);
+        self.splitter.feed(bytes);
         if let Some(root) = self.splitter.root().filter(|root| *root != ROOT) {
             let seen =
                 if root.eq_ignore_ascii_case("html") { "an HTML page".into() } else { format!("<{root}>") };
             return Err(SplitError { offset: 0, problem: format!("the document is {seen}, not <{ROOT}>") });
         }
-        while let Some(cut) = self.splitter.next_cut() {
-            self.cut(cut, emit);
+        while let Some(Cut { is_part, offset, read }) = self.splitter.next_cut(read) {
+            match read {
+                Ok(Read::Tests(tests)) => self.instances.extend(tests),
+                Ok(Read::Node(host)) => self.node(*host, emit),
+                Ok(Read::Definition(rule)) => emit(Normalized::Rule(*rule)),
+                Err(problem) => {
+                    if !is_part {
+                        self.instances.clear();
+                    }
+                    emit(Normalized::Refused(BadRecord { offset, problem }));
+                }
+            }
         }
-        fed
+        self.splitter.error().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    fn cut(&mut self, cut: Cut, emit: &mut dyn FnMut(Normalized)) {
-        let (offset, outcome) = match cut {
-            Cut::BadPart(bad) => return emit(Normalized::Refused(bad)),
-            Cut::BadRecord(bad) => {
-                self.instances.clear();
-                return emit(Normalized::Refused(bad));
-            }
-            Cut::Part { piece, .. } => {
-                (piece.offset, tests(&piece.bytes).map(|tests| self.instances.extend(tests)))
-            }
-            Cut::Record { name: "node", piece } => {
-                let instances = std::mem::take(&mut self.instances);
-                let outcome = node(&piece.bytes).map(|host| {
-                    let seen = |instance| Instance { last_found: host.last_scanned_at, ..instance };
-                    let findings = state::findings(instances.into_iter().map(seen));
-                    let native = host.native.clone();
-                    emit(Normalized::Host(host));
-                    for finding in findings {
-                        let host = native.clone();
-                        emit(Normalized::Finding {
-                            host,
-                            finding,
-                            title: None,
-                            cves: vec![],
-                            solution: None,
-                        });
-                    }
-                });
-                (piece.offset, outcome)
-            }
-            Cut::Record { piece, .. } => {
-                let outcome = definition(&piece.bytes).map(|rule| emit(Normalized::Rule(rule)));
-                (piece.offset, outcome)
-            }
-        };
-        if let Err(problem) = outcome {
-            emit(Normalized::Refused(BadRecord { offset, problem }));
+    /// A node has come to its end: its findings, and itself.
+    fn node(&mut self, host: Host, emit: &mut dyn FnMut(Normalized)) {
+        let seen = |instance| Instance { last_found: host.last_scanned_at, ..instance };
+        let findings = state::findings(std::mem::take(&mut self.instances).into_iter().map(seen));
+        let native = host.native.clone();
+        emit(Normalized::Host(host));
+        for finding in findings {
+            let host = native.clone();
+            emit(Normalized::Finding { host, finding, title: None, cves: vec![], solution: None });
         }
     }
 
@@ -106,14 +88,29 @@ impl Document {
     }
 }
 
+/// What was read of a part or a record.
+enum Read {
+    Tests(Vec<Instance>),
+    Node(Box<Host>),
+    Definition(Box<Rule>),
+}
+
+fn read(name: &'static str, xml: &Xml<'_>) -> Result<Read, String> {
+    Ok(match name {
+        "node" => Read::Node(Box::new(node(xml)?)),
+        "vulnerability" => Read::Definition(Box::new(definition(xml)?)),
+        _ => Read::Tests(tests(xml)?),
+    })
+}
+
 /// The attributes of an element.
 struct Attributes<'x>(Vec<(&'x str, Cow<'x, str>)>);
 
 impl<'x> Attributes<'x> {
     /// Those of the outermost element.
-    fn of(xml: &'x str) -> Self {
+    fn of(xml: &Xml<'x>) -> Self {
         let mut all = Vec::with_capacity(8);
-        outer_attributes(xml, |name, value| all.push((name, value)));
+        xml.outer_attributes(|name, value| all.push((name, value)));
         Self(all)
     }
 
@@ -132,15 +129,14 @@ impl<'x> Attributes<'x> {
 }
 
 /// The tests of a part: one `test`, or an `endpoint` with those of its services.
-fn tests(part: &[u8]) -> Result<Vec<Instance>, String> {
-    let text = clean(part);
-    walk(&text, |_, _| ())?;
-    let outer = Attributes::of(&text);
+fn tests(part: &Xml<'_>) -> Result<Vec<Instance>, String> {
+    part.walk(|_, _| ())?;
+    let outer = Attributes::of(part);
     let protocol = outer.get("protocol").map(str::to_ascii_lowercase);
-    let tests: Vec<Instance> = test_elements(&text)
+    let tests: Vec<Instance> = test_elements(part.text())
         .into_iter()
         .map(|(element, body)| {
-            let test = Attributes::of(element);
+            let test = Attributes::of(&Xml::alone(element));
             Instance {
                 vulnerability: test.get("id").unwrap_or_default().to_ascii_lowercase(),
                 status: test.get("status").unwrap_or_default().to_owned(),
@@ -226,12 +222,11 @@ fn markup(text: &str) -> String {
 }
 
 /// The host of a node.
-fn node(bytes: &[u8]) -> Result<Host, String> {
-    let text = clean(bytes);
+fn node(xml: &Xml<'_>) -> Result<Host, String> {
     let mut host = Host::default();
     let (mut ips, mut macs, mut hostnames) = (Vec::new(), Vec::new(), Vec::new());
     let mut best = -1.0;
-    walk(&text, |path, element| {
+    xml.walk(|path, element| {
         let attribute = |name: &str| element.attribute(name).filter(|value| !value.is_empty());
         match path {
             "names/name" => hostnames.push(element.text.to_owned()),
@@ -248,7 +243,7 @@ fn node(bytes: &[u8]) -> Result<Host, String> {
             _ => {}
         }
     })?;
-    let outer = Attributes::of(&text);
+    let outer = Attributes::of(xml);
     host.native = outer.owned("device-id").or(outer.owned("address")).unwrap_or_default();
     ips.extend(outer.owned("address"));
     macs.extend(outer.get("hardware-address").map(hardware));
@@ -271,17 +266,16 @@ fn hardware(text: &str) -> String {
 }
 
 /// A definition. Its severity is a score from 1 to 10.
-fn definition(bytes: &[u8]) -> Result<Rule, String> {
-    let text = clean(bytes);
+fn definition(xml: &Xml<'_>) -> Result<Rule, String> {
     let mut references = Vec::new();
-    walk(&text, |path, element| {
+    xml.walk(|path, element| {
         let of_cve = || element.attribute("source").is_some_and(|source| source.eq_ignore_ascii_case("cve"));
         if path == "references/reference" && of_cve() {
             let number = element.text.trim_start_matches("CVE-");
             references.push(format!("CVE-{number}"));
         }
     })?;
-    let outer = Attributes::of(&text);
+    let outer = Attributes::of(xml);
     let id = outer.get("id").ok_or("a definition has no id")?.to_ascii_lowercase();
     let cvss3 = outer.number("cvssV3Score").or(outer.number("cvss-v3-score"));
     let vector3 = outer.owned("cvssV3Vector").or(outer.owned("cvss-v3-vector"));
@@ -292,8 +286,8 @@ fn definition(bytes: &[u8]) -> Result<Rule, String> {
         cves: cves(references.iter().map(String::as_str)),
         severity: rapid7::severity(None, outer.number("severity"), cvss3),
         cvss: rapid7::best_cvss((cvss3, vector3), (outer.number("cvssScore"), outer.owned("cvssVector"))),
-        description: child(&text, "description"),
-        solution: child(&text, "solution"),
+        description: child(xml.text(), "description"),
+        solution: child(xml.text(), "solution"),
         patchable: None,
         modified: outer.get("modified").or(outer.get("added")).and_then(time),
     })

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use domain::identity::{IdentifierKind, observe};
 use domain::{CloudId, Host, Scanner};
 use jiff::Timestamp;
-use sync::xml::{clean, walk};
+use sync::xml::Xml;
 
 use super::{epoch, local, some};
 
@@ -23,9 +23,9 @@ pub struct Described {
 }
 
 /// Reads the properties of the report host called `name`.
-pub fn properties(name: &str, bytes: &[u8]) -> Result<Described, String> {
+pub fn properties(name: &str, xml: &Xml<'_>) -> Result<Described, String> {
     let mut all = Gathered::default();
-    walk(&clean(bytes), |path, element| {
+    xml.walk(|path, element| {
         if path == "tag"
             && let Some(tag) = element.attribute("name")
         {
@@ -176,7 +176,7 @@ mod tests {
     fn read(name: &str, tags: &[(&str, &str)]) -> Described {
         let tags: String =
             tags.iter().map(|(name, text)| format!("<tag name=\"{name}\">{text}</tag>\n")).collect();
-        properties(name, format!("<HostProperties>\n{tags}</HostProperties>").as_bytes()).unwrap()
+        properties(name, &Xml::alone(&format!("<HostProperties>\n{tags}</HostProperties>"))).unwrap()
     }
 
     fn at(text: &str) -> Option<Timestamp> {

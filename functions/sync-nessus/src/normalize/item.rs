@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 
 use domain::{CveId, Cvss, Finding, FindingKey, FindingKind, FindingState, Rule, RuleId, Scanner, Severity};
-use sync::xml::{Element, clean, outer_attributes, walk};
+use sync::xml::{Element, Xml};
 
 use super::{cvss, day, number, says_something, severity, some};
 
@@ -36,11 +36,10 @@ pub struct Item {
 }
 
 /// Reads one `ReportItem`. The texts of its rule are put together only where `wanted` says so.
-pub fn item(bytes: &[u8], wanted: impl Fn(&RuleId) -> bool) -> Result<Item, String> {
-    let text = clean(bytes);
+pub fn item(xml: &Xml<'_>, wanted: impl Fn(&RuleId) -> bool) -> Result<Item, String> {
     let mut all = Gathered::default();
-    outer_attributes(&text, |name, value| all.attribute(name, value));
-    walk(&text, |path, element| all.take(path, element))?;
+    xml.outer_attributes(|name, value| all.attribute(name, value));
+    xml.walk(|path, element| all.take(path, element))?;
     all.finish(wanted)
 }
 
@@ -269,7 +268,7 @@ mod tests {
     use domain::finding::Tenths;
 
     fn read(attributes: &str, inner: &str) -> Item {
-        item(format!("<ReportItem {attributes}>{inner}</ReportItem>").as_bytes(), |_| true).unwrap()
+        item(&Xml::alone(&format!("<ReportItem {attributes}>{inner}</ReportItem>")), |_| true).unwrap()
     }
 
     const PLUGIN: &str = "port='443' svc_name='www' protocol='TCP' severity='4' pluginID='156000' \
@@ -398,7 +397,7 @@ mod tests {
         };
         assert_ne!(read(CHECK, &inner("a")).finding.rule, read(CHECK, &inner("b")).finding.rule);
         let nameless = format!("<ReportItem {CHECK}><compliance>true</compliance></ReportItem>");
-        assert!(item(nameless.as_bytes(), |_| true).unwrap_err().contains("without the check"));
+        assert!(item(&Xml::alone(&nameless), |_| true).unwrap_err().contains("without the check"));
     }
 
     #[test]
@@ -441,9 +440,12 @@ mod tests {
             "<ReportItem pluginID='1'><a></ReportItem>",
             "junk",
         ] {
-            assert!(item(bad.as_bytes(), |_| true).is_err(), "{bad}");
+            assert!(item(&Xml::alone(bad), |_| true).is_err(), "{bad}");
         }
         let raw = b"<ReportItem pluginID='1' severity='1'><plugin_output>a\x00b\x1bc\xff</plugin_output></ReportItem>";
-        assert_eq!(item(raw, |_| false).unwrap().finding.evidence.as_deref(), Some("abc\u{FFFD}"));
+        assert_eq!(
+            item(&Xml::alone(&sync::xml::clean(raw)), |_| false).unwrap().finding.evidence.as_deref(),
+            Some("abc\u{FFFD}")
+        );
     }
 }

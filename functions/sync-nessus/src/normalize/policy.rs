@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use sync::Ports;
-use sync::xml::{clean, walk};
+use sync::xml::Xml;
 
 /// A preference that says what a scan looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,17 +16,17 @@ pub enum Preference {
 
 /// Reads `<preference><name>plugin_set</name><value>1;2;3;</value></preference>`, or `port_range`. Another preference, or one
 /// without a value, says nothing.
-pub fn preference(bytes: &[u8]) -> Option<Preference> {
+pub fn preference(xml: &Xml<'_>) -> Option<Preference> {
     /// The name stands before the value, which may have megabytes.
     const BEGINNING: usize = 200;
+    let bytes = xml.text().as_bytes();
     let beginning = &bytes[..bytes.len().min(BEGINNING)];
     let has = |name: &[u8]| memchr::memmem::find(beginning, name).is_some();
     if !has(b"plugin_set") && !has(b"port_range") {
         return None;
     }
-    let text = clean(bytes);
     let (mut name, mut value) = (Cow::default(), Cow::default());
-    walk(&text, |path, element| match path {
+    xml.walk(|path, element| match path {
         "name" => name = element.kept(),
         "value" => value = element.kept(),
         _ => {}
@@ -49,9 +49,8 @@ mod tests {
     #[test]
     fn a_policy_names_plugins_and_ports() {
         let read = |name: &str, value: &str| {
-            preference(
-                format!("<preference><name>{name}</name>\n<value>{value}</value>\n</preference>").as_bytes(),
-            )
+            let xml = format!("<preference><name>{name}</name>\n<value>{value}</value>\n</preference>");
+            preference(&Xml::alone(&xml))
         };
         assert_eq!(read("plugin_set", "\n 1;22; 333;\n"), Some(Preference::Plugins(vec![1, 22, 333])));
         assert_eq!(read("plugin_set", "1;odd;2"), Some(Preference::Plugins(vec![1, 2])));

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{Finding, FindingKey, FindingState, RuleId};
 
 use super::{cvss, qid, severity, some, time, yes};
-use crate::xml::{clean, walk};
+use crate::xml::Xml;
 
 /// The fields of a detection as they came.
 #[derive(Debug, Default)]
@@ -46,10 +46,9 @@ const FACTORS: [&str; 6] =
 const FACTOR_LIMIT: usize = 500;
 
 /// Reads one `DETECTION` element. `None` for information that was gathered: it has no state and is no finding.
-pub fn detection(bytes: &[u8]) -> Result<Option<Finding>, String> {
-    let xml = clean(bytes);
+pub fn detection(xml: &Xml<'_>) -> Result<Option<Finding>, String> {
     let mut raw = Raw::default();
-    walk(&xml, |path, element| {
+    xml.walk(|path, element| {
         let text = element.text;
         let field = match path {
             "UNIQUE_VULN_ID" => &mut raw.unique,
@@ -180,7 +179,7 @@ mod tests {
     use domain::finding::{Cvss, Tenths};
 
     fn read(inner: &str) -> Option<Finding> {
-        detection(format!("<DETECTION><QID>38739</QID>{inner}</DETECTION>").as_bytes()).unwrap()
+        detection(&Xml::alone(&format!("<DETECTION><QID>38739</QID>{inner}</DETECTION>"))).unwrap()
     }
 
     fn at(text: &str) -> Option<jiff::Timestamp> {
@@ -303,7 +302,7 @@ mod tests {
         for bad in
             ["<DETECTION/>", "<DETECTION><QID>x</QID></DETECTION>", "<DETECTION><QID>1</DETECTION>", "junk"]
         {
-            assert!(detection(bad.as_bytes()).is_err(), "{bad}");
+            assert!(detection(&Xml::alone(bad)).is_err(), "{bad}");
         }
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{add, some, time};
 use crate::document::Marks;
-use crate::xml::{Element, clean, walk};
+use crate::xml::{Element, Xml};
 
 /// What is gathered before it can be put together.
 #[derive(Default)]
@@ -38,9 +38,9 @@ struct Cloud {
 
 /// Reads one `HOST` element of the host list, of a detection page, or of an asset data report (which knows no host id:
 /// there the address is the key).
-pub fn host(bytes: &[u8]) -> Result<(Host, Marks), String> {
+pub fn host(xml: &Xml<'_>) -> Result<(Host, Marks), String> {
     let mut all = Gathered::default();
-    walk(&clean(bytes), |path, element| all.take(path, element))?;
+    xml.walk(|path, element| all.take(path, element))?;
     let marks = std::mem::take(&mut all.marks);
     Ok((all.finish()?, marks))
 }
@@ -173,9 +173,9 @@ impl Cloud {
 }
 
 /// Reads one `HostAsset` of the asset search. Its key is the host id that detections use, where it has one.
-pub fn host_asset(bytes: &[u8]) -> Result<(Host, Marks), String> {
+pub fn host_asset(xml: &Xml<'_>) -> Result<(Host, Marks), String> {
     let mut all = Asset::default();
-    walk(&clean(bytes), |path, element| {
+    xml.walk(|path, element| {
         all.take(path, element.text);
         all.take_source(path, element.text);
     })?;
@@ -337,7 +337,7 @@ mod tests {
     use super::*;
 
     fn read(inner: &str) -> Host {
-        host(format!("<HOST>{inner}</HOST>").as_bytes()).unwrap().0
+        host(&Xml::alone(&format!("<HOST>{inner}</HOST>"))).unwrap().0
     }
 
     fn at(text: &str) -> Option<Timestamp> {
@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn absent_is_absent() {
         assert_eq!(read("<ID>1</ID><DNS/><TAGS/><OS></OS>"), Host { native: "1".into(), ..Host::default() });
-        assert!(host(b"<HOST><OS>x</OS></HOST>").is_err());
+        assert!(host(&Xml::alone("<HOST><OS>x</OS></HOST>")).is_err());
     }
 
     #[test]
@@ -441,7 +441,7 @@ mod tests {
     fn hostile_values_do_no_harm() {
         let bytes = b"<HOST><ID>1</ID><DNS>10.0.0.9</DNS><OS>Win\x00dows\xff &lt;b&gt;</OS>\
             <ASSET_CRITICALITY_SCORE>9</ASSET_CRITICALITY_SCORE><LAST_VM_SCANNED_DATE>never</LAST_VM_SCANNED_DATE></HOST>";
-        let read = host(bytes).unwrap().0;
+        let read = host(&Xml::alone(&crate::xml::clean(bytes))).unwrap().0;
         assert_eq!(read.os.as_deref(), Some("Windows\u{FFFD} <b>"));
         assert_eq!((read.criticality, read.last_scanned_at), (None, None));
         assert!(read.fqdns.is_empty() && read.hostnames.is_empty(), "an address is no name");
@@ -449,8 +449,7 @@ mod tests {
 
     #[test]
     fn assets_of_the_search_are_the_same_hosts() {
-        let (read, marks) = host_asset(
-            b"<HostAsset><id>7</id><name>x</name><tags><list><TagSimple><id>1</id><name>Cloud Agent</name></TagSimple></list></tags>
+        let (read, marks) = host_asset(&Xml::alone("<HostAsset><id>7</id><name>x</name><tags><list><TagSimple><id>1</id><name>Cloud Agent</name></TagSimple></list></tags>
             <sourceInfo><list><Ec2AssetSourceSimple><instanceId>i-1</instanceId><accountId>123</accountId><region>us-east-1</region>
             <zone>VPC</zone><ec2InstanceTags><tags><list><EC2Tags><key>Owner</key><value>Jo</value></EC2Tags></list></tags></ec2InstanceTags>
             </Ec2AssetSourceSimple></list></sourceInfo><qwebHostId>42</qwebHostId><os>Linux</os><fqdn>a.example.com</fqdn>
@@ -462,8 +461,7 @@ mod tests {
             <openPort><list><HostAssetOpenPort><port>22</port><protocol>TCP</protocol><serviceName>ssh</serviceName></HostAssetOpenPort>
             <HostAssetOpenPort><port>0</port></HostAssetOpenPort></list></openPort>
             <software><list><HostAssetSoftware><name>openssh-server</name><version>8.0p1</version></HostAssetSoftware></list></software>
-            </HostAsset>",
-        )
+            </HostAsset>"))
         .unwrap();
         assert_eq!((marks.asset, marks.is_scanned), (7, true));
         assert_eq!(
@@ -490,17 +488,15 @@ mod tests {
         assert_eq!(read.agent_ids, ["2e68-9bb2"]);
         assert_eq!(read.tags, ["Cloud Agent", "Owner=Jo"].map(Tag::parse));
         assert_eq!(read.credentialed, Some(true));
-        assert!(host_asset(b"<HostAsset/>").is_err());
-        let (discovered, marks) = host_asset(b"<HostAsset><id>8</id></HostAsset>").unwrap();
+        assert!(host_asset(&Xml::alone("<HostAsset/>")).is_err());
+        let (discovered, marks) = host_asset(&Xml::alone("<HostAsset><id>8</id></HostAsset>")).unwrap();
         assert_eq!((discovered.native.as_str(), marks.is_scanned), ("8", false));
     }
 
     #[test]
     fn ids_of_tags_and_groups_are_kept_beside_the_host() {
-        let (_, marks) = host(
-            b"<HOST><ID>1</ID><TAGS><TAG><TAG_ID>5</TAG_ID><NAME>a</NAME></TAG><TAG><TAG_ID>x</TAG_ID></TAG></TAGS>
-            <ASSET_GROUP_IDS>7, 8,</ASSET_GROUP_IDS></HOST>",
-        )
+        let (_, marks) = host(&Xml::alone("<HOST><ID>1</ID><TAGS><TAG><TAG_ID>5</TAG_ID><NAME>a</NAME></TAG><TAG><TAG_ID>x</TAG_ID></TAG></TAGS>
+            <ASSET_GROUP_IDS>7, 8,</ASSET_GROUP_IDS></HOST>"))
         .unwrap();
         assert_eq!((marks.tags, marks.groups, marks.is_scanned), (vec![5], vec![7, 8], true));
     }

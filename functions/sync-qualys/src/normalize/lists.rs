@@ -4,15 +4,15 @@ use std::ops::RangeInclusive;
 
 use crate::document::Named;
 use crate::work::Policy;
-use crate::xml::{clean, walk};
+use crate::xml::Xml;
 
 /// More ids than this in one range are a mistake: no subscription has so many hosts.
 const LONGEST_RANGE: u64 = 50_000_000;
 
 /// Reads one `ID` or `ID_RANGE` of a set.
-pub fn ids(bytes: &[u8]) -> Result<RangeInclusive<u64>, String> {
+pub fn ids(xml: &Xml<'_>) -> Result<RangeInclusive<u64>, String> {
     let mut text = String::new();
-    walk(&clean(bytes), |_, element| element.text.clone_into(&mut text))?;
+    xml.walk(|_, element| element.text.clone_into(&mut text))?;
     let (from, to) = text.split_once('-').unwrap_or((&text, &text));
     match (from.trim().parse::<u64>(), to.trim().parse::<u64>()) {
         (Ok(from), Ok(to)) if from <= to && to - from < LONGEST_RANGE => Ok(from..=to),
@@ -21,27 +21,27 @@ pub fn ids(bytes: &[u8]) -> Result<RangeInclusive<u64>, String> {
 }
 
 /// Reads one `ASSET_GROUP`.
-pub fn asset_group(bytes: &[u8]) -> Result<Named, String> {
-    let (id, name) = id_and_name(bytes, "ID", "TITLE")?;
+pub fn asset_group(xml: &Xml<'_>) -> Result<Named, String> {
+    let (id, name) = id_and_name(xml, "ID", "TITLE")?;
     Ok(Named { id: id.ok_or("an asset group without id")?, name })
 }
 
 /// Reads one `POLICY` of the list.
-pub fn policy(bytes: &[u8]) -> Result<Policy, String> {
-    let (id, title) = id_and_name(bytes, "ID", "TITLE")?;
+pub fn policy(xml: &Xml<'_>) -> Result<Policy, String> {
+    let (id, title) = id_and_name(xml, "ID", "TITLE")?;
     Ok(Policy { id: id.ok_or("a policy without id")?, title })
 }
 
 /// Reads one `Tag`: its id and its criticality.
-pub fn tag(bytes: &[u8]) -> Result<(u64, Option<u8>), String> {
-    let (id, criticality) = id_and_name(bytes, "id", "criticalityScore")?;
+pub fn tag(xml: &Xml<'_>) -> Result<(u64, Option<u8>), String> {
+    let (id, criticality) = id_and_name(xml, "id", "criticalityScore")?;
     let criticality = criticality.parse().ok().filter(|score| (1..=5).contains(score));
     Ok((id.ok_or("a tag without id")?, criticality))
 }
 
-fn id_and_name(bytes: &[u8], id: &str, name: &str) -> Result<(Option<u64>, String), String> {
+fn id_and_name(xml: &Xml<'_>, id: &str, name: &str) -> Result<(Option<u64>, String), String> {
     let (mut number, mut text) = (None, String::new());
-    walk(&clean(bytes), |path, element| {
+    xml.walk(|path, element| {
         if path == id {
             number = element.text.parse().ok();
         } else if path == name {
@@ -57,20 +57,22 @@ mod tests {
 
     #[test]
     fn small_records_are_read() {
-        assert_eq!(ids(b"<ID>7</ID>"), Ok(7..=7));
-        assert_eq!(ids(b"<ID_RANGE> 7-12 </ID_RANGE>"), Ok(7..=12));
+        assert_eq!(ids(&Xml::alone("<ID>7</ID>")), Ok(7..=7));
+        assert_eq!(ids(&Xml::alone("<ID_RANGE> 7-12 </ID_RANGE>")), Ok(7..=12));
         for bad in ["<ID>x</ID>", "<ID_RANGE>9-7</ID_RANGE>", "<ID_RANGE>1-999999999999</ID_RANGE>", "<ID/>"]
         {
-            assert!(ids(bad.as_bytes()).is_err(), "{bad}");
+            assert!(ids(&Xml::alone(bad)).is_err(), "{bad}");
         }
-        let group =
-            asset_group(b"<ASSET_GROUP><ID>5</ID><TITLE><![CDATA[DMZ & co]]></TITLE><IP_SET/></ASSET_GROUP>");
+        let group = asset_group(&Xml::alone(
+            "<ASSET_GROUP><ID>5</ID><TITLE><![CDATA[DMZ & co]]></TITLE><IP_SET/></ASSET_GROUP>",
+        ));
         assert_eq!(group, Ok(Named { id: 5, name: "DMZ & co".into() }));
-        assert!(asset_group(b"<ASSET_GROUP><TITLE>x</TITLE></ASSET_GROUP>").is_err());
-        let read = policy(b"<POLICY><ID>9</ID><TITLE>CIS</TITLE><CREATED><BY>x</BY></CREATED></POLICY>");
+        assert!(asset_group(&Xml::alone("<ASSET_GROUP><TITLE>x</TITLE></ASSET_GROUP>")).is_err());
+        let read =
+            policy(&Xml::alone("<POLICY><ID>9</ID><TITLE>CIS</TITLE><CREATED><BY>x</BY></CREATED></POLICY>"));
         assert_eq!(read, Ok(Policy { id: 9, title: "CIS".into() }));
         let of = |score: &str| {
-            tag(format!("<Tag><id>3</id><criticalityScore>{score}</criticalityScore></Tag>").as_bytes())
+            tag(&Xml::alone(&format!("<Tag><id>3</id><criticalityScore>{score}</criticalityScore></Tag>")))
         };
         assert_eq!((of("4"), of("9"), of("")), (Ok((3, Some(4))), Ok((3, None)), Ok((3, None))));
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sync::text::plain;
 
 use super::{severity, some, time};
-use crate::xml::{clean, walk};
+use crate::xml::Xml;
 
 /// What is kept of what a check saw; the table keeps less.
 const EVIDENCE_LIMIT: usize = 4_000;
@@ -46,9 +46,9 @@ pub struct Control {
 }
 
 /// Reads one `INFO`.
-pub fn posture(bytes: &[u8]) -> Result<Posture, String> {
+pub fn posture(xml: &Xml<'_>) -> Result<Posture, String> {
     let mut read = Posture::default();
-    walk(&clean(bytes), |path, element| {
+    xml.walk(|path, element| {
         let text = element.text;
         let field = match path {
             "HOST_ID" => &mut read.host,
@@ -151,9 +151,9 @@ pub fn rule_id(control: &str) -> RuleId {
 }
 
 /// Reads one `CONTROL` of the glossary.
-pub fn control(bytes: &[u8]) -> Result<Control, String> {
+pub fn control(xml: &Xml<'_>) -> Result<Control, String> {
     let mut read = Control::default();
-    walk(&clean(bytes), |path, element| {
+    xml.walk(|path, element| {
         let field = match path {
             "ID" => &mut read.id,
             "STATEMENT" => &mut read.statement,
@@ -197,11 +197,9 @@ mod tests {
     const NOW: &str = "2026-11-22T00:00:00Z";
 
     fn read(inner: &str) -> Posture {
-        posture(
-            format!("<INFO><ID>1</ID><HOST_ID>42</HOST_ID><CONTROL_ID>1071</CONTROL_ID>{inner}</INFO>")
-                .as_bytes(),
-        )
-        .unwrap()
+        let info =
+            format!("<INFO><ID>1</ID><HOST_ID>42</HOST_ID><CONTROL_ID>1071</CONTROL_ID>{inner}</INFO>");
+        posture(&Xml::alone(&info)).unwrap()
     }
 
     fn finding(inner: &str) -> Option<Finding> {
@@ -210,11 +208,9 @@ mod tests {
 
     #[test]
     fn a_failed_control_is_an_open_finding_of_its_own_kind() {
-        let control = control(
-            b"<CONTROL><ID>1071</ID><STATEMENT><![CDATA[Status of the <b>minimum password length</b>]]></STATEMENT>
+        let control = control(&Xml::alone("<CONTROL><ID>1071</ID><STATEMENT><![CDATA[Status of the <b>minimum password length</b>]]></STATEMENT>
             <CRITICALITY><LABEL>URGENT</LABEL><VALUE>5</VALUE></CRITICALITY><RATIONALE_LIST><RATIONALE><TECHNOLOGY_ID>1</TECHNOLOGY_ID>
-            <TEXT>Short ones are guessed.</TEXT></RATIONALE></RATIONALE_LIST></CONTROL>",
-        )
+            <TEXT>Short ones are guessed.</TEXT></RATIONALE></RATIONALE_LIST></CONTROL>"))
         .unwrap();
         let read = read(
             "<TECHNOLOGY_ID>11</TECHNOLOGY_ID><INSTANCE>os</INSTANCE><STATUS>Failed</STATUS>
@@ -267,8 +263,8 @@ mod tests {
             "<INFO><HOST_ID>1</HOST_ID></INFO>",
             "<INFO><HOST_ID>a</HOST_ID><CONTROL_ID>1</CONTROL_ID></INFO>",
         ] {
-            assert!(posture(bad.as_bytes()).is_err(), "{bad}");
+            assert!(posture(&Xml::alone(bad)).is_err(), "{bad}");
         }
-        assert!(control(b"<CONTROL><STATEMENT>x</STATEMENT></CONTROL>").is_err());
+        assert!(control(&Xml::alone("<CONTROL><STATEMENT>x</STATEMENT></CONTROL>")).is_err());
     }
 }

@@ -3,14 +3,13 @@
 use domain::{CveId, Finding, Rule};
 
 use super::{detection, rule, some};
-use crate::xml::{clean, walk};
+use crate::xml::Xml;
 
 /// Reads one `VULN_INFO`: a finding whose severity stands in the glossary at the report's end. `None` for gathered
 /// information.
-pub fn report_finding(bytes: &[u8]) -> Result<Option<Finding>, String> {
-    let xml = clean(bytes);
+pub fn report_finding(xml: &Xml<'_>) -> Result<Option<Finding>, String> {
     let mut raw = detection::Raw::default();
-    walk(&xml, |path, element| {
+    xml.walk(|path, element| {
         let text = element.text;
         let field = match path {
             "QID" => &mut raw.rule,
@@ -37,10 +36,9 @@ pub fn report_finding(bytes: &[u8]) -> Result<Option<Finding>, String> {
 }
 
 /// Reads one `VULN_DETAILS`: the definition, and the severity as it is written there.
-pub fn report_detail(bytes: &[u8]) -> Result<(Rule, String), String> {
-    let xml = clean(bytes);
+pub fn report_detail(xml: &Xml<'_>) -> Result<(Rule, String), String> {
     let mut raw = rule::Raw::default();
-    walk(&xml, |path, element| {
+    xml.walk(|path, element| {
         let text = element.text;
         let field = match path {
             "QID" => &mut raw.id,
@@ -77,25 +75,24 @@ mod tests {
 
     #[test]
     fn findings_and_definitions_of_a_report_are_read() {
-        let finding = report_finding(
-            b"<VULN_INFO><QID id=\"qid_38170\">38170</QID><TYPE>Vuln</TYPE><PORT>3389</PORT><SERVICE>win remote desktop</SERVICE>
+        let finding = report_finding(&Xml::alone("<VULN_INFO><QID id=\"qid_38170\">38170</QID><TYPE>Vuln</TYPE><PORT>3389</PORT><SERVICE>win remote desktop</SERVICE>
             <PROTOCOL>tcp</PROTOCOL><SSL>true</SSL><RESULT format=\"table\"><![CDATA[a b]]></RESULT>
-            <FIRST_FOUND>2019-07-31T21:57:48Z</FIRST_FOUND><VULN_STATUS>Re-Opened</VULN_STATUS></VULN_INFO>",
-        )
+            <FIRST_FOUND>2019-07-31T21:57:48Z</FIRST_FOUND><VULN_STATUS>Re-Opened</VULN_STATUS></VULN_INFO>"))
         .unwrap()
         .unwrap();
         assert_eq!((finding.rule.as_str(), finding.port), ("38170", Some(3389)));
         assert_eq!(finding.service.as_deref(), Some("win remote desktop"));
         assert_eq!(finding.state, FindingState::Reopened);
         assert_eq!(finding.key.as_str(), "38170|3389|tcp|1||");
-        assert_eq!(report_finding(b"<VULN_INFO><QID>6</QID><TYPE>Ig</TYPE></VULN_INFO>"), Ok(None));
+        assert_eq!(
+            report_finding(&Xml::alone("<VULN_INFO><QID>6</QID><TYPE>Ig</TYPE></VULN_INFO>")),
+            Ok(None)
+        );
 
-        let (rule, severity) = report_detail(
-            b"<VULN_DETAILS id=\"qid_1\"><QID id=\"qid_1\">1</QID><TITLE>T</TITLE><SEVERITY>4</SEVERITY><IMPACT>N/A</IMPACT>
+        let (rule, severity) = report_detail(&Xml::alone("<VULN_DETAILS id=\"qid_1\"><QID id=\"qid_1\">1</QID><TITLE>T</TITLE><SEVERITY>4</SEVERITY><IMPACT>N/A</IMPACT>
             <CVSS_SCORE><CVSS_BASE>9.3 (AV:N/AC:M/Au:N/C:C/I:C/A:C)</CVSS_BASE></CVSS_SCORE>
             <CVSS3_SCORE><CVSS3_BASE>9.0 (AV:N/AC:H/PR:N/UI:N/S:C/C:H/I:H/A:H)</CVSS3_BASE></CVSS3_SCORE>
-            <CVE_ID_LIST><CVE_ID><ID>CVE-2018-8930</ID></CVE_ID></CVE_ID_LIST></VULN_DETAILS>",
-        )
+            <CVE_ID_LIST><CVE_ID><ID>CVE-2018-8930</ID></CVE_ID></CVE_ID_LIST></VULN_DETAILS>"))
         .unwrap();
         let cvss = rule.cvss.unwrap();
         assert_eq!((severity.as_str(), cvss.score.0, cvss.version.as_str()), ("4", 90, "3"));

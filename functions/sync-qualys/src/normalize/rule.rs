@@ -7,7 +7,7 @@ use domain::{CveId, Rule, Scanner, Severity};
 use sync::text::plain;
 
 use super::{cvss, qid, severity, time, yes};
-use crate::xml::{clean, walk};
+use crate::xml::Xml;
 
 /// The fields of a definition as they came.
 #[derive(Default)]
@@ -27,10 +27,9 @@ pub(super) struct Raw<'x> {
 }
 
 /// Reads one `VULN` element.
-pub fn rule(bytes: &[u8]) -> Result<Rule, String> {
-    let xml = clean(bytes);
+pub fn rule(xml: &Xml<'_>) -> Result<Rule, String> {
     let mut raw = Raw::default();
-    walk(&xml, |path, element| {
+    xml.walk(|path, element| {
         let text = element.text;
         let field = match path {
             "QID" => &mut raw.id,
@@ -114,7 +113,7 @@ mod tests {
     use super::*;
 
     fn read(inner: &str) -> Rule {
-        rule(format!("<VULN><QID>38739</QID>{inner}</VULN>").as_bytes()).unwrap()
+        rule(&Xml::alone(&format!("<VULN><QID>38739</QID>{inner}</VULN>"))).unwrap()
     }
 
     #[test]
@@ -173,7 +172,7 @@ mod tests {
     #[test]
     fn broken_definitions_are_errors() {
         for bad in ["<VULN/>", "<VULN><QID>1'; DROP</QID></VULN>", "<VULN><QID>1</VULN>", ""] {
-            assert!(rule(bad.as_bytes()).is_err(), "{bad}");
+            assert!(rule(&Xml::alone(bad)).is_err(), "{bad}");
         }
     }
 }

@@ -3,12 +3,12 @@
 //! The splitter looks at tags only. It knows comments, CDATA, processing instructions, quotes in attributes and
 //! DOCTYPE; it resolves no entity and fetches no DTD. A record ends where its own element is closed, whatever is wrong
 //! inside it, so that a broken record fails alone when it is parsed. Comments and instructions are left out of pieces.
+//!
+//! What is there and good is read where it lies; anything else is cut out first, and what is read of it then counts.
 
 use std::collections::VecDeque;
 
-use super::Piece;
-use crate::scanner::BadRecord;
-use crate::xml::name_end;
+use crate::xml::{Within, Xml, clean, is_clean, name_end};
 
 /// A tag longer than this is no tag.
 const TAG_LIMIT: usize = 64 * 1024;
@@ -29,27 +29,64 @@ pub struct Records {
     pub parts: &'static [&'static str],
 }
 
-/// Something that was cut out.
+/// Something that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cut {
-    /// A part of the record whose end is still to come.
-    Part {
-        /// Its element.
-        name: &'static str,
-        /// Its bytes.
-        piece: Piece,
-    },
-    /// A part that cannot be read: too long, or not closed within its record.
-    BadPart(BadRecord),
-    /// A record, without the parts that were cut out of it.
-    Record {
-        /// Its element.
-        name: &'static str,
-        /// Its bytes.
-        piece: Piece,
-    },
-    /// A record that cannot be read. The parts that came before belong to it.
-    BadRecord(BadRecord),
+pub struct Cut<T> {
+    /// A part, of a record whose end is still to come; else a record, without its parts. Parts of a record that cannot be
+    /// read, which came before it, belong to it.
+    pub is_part: bool,
+    /// Where it begins in the body.
+    pub offset: u64,
+    /// What was read of it, or why it cannot be read: it is too long, or not closed within what is around it, or what
+    /// stands in it is no good.
+    pub read: Result<T, String>,
+}
+
+/// The bytes of a [`Cut`].
+#[derive(Debug)]
+struct Raw {
+    name: &'static str,
+    is_part: bool,
+    offset: u64,
+    bytes: Result<Vec<u8>, String>,
+}
+
+/// Some of the body. As much of it as can be is known to be legal text.
+#[derive(Debug)]
+enum Chunk {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// What begins at a place of legal text.
+    fn text(&self, from: usize) -> Option<&str> {
+        if let Self::Text(text) = self { text.get(from..) } else { None }
+    }
+
+    /// A character may be cut by either end of what arrives.
+    fn all_of(bytes: &[u8]) -> [Self; 3] {
+        let inner = |byte: &&u8| matches!(byte, 0x80..0xC0);
+        let (head, rest) = bytes.split_at(bytes.iter().take(3).take_while(inner).count());
+        let text = match std::str::from_utf8(rest) {
+            Ok(text) => Some(text),
+            Err(error) if error.error_len().is_none() => {
+                std::str::from_utf8(&rest[..error.valid_up_to()]).ok()
+            }
+            Err(_) => None,
+        };
+        let text = text.filter(|text| is_clean(text));
+        let body = text.map_or_else(|| Self::Bytes(rest.to_vec()), |text| Self::Text(text.to_owned()));
+        let tail = text.map_or(&[][..], |text| &rest[text.len()..]);
+        [Self::Bytes(head.to_vec()), body, Self::Bytes(tail.to_vec())]
+    }
 }
 
 /// What is left of a closed document: everything outside the records.
@@ -71,8 +108,8 @@ pub struct SplitError {
     pub problem: String,
 }
 
-/// An incremental splitter: [`feed`](Self::feed) it, take what it cut with [`next_cut`](Self::next_cut), and let
-/// [`finish`](Self::finish) say whether the document was whole.
+/// An incremental splitter: [`feed`](Self::feed) it, take what it found with [`next_cut`](Self::next_cut) until there is
+/// nothing, look for an [`error`](Self::error), and let [`finish`](Self::finish) say whether the document was whole.
 #[derive(Debug)]
 pub struct XmlSplitter {
     records: &'static [Records],
@@ -92,7 +129,11 @@ pub struct XmlSplitter {
     skeleton: Vec<u8>,
     record: Option<Open>,
     part: Option<Open>,
-    done: VecDeque<Cut>,
+    done: VecDeque<Raw>,
+    /// What was fed and not looked at, the first of it from `at` on.
+    fed: VecDeque<Chunk>,
+    at: usize,
+    error: Option<SplitError>,
 }
 
 /// What the next byte belongs to.
@@ -141,19 +182,17 @@ impl Open {
         }
     }
 
-    fn close(self, limit: usize) -> Result<Piece, BadRecord> {
-        if self.too_long {
-            Err(BadRecord {
-                offset: self.at,
-                problem: format!("<{}> is longer than {limit} bytes", self.name),
-            })
-        } else {
-            Ok(Piece { offset: self.at, bytes: self.bytes })
-        }
+    fn close(self, is_part: bool, limit: usize) -> Raw {
+        let bytes = match self.too_long {
+            true => Err(format!("<{}> is longer than {limit} bytes", self.name)),
+            false => Ok(self.bytes),
+        };
+        Raw { name: self.name, is_part, offset: self.at, bytes }
     }
 
-    fn unclosed(self) -> BadRecord {
-        BadRecord { offset: self.at, problem: format!("<{}> is not closed", self.name) }
+    fn unclosed(self, is_part: bool) -> Raw {
+        let problem = format!("<{}> is not closed", self.name);
+        Raw { name: self.name, is_part, offset: self.at, bytes: Err(problem) }
     }
 }
 
@@ -177,6 +216,9 @@ impl XmlSplitter {
             record: None,
             part: None,
             done: VecDeque::new(),
+            fed: VecDeque::new(),
+            at: 0,
+            error: None,
         }
     }
 
@@ -188,19 +230,104 @@ impl XmlSplitter {
     }
 
     /// Takes the next bytes of the body, cut anywhere.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), SplitError> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let taken = self.step(rest)?;
-            self.offset += taken as u64;
-            rest = &rest[taken..];
-        }
-        Ok(())
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.fed.extend(Chunk::all_of(bytes));
+        while self.root.is_none() && self.advance(|splitter, chunk| splitter.pass(chunk)).is_some() {}
     }
 
-    /// What was cut, in document order.
-    pub fn next_cut(&mut self) -> Option<Cut> {
-        self.done.pop_front()
+    /// What was found next, in document order, as `read` understands it: it is given an element's name and its XML.
+    /// `None` until more is fed.
+    ///
+    /// `read` may be asked twice about the same element, and has to [walk](Xml::walk) what it says something of.
+    pub fn next_cut<T>(
+        &mut self,
+        mut read: impl FnMut(&'static str, &Xml<'_>) -> Result<T, String>,
+    ) -> Option<Cut<T>> {
+        loop {
+            if let Some(Raw { name, is_part, offset, bytes }) = self.done.pop_front() {
+                let read = bytes.and_then(|bytes| read(name, &Xml::alone(&clean(&bytes))));
+                return Some(Cut { is_part, offset, read });
+            }
+            let found = self.advance(|splitter, chunk| match splitter.read_here(chunk, &mut read) {
+                Some(cut) => Some(cut),
+                None => {
+                    splitter.pass(chunk);
+                    None
+                }
+            })?;
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+
+    /// The error that makes reading on useless, as soon as it is known.
+    pub fn error(&self) -> Option<&SplitError> {
+        self.error.as_ref()
+    }
+
+    /// Lets `step` look at what was fed; `None` when that is used up, or of no use any more.
+    fn advance<T>(&mut self, step: impl FnOnce(&mut Self, &Chunk) -> T) -> Option<T> {
+        if self.error.is_some() {
+            return None;
+        }
+        while self.fed.front().is_some_and(|chunk| chunk.bytes().len() == self.at) {
+            self.fed.pop_front();
+            self.at = 0;
+        }
+        let chunk = self.fed.pop_front()?;
+        let stepped = step(self, &chunk);
+        self.fed.push_front(chunk);
+        Some(stepped)
+    }
+
+    fn pass(&mut self, chunk: &Chunk) {
+        match self.step(&chunk.bytes()[self.at..]) {
+            Ok(taken) => self.take(taken),
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    fn take(&mut self, length: usize) {
+        self.at += length;
+        self.offset += length as u64;
+    }
+
+    /// Reads the part, or the record without parts in it, that begins here, if all of it is there and good. Nothing in it would
+    /// have made the splitter see another end, or a part: no record begins in a part, and tags are plain.
+    fn read_here<T>(
+        &mut self,
+        chunk: &Chunk,
+        read: &mut impl FnMut(&'static str, &Xml<'_>) -> Result<T, String>,
+    ) -> Option<Cut<T>> {
+        if self.lex != Lex::Text || self.part.is_some() || chunk.bytes()[self.at] != b'<' {
+            return None;
+        }
+        let text = chunk.text(self.at)?;
+        let tag = &text.as_bytes()[..whole_tag(text.as_bytes())?];
+        let (name, foreign) = match &self.record {
+            _ if tag[1] == b'/' || self.ignoring.is_some() => return None,
+            Some(record) => {
+                let part = record.parts.iter().find(|part| **part != record.name && is_named(tag, part))?;
+                (*part, std::slice::from_ref(&record.name))
+            }
+            None => {
+                let spec = self.spec(name_of(tag)).filter(|spec| !spec.parts.contains(&spec.name))?;
+                (spec.name, spec.parts)
+            }
+        };
+        let xml = Xml::first_of(text, Within { foreign, tag_limit: TAG_LIMIT });
+        let value = read(name, &xml).ok()?;
+        let length = xml.end().filter(|length| *length <= self.limit)?;
+        let cut = Cut { is_part: self.record.is_some(), offset: self.offset, read: Ok(value) };
+        self.take(length);
+        Some(cut)
+    }
+
+    /// What a child of the innermost open element is, should it be a record.
+    fn spec(&self, name: &[u8]) -> Option<&'static Records> {
+        let parent = self.path.last().map(String::as_str);
+        self.records.iter().find(|spec| spec.name.as_bytes() == name && Some(spec.parent) == parent)
     }
 
     /// The root element's name, as soon as it was seen.
@@ -215,6 +342,10 @@ impl XmlSplitter {
 
     /// Says that the body has ended. A document that is not closed by then was cut off, which is never its end.
     pub fn finish(&mut self) -> Result<Skeleton, SplitError> {
+        while self.advance(|splitter, chunk| splitter.pass(chunk)).is_some() {}
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
         let within = self.part.as_ref().or(self.record.as_ref()).map(|open| open.name);
         let within = within.or(self.ignoring.map(|(name, _)| name));
         match &self.root {
@@ -223,14 +354,14 @@ impl XmlSplitter {
             }
             Some(root) => {
                 let within = within.or(self.path.last().map(String::as_str)).unwrap_or(root);
-                Err(self.error(format!("the document is cut off inside <{within}>")))
+                Err(self.at_here(format!("the document is cut off inside <{within}>")))
             }
-            None if self.offset == 0 => Err(self.error("the body is empty".to_owned())),
-            None => Err(self.error("the body holds no XML element".to_owned())),
+            None if self.offset == 0 => Err(self.at_here("the body is empty".to_owned())),
+            None => Err(self.at_here("the body holds no XML element".to_owned())),
         }
     }
 
-    fn error(&self, problem: String) -> SplitError {
+    fn at_here(&self, problem: String) -> SplitError {
         SplitError { offset: self.offset, problem }
     }
 
@@ -434,7 +565,7 @@ impl XmlSplitter {
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), SplitError> {
         if self.skeleton.len() + bytes.len() > SKELETON_LIMIT {
-            return Err(self.error(format!("more than {SKELETON_LIMIT} bytes outside the records")));
+            return Err(self.at_here(format!("more than {SKELETON_LIMIT} bytes outside the records")));
         }
         self.skeleton.extend_from_slice(bytes);
         Ok(())
@@ -465,7 +596,7 @@ impl XmlSplitter {
         let (Some(mut part), Some(record)) = (self.part.take(), &self.record) else { return false };
         if kind == Tag::End && name == record.name.as_bytes() && record.depth == 1 && record.name != part.name
         {
-            self.done.push_back(Cut::BadPart(part.unclosed()));
+            self.done.push_back(part.unclosed(true));
             return false;
         }
         part.push(tag, self.limit);
@@ -477,7 +608,7 @@ impl XmlSplitter {
             }
         }
         if part.depth == 0 {
-            self.close_part(part);
+            self.done.push_back(part.close(true, self.limit));
         } else {
             self.part = Some(part);
         }
@@ -499,7 +630,7 @@ impl XmlSplitter {
                 Tag::Start => record.parents += 1,
                 Tag::Empty => {}
                 Tag::End if record.parents == 0 => {
-                    self.done.push_back(Cut::BadRecord(record.unclosed()));
+                    self.done.push_back(record.unclosed(false));
                     return false;
                 }
                 Tag::End => record.parents -= 1,
@@ -514,7 +645,7 @@ impl XmlSplitter {
             }
         }
         if record.depth == 0 {
-            self.close_record(record);
+            self.done.push_back(record.close(false, self.limit));
         } else {
             self.record = Some(record);
         }
@@ -534,26 +665,10 @@ impl XmlSplitter {
         };
         part.push(tag, self.limit);
         if kind == Tag::Empty {
-            self.close_part(part);
+            self.done.push_back(part.close(true, self.limit));
         } else {
             self.part = Some(part);
         }
-    }
-
-    fn close_part(&mut self, part: Open) {
-        let name = part.name;
-        self.done.push_back(match part.close(self.limit) {
-            Ok(piece) => Cut::Part { name, piece },
-            Err(bad) => Cut::BadPart(bad),
-        });
-    }
-
-    fn close_record(&mut self, record: Open) {
-        let name = record.name;
-        self.done.push_back(match record.close(self.limit) {
-            Ok(piece) => Cut::Record { name, piece },
-            Err(bad) => Cut::BadRecord(bad),
-        });
     }
 
     fn outside(&mut self, tag: &[u8], name: &[u8], kind: Tag) -> Result<(), SplitError> {
@@ -584,9 +699,7 @@ impl XmlSplitter {
         if self.closed {
             return Err(at(format!("a second root element <{shown}>")));
         }
-        let parent = self.path.last().map(String::as_str);
-        let spec = self.records.iter().find(|r| r.name.as_bytes() == name && Some(r.parent) == parent);
-        if let Some(spec) = spec {
+        if let Some(spec) = self.spec(name) {
             let mut record = Open {
                 name: spec.name,
                 parent: spec.parent,
@@ -599,11 +712,11 @@ impl XmlSplitter {
             };
             record.push(tag, self.limit);
             if spec.parts.contains(&spec.name) {
-                let piece = Piece { offset: self.tag_at, bytes: tag.to_vec() };
-                self.done.push_back(Cut::Part { name: spec.name, piece });
+                let bytes = Ok(tag.to_vec());
+                self.done.push_back(Raw { name: spec.name, is_part: true, offset: self.tag_at, bytes });
             }
             if kind == Tag::Empty {
-                self.close_record(record);
+                self.done.push_back(record.close(false, self.limit));
             } else {
                 self.record = Some(record);
             }

@@ -1,40 +1,56 @@
 use super::*;
 use proptest::prelude::*;
 
-const HOSTS: &[Records] = &[Records { parent: "LIST", name: "HOST", parts: &["D"] }];
+const HOSTS: &[Records] = &[
+    Records { parent: "LIST", name: "HOST", parts: &["D"] },
+    Records { parent: "PLAIN", name: "P", parts: &[] },
+];
 
-type Outcome = (Vec<Cut>, Result<Skeleton, SplitError>);
+type Outcome<T> = (Vec<Cut<T>>, Result<Skeleton, SplitError>);
 
-fn split_chunks<'a>(limit: usize, chunks: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+/// The bytes as they are cut out, whatever they hold. What was not walked is never read where it lies.
+fn raw(name: &'static str, xml: &Xml<'_>) -> Result<(&'static str, String), String> {
+    Ok((name, xml.text().to_owned()))
+}
+
+/// Paths and texts.
+type Elements = Vec<(String, String)>;
+
+/// What can be read of it.
+fn elements(name: &'static str, xml: &Xml<'_>) -> Result<(&'static str, Elements), String> {
+    let mut seen = Vec::new();
+    xml.walk(|path, element| seen.push((path.to_owned(), element.text.to_owned())))?;
+    Ok((name, seen))
+}
+
+fn split_chunks<'a, T>(
+    limit: usize,
+    read: fn(&'static str, &Xml<'_>) -> Result<T, String>,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> Outcome<T> {
     let mut splitter = XmlSplitter::new(HOSTS, limit);
     let mut cuts = Vec::new();
     for chunk in chunks {
-        let fed = splitter.feed(chunk);
-        cuts.extend(std::iter::from_fn(|| splitter.next_cut()));
-        if let Err(error) = fed {
-            return (cuts, Err(error));
-        }
+        splitter.feed(chunk);
+        cuts.extend(std::iter::from_fn(|| splitter.next_cut(read)));
     }
-    let end = splitter.finish();
-    cuts.extend(std::iter::from_fn(|| splitter.next_cut()));
-    (cuts, end)
+    (cuts, splitter.finish())
 }
 
-fn split(document: &str) -> Outcome {
-    split_chunks(1000, [document.as_bytes()])
+fn split(document: &str) -> Outcome<(&'static str, String)> {
+    split_chunks(1000, raw, [document.as_bytes()])
 }
 
 /// Cuts in a short notation: parts as `d:…`, records as `r:…`, refused ones as `!d` and `!r`.
-fn short(cuts: &[Cut]) -> Vec<String> {
-    let text = |piece: &Piece| String::from_utf8_lossy(&piece.bytes).into_owned();
-    cuts.iter()
-        .map(|cut| match cut {
-            Cut::Part { piece, .. } => format!("d:{}", text(piece)),
-            Cut::Record { piece, .. } => format!("r:{}", text(piece)),
-            Cut::BadPart(bad) => format!("!d {}", bad.problem),
-            Cut::BadRecord(bad) => format!("!r {}", bad.problem),
-        })
-        .collect()
+fn short(cuts: &[Cut<(&'static str, String)>]) -> Vec<String> {
+    let short = |cut: &Cut<(&'static str, String)>| {
+        let kind = if cut.is_part { 'd' } else { 'r' };
+        match &cut.read {
+            Ok((_, text)) => format!("{kind}:{text}"),
+            Err(problem) => format!("!{kind} {problem}"),
+        }
+    };
+    cuts.iter().map(short).collect()
 }
 
 #[test]
@@ -55,10 +71,13 @@ fn records_and_their_parts_are_cut_out_in_order() {
 fn offsets_point_into_the_body() {
     let document = "<R><LIST><!-- keep-alive --><HOST><D>x</D></HOST></LIST></R>";
     let (cuts, _) = split(document);
-    let Cut::Part { piece: part, .. } = &cuts[0] else { panic!("{cuts:?}") };
-    assert_eq!(part.offset, document.find("<D>").unwrap() as u64);
-    let Cut::Record { piece, .. } = &cuts[1] else { panic!("{cuts:?}") };
-    assert_eq!(piece.offset, document.find("<HOST>").unwrap() as u64);
+    let places = |cuts: &[(bool, u64)]| {
+        let place = |tag| document.find(tag).unwrap() as u64;
+        assert_eq!(cuts, [(true, place("<D>")), (false, place("<HOST>"))]);
+    };
+    places(&cuts.iter().map(|cut| (cut.is_part, cut.offset)).collect::<Vec<_>>());
+    let (cuts, _) = split_chunks(1000, elements, [document.as_bytes()]);
+    places(&cuts.iter().map(|cut| (cut.is_part, cut.offset)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -145,15 +164,15 @@ fn what_is_no_document_is_said_at_its_place() {
 #[test]
 fn the_root_is_known_before_the_end() {
     let mut splitter = XmlSplitter::new(HOSTS, 1000);
-    splitter.feed(b"<?xml version='1.0'?><html><he").unwrap();
+    splitter.feed(b"<?xml version='1.0'?><html><he");
     assert_eq!(splitter.root(), Some("html"));
 }
 
 const NAMED: &[Records] = &[Records { parent: "LIST", name: "HOST", parts: &["HOST", "D"] }];
 
 fn cuts_of(mut splitter: XmlSplitter, document: &str) -> (Vec<String>, Result<Skeleton, SplitError>) {
-    splitter.feed(document.as_bytes()).unwrap();
-    let cuts: Vec<Cut> = std::iter::from_fn(|| splitter.next_cut()).collect();
+    splitter.feed(document.as_bytes());
+    let cuts: Vec<_> = std::iter::from_fn(|| splitter.next_cut(raw)).collect();
     (short(&cuts), splitter.finish())
 }
 
@@ -200,6 +219,10 @@ fn fragment() -> impl Strategy<Value = String> {
         Just("</D>"),
         Just("<D/>"),
         Just("<A b=\"x>'\">"),
+        Just("<A b='</HOST>'>"),
+        Just("<HOST/x>"),
+        Just("<D y='<D>'>"),
+        Just("<1>"),
         Just("</A>"),
         Just("<![CDATA["),
         Just("]]>"),
@@ -217,21 +240,61 @@ fn fragment() -> impl Strategy<Value = String> {
         Just("text "),
         Just("é"),
         Just("\u{feff}"),
+        Just("\u{1}"),
+        Just("&lt;&#1;"),
     ];
     proptest::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat())
 }
 
 proptest! {
     #[test]
-    fn any_chunking_gives_the_same(middle in fragment(), cuts in proptest::collection::vec(0usize..400, 0..30), whole in any::<bool>()) {
-        let document = if whole { format!("<R><LIST><HOST>{middle}</HOST></LIST></R>") } else { middle };
+    fn any_chunking_gives_the_same(
+        middle in fragment(),
+        cuts in proptest::collection::vec(0usize..400, 0..30),
+        around in 0..4,
+    ) {
+        let document = match around {
+            0 => middle,
+            1 => format!("<R><LIST><HOST>{middle}</HOST></LIST></R>"),
+            2 => format!("<R><LIST><HOST><D>{middle}</D></HOST></LIST></R>"),
+            _ => format!("<R><PLAIN><P>{middle}</P></PLAIN></R>"),
+        };
         let bytes = document.as_bytes();
         let mut places: Vec<usize> = cuts.into_iter().map(|c| c.min(bytes.len())).collect();
         places.extend([0, bytes.len()]);
         places.sort_unstable();
-        let chunks = places.windows(2).map(|w| &bytes[w[0]..w[1]]);
-        let at_once = split_chunks(60, [bytes]);
-        prop_assert_eq!(split_chunks(60, chunks), at_once.clone());
-        prop_assert_eq!(split_chunks(60, bytes.chunks(1)), at_once);
+        let chunks = || places.windows(2).map(|w| &bytes[w[0]..w[1]]);
+        let at_once = split_chunks(60, raw, [bytes]);
+        prop_assert_eq!(split_chunks(60, raw, chunks()), at_once.clone());
+        prop_assert_eq!(split_chunks(60, raw, bytes.chunks(1)), at_once);
+        // Byte by byte nothing is ever read where it lies.
+        let cut_out = split_chunks(60, elements, bytes.chunks(1));
+        prop_assert_eq!(split_chunks(60, elements, chunks()), cut_out.clone());
+        prop_assert_eq!(split_chunks(60, elements, [bytes]), cut_out);
     }
+}
+
+#[test]
+fn what_is_there_and_good_is_read_where_it_lies() {
+    let mut splitter = XmlSplitter::new(HOSTS, 1000);
+    let (mut asked, mut seen) = (Vec::new(), Vec::new());
+    for chunk in [
+        "<R><LIST><HOST><D><!-- x -->é<D>2</D></D><D>5",
+        "</D></HOST><HOST>4</HOST></LIST><PLAIN><P a=''>3</P><P>",
+    ] {
+        splitter.feed(chunk.as_bytes());
+        let mut read = |name, xml: &Xml<'_>| {
+            xml.walk(|_, _| ())?;
+            asked.push(format!("{name} {}", if xml.end().is_some() { "there" } else { "cut out" }));
+            Ok(xml.text().to_owned())
+        };
+        while let Some(cut) = splitter.next_cut(&mut read) {
+            seen.push(cut.read.unwrap());
+        }
+    }
+    assert_eq!(
+        seen,
+        ["<D><!-- x -->é<D>2</D></D>", "<D>5</D>", "<HOST></HOST>", "<HOST>4</HOST>", "<P a=''>3</P>"]
+    );
+    assert_eq!(asked, ["D there", "D cut out", "HOST cut out", "HOST there", "P there"]);
 }
