@@ -68,7 +68,7 @@ impl Page {
 
     fn next_read(&mut self) -> Option<Record> {
         let base = self.list_at?;
-        let Some(cut) = self.splitter.next() else {
+        let Some(read) = self.splitter.read_next(&mut global_asset) else {
             if self.splitter.has_ended() && !self.ended {
                 self.ended = true;
                 self.frame.extend_from_slice(b"[]");
@@ -76,14 +76,10 @@ impl Page {
             }
             return None;
         };
-        let read = match cut {
-            Ok(piece) => match global_asset(&piece.bytes) {
-                Ok(host) => Record::Asset(Box::new(host)),
-                Err(problem) => Record::Refused(BadRecord { offset: base + piece.offset, problem }),
-            },
+        Some(match read {
+            Ok(host) => Record::Asset(Box::new(host)),
             Err(bad) => Record::Refused(BadRecord { offset: base + bad.offset, ..bad }),
-        };
-        Some(read)
+        })
     }
 
     fn feed(&mut self, chunk: &[u8]) -> Result<(), (u64, String)> {

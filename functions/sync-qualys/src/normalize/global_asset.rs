@@ -1,75 +1,140 @@
 //! An asset of Global AssetView: JSON of the gateway.
 
+use std::borrow::Cow;
+
 use domain::host::{Interface, Network, OpenPort, Software};
 use domain::{CloudId, Host, Tag};
-use serde_json::Value;
+use serde::Deserialize;
+use sync::BadRecord;
+use sync::lenient::{Field, FromScalar, List, Object, Part};
+use sync::split::json::{brief, element};
 
 use super::add;
 
-/// Reads one asset. `None` if it has no id in the host list: it was never scanned.
-pub fn global_asset(bytes: &[u8]) -> Result<Option<Host>, String> {
-    let asset: Value = serde_json::from_slice(bytes).map_err(|error| format!("broken JSON: {error}"))?;
-    if !asset.is_object() {
-        return Err("an asset that is no object".to_owned());
+/// A part of an asset: its fields, each of which may be missing or of another type than usual.
+macro_rules! parts {
+    ($($name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty,)* })*) => {$(
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+        struct $name<'a> {
+            $($(#[$attribute])* $field: $type,)*
+        }
+
+        impl<'a> FromScalar for $name<'a> {
+            type Text = Cow<'a, str>;
+        }
+    )*};
+}
+
+parts! {
+    Asset {
+        host_id: Field<'a>,
+        #[serde(rename = "hwUUID")]
+        hardware: Field<'a>,
+        bios_serial_number: Field<'a>,
+        operating_system: Part<System<'a>>,
+        agent_id: Field<'a>,
+        netbios_name: Field<'a>,
+        #[serde(rename = "netBIOSName")]
+        net_bios_name: Field<'a>,
+        criticality: Part<Criticality<'a>>,
+        address: Field<'a>,
+        dns_name: Field<'a>,
+        tag_list: Part<Tags<'a>>,
+        network_interface_list_data: Part<Cards<'a>>,
+        open_port_list_data: Part<Ports<'a>>,
+        software_list_data: Part<Installed<'a>>,
+        cloud_provider: Part<Cloud<'a>>,
     }
-    let Some(native) = text(&asset["hostId"]).filter(|id| id.bytes().all(|b| b.is_ascii_digit())) else {
-        return Ok(None);
-    };
+    System { os_name: Field<'a>, full_name: Field<'a>, }
+    Criticality { score: Field<'a>, }
+    Tags { tag: List<OneTag<'a>>, }
+    OneTag { tag_name: Field<'a>, }
+    Cards { network_interface: List<Card<'a>>, }
+    Card {
+        interface_name: Field<'a>,
+        address_ip_v4: Field<'a>,
+        address_ip_v6: Field<'a>,
+        mac_address: Field<'a>,
+    }
+    Ports { open_port: List<Port<'a>>, }
+    Port { port: Field<'a>, protocol: Field<'a>, detected_service: Field<'a>, }
+    Installed { software: List<Product<'a>>, }
+    Product { product_name: Field<'a>, full_name: Field<'a>, version: Field<'a>, publisher: Field<'a>, }
+    Cloud { aws: Part<Aws<'a>>, azure: Part<Azure<'a>>, gcp: Part<Gcp<'a>>, }
+    Aws { ec2: Part<Ec2<'a>>, }
+    Ec2 { account_id: Field<'a>, region: Field<'a>, instance_id: Field<'a>, }
+    Azure { vm: Part<Vm<'a>>, }
+    Vm { subscription_id: Field<'a>, location: Field<'a>, vm_id: Field<'a>, }
+    Gcp { compute: Part<Compute<'a>>, }
+    Compute { project_id: Field<'a>, zone: Field<'a>, instance_id: Field<'a>, }
+}
+
+/// Reads the asset that `bytes` begin with, which stands at `offset`, and answers how many bytes it has. No host if it has
+/// no id in the host list: it was never scanned.
+pub fn global_asset(offset: u64, bytes: &[u8]) -> Result<(Option<Host>, usize), BadRecord> {
+    let (Object(asset), length): (Object<Asset<'_>>, _) = element(bytes)
+        .map_err(|error| BadRecord { offset, problem: format!("it is no asset: {}", brief(&error)) })?;
+    Ok((host(asset), length))
+}
+
+fn host(asset: Asset<'_>) -> Option<Host> {
+    let native = text(asset.host_id).filter(|id| id.bytes().all(|b| b.is_ascii_digit()))?;
+    let system = asset.operating_system.0;
     let mut host = Host {
         native,
-        bios_uuid: text(&asset["hwUUID"]),
-        serial: text(&asset["biosSerialNumber"]),
-        os: text(&asset["operatingSystem"]["osName"]).or_else(|| text(&asset["operatingSystem"]["fullName"])),
-        agent_ids: text(&asset["agentId"]).into_iter().collect(),
-        netbios: text(&asset["netbiosName"]).or_else(|| text(&asset["netBIOSName"])).into_iter().collect(),
-        criticality: number(&asset["criticality"]["score"])
+        bios_uuid: text(asset.hardware),
+        serial: text(asset.bios_serial_number),
+        os: text(system.os_name).or_else(|| text(system.full_name)),
+        agent_ids: text(asset.agent_id).into_iter().collect(),
+        netbios: text(asset.netbios_name).or_else(|| text(asset.net_bios_name)).into_iter().collect(),
+        criticality: number(&asset.criticality.0.score)
             .and_then(|score| u8::try_from(score).ok())
             .filter(|score| (1..=5).contains(score)),
         ..Host::default()
     };
-    if let Some(address) = text(&asset["address"]) {
+    if let Some(address) = text(asset.address) {
         add(&mut host.ips, &address);
     }
-    if let Some(name) = text(&asset["dnsName"]) {
+    if let Some(name) = text(asset.dns_name) {
         add(if name.contains('.') { &mut host.fqdns } else { &mut host.hostnames }, &name);
     }
-    for tag in list(&asset["tagList"]["tag"]).filter_map(|tag| text(&tag["tagName"])) {
-        host.tags.push(Tag::parse(&tag));
-    }
-    network(&asset, &mut host);
-    for port in list(&asset["openPortListData"]["openPort"]) {
-        if let Some(number) = number(&port["port"]).and_then(|n| u16::try_from(n).ok()).filter(|n| *n != 0) {
+    host.tags
+        .extend(asset.tag_list.0.tag.0.into_iter().filter_map(|tag| Some(Tag::parse(&text(tag.tag_name)?))));
+    network(asset.network_interface_list_data.0, &mut host);
+    for port in asset.open_port_list_data.0.open_port.0 {
+        if let Some(number) = number(&port.port).and_then(|n| u16::try_from(n).ok()).filter(|n| *n != 0) {
             host.open_ports.push(OpenPort {
                 port: number,
-                protocol: text(&port["protocol"]).map(|protocol| protocol.to_ascii_lowercase()),
-                service: text(&port["detectedService"]),
+                protocol: text(port.protocol).map(|protocol| protocol.to_ascii_lowercase()),
+                service: text(port.detected_service),
             });
         }
     }
-    for software in list(&asset["softwareListData"]["software"]) {
-        if let Some(name) = text(&software["productName"]).or_else(|| text(&software["fullName"])) {
+    for software in asset.software_list_data.0.software.0 {
+        if let Some(name) = text(software.product_name).or_else(|| text(software.full_name)) {
             host.software.push(Software {
                 name,
-                version: text(&software["version"]),
-                publisher: text(&software["publisher"]),
+                version: text(software.version),
+                publisher: text(software.publisher),
             });
         }
     }
-    host.cloud.extend(cloud(&asset["cloudProvider"]));
-    Ok(Some(host))
+    host.cloud.extend(cloud(asset.cloud_provider.0));
+    Some(host)
 }
 
-fn network(asset: &Value, host: &mut Host) {
+fn network(cards: Cards<'_>, host: &mut Host) {
     let mut network = Network::default();
-    for card in list(&asset["networkInterfaceListData"]["networkInterface"]) {
-        let mut interface = Interface { name: text(&card["interfaceName"]), ..Interface::default() };
-        for addresses in [text(&card["addressIpV4"]), text(&card["addressIpV6"])].into_iter().flatten() {
+    for card in cards.network_interface.0 {
+        let mut interface = Interface { name: text(card.interface_name), ..Interface::default() };
+        for addresses in [text(card.address_ip_v4), text(card.address_ip_v6)].into_iter().flatten() {
             for address in addresses.split(',').map(str::trim) {
                 add(&mut interface.ips, address);
                 add(&mut host.ips, address);
             }
         }
-        if let Some(mac) = text(&card["macAddress"]) {
+        if let Some(mac) = text(card.mac_address) {
             add(&mut interface.macs, &mac);
             add(&mut host.macs, &mac);
         }
@@ -80,41 +145,34 @@ fn network(asset: &Value, host: &mut Host) {
     host.network = Some(network).filter(|network| *network != Network::default());
 }
 
-fn cloud(provider: &Value) -> Option<CloudId> {
-    let found = |provider: &str, account: &Value, region: &Value, id: &Value| {
-        Some(CloudId {
-            provider: provider.to_owned(),
-            account: text(account),
-            region: text(region),
-            id: text(id)?,
-        })
+fn cloud(provider: Cloud<'_>) -> Option<CloudId> {
+    let found = |provider: &str, account: Field<'_>, region: Field<'_>, id: Field<'_>| {
+        let (account, region) = (text(account), text(region));
+        Some(CloudId { provider: provider.to_owned(), account, region, id: text(id)? })
     };
-    let (aws, azure) = (&provider["aws"]["ec2"], &provider["azure"]["vm"]);
-    let gcp = &provider["gcp"]["compute"];
-    found("aws", &aws["accountId"], &aws["region"], &aws["instanceId"])
-        .or_else(|| found("azure", &azure["subscriptionId"], &azure["location"], &azure["vmId"]))
-        .or_else(|| found("gcp", &gcp["projectId"], &gcp["zone"], &gcp["instanceId"]))
+    let (aws, azure, gcp) = (provider.aws.0.ec2.0, provider.azure.0.vm.0, provider.gcp.0.compute.0);
+    found("aws", aws.account_id, aws.region, aws.instance_id)
+        .or_else(|| found("azure", azure.subscription_id, azure.location, azure.vm_id))
+        .or_else(|| found("gcp", gcp.project_id, gcp.zone, gcp.instance_id))
 }
 
 /// Text that says something; numbers as text.
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => {
-            Some(text.trim().to_owned()).filter(|text| !matches!(text.as_str(), "" | "," | ",,"))
-        }
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
+fn text(field: Field<'_>) -> Option<String> {
+    let words = field.words()?;
+    let plain = words.trim();
+    match (plain, words.len() == plain.len()) {
+        ("," | ",,", _) => None,
+        (_, true) => Some(words.into_owned()),
+        _ => Some(plain.to_owned()),
     }
 }
 
-fn number(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
-}
-
-/// The elements of a list, also where one stands alone.
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    let one = value.is_object().then_some(value);
-    value.as_array().map(Vec::as_slice).unwrap_or_default().iter().chain(one)
+fn number(field: &Field<'_>) -> Option<u64> {
+    match field {
+        Field::Whole(number) => u64::try_from(*number).ok(),
+        Field::Text(text) => text.trim().parse().ok(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -134,7 +192,7 @@ mod tests {
             "softwareListData": {"software": [{"productName": "OpenSSH", "version": "8.0", "publisher": "OpenBSD"}, {}]},
             "cloudProvider": {"aws": {"ec2": {"accountId": "123", "region": "eu-west-1", "instanceId": "i-1"}}},
         });
-        let host = global_asset(asset.to_string().as_bytes()).unwrap().unwrap();
+        let host = global_asset(0, asset.to_string().as_bytes()).unwrap().0.unwrap();
         assert_eq!((host.native.as_str(), host.criticality), ("42", Some(4)));
         assert_eq!(host.ips, ["10.0.0.1", "10.0.0.2"]);
         assert_eq!(
@@ -151,13 +209,14 @@ mod tests {
 
     #[test]
     fn hostile_assets_do_no_harm() {
-        assert_eq!(global_asset(b"{}"), Ok(None));
-        assert_eq!(global_asset(br#"{"hostId": null}"#), Ok(None));
-        assert_eq!(global_asset(br#"{"hostId": "../x"}"#), Ok(None));
-        let odd = br#"{"hostId": "7", "criticality": 5, "tagList": [], "openPortListData": {"openPort": [{"port": "x"}]}, "cloudProvider": null}"#;
-        assert_eq!(global_asset(odd), Ok(Some(Host { native: "7".into(), ..Host::default() })));
+        let read = |json: &str| global_asset(0, json.as_bytes()).map(|(host, _)| host);
+        assert_eq!(read("{}"), Ok(None));
+        assert_eq!(read(r#"{"hostId": null}"#), Ok(None));
+        assert_eq!(read(r#"{"hostId": "../x"}"#), Ok(None));
+        let odd = r#"{"hostId": "7", "criticality": 5, "tagList": [], "openPortListData": {"openPort": [{"port": "x"}]}, "cloudProvider": null}"#;
+        assert_eq!(read(odd), Ok(Some(Host { native: "7".into(), ..Host::default() })));
         for bad in ["", "[]", "7", "{"] {
-            assert!(global_asset(bad.as_bytes()).is_err(), "{bad}");
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 }
