@@ -71,6 +71,7 @@ fn rule() -> Rule {
         description: None,
         solution: None,
         patchable: Some(true),
+        vendor_risk: None,
         modified: None,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
@@ -10,7 +11,9 @@ use domain::intel::Feed;
 use domain::{ConnectorName, FindingKind, Host, LastScan, Outcome, SightingId, Status, VulnId};
 use jiff::SignedDuration;
 use queue::{QueueName, SyncMessage, Trigger};
-use store::{AuditAction, AuditLine, Entry, EntryState, RunRecord, RunStatus, UnitState, Verdict};
+use store::{
+    AuditAction, AuditLine, Entry, EntryState, RunRecord, RunStatus, StoreError, UnitState, Verdict,
+};
 use sync::{
     Built, EngineOptions, HttpOptions, Next, Proof, Run, Sink, SyncError, SyncFunction, UNREADABLE, Unit,
 };
@@ -306,6 +309,84 @@ async fn a_unit_that_is_out_of_time_again_and_again_fails_in_the_end() {
     assert!(attempts > 20, "a large answer is given time: {attempts}");
 }
 
+/// A scanner with two units, each of which fails.
+struct Failing(fn() -> SyncError);
+
+static TRIED: AtomicUsize = AtomicUsize::new(0);
+
+#[async_trait::async_trait]
+impl sync::Scanner for Failing {
+    fn kind(&self) -> domain::Scanner {
+        domain::Scanner::Tenable
+    }
+
+    async fn plan(&self, _: &Run) -> Result<Vec<Unit>, SyncError> {
+        Ok(vec![Unit::new("one", &()), Unit::new("two", &())])
+    }
+
+    async fn pull(&self, _: &Run, _: &Unit, _: &mut dyn Sink) -> Result<Next, SyncError> {
+        TRIED.fetch_add(1, Ordering::Relaxed);
+        Err(self.0())
+    }
+
+    async fn check(&self) -> Result<String, SyncError> {
+        Ok(String::new())
+    }
+}
+
+#[tokio::test]
+async fn a_refused_password_is_tried_once_and_what_the_table_does_not_take_fails_its_unit() {
+    fn built(error: fn() -> SyncError) -> Result<Built, SyncError> {
+        Ok(Built { scanner: Box::new(Failing(error)), http: None })
+    }
+    let refused: sync::Build =
+        |_, _, _| built(|| SyncError::Unauthorized { system: "s".into(), detail: "401 no".into() });
+    let untaken: sync::Build =
+        |_, _, _| built(|| StoreError::Refused { operation: "PutItem", cause: "too large".into() }.into());
+    for (build, tries, why) in [(refused, 1, "401 no"), (untaken, 6, "does not take what PutItem writes")] {
+        let site = Site::start(Setup::new(3)).await;
+        let services = site.stack.services();
+        let options =
+            EngineOptions { retry_pause: SignedDuration::ZERO, max_failures: 3, ..EngineOptions::default() };
+        let function =
+            SyncFunction::new(services, domain::Scanner::Tenable, options, HttpOptions::default(), build);
+        let work = async |message: &SyncMessage| {
+            let batch = event(&serde_json::to_string(message).unwrap());
+            assert!(function.handle(batch).await.batch_item_failures.is_empty());
+        };
+        let connector: ConnectorName = "tenable-demo".parse().unwrap();
+        TRIED.store(0, Ordering::Relaxed);
+        work(&SyncMessage::start(connector.clone(), Trigger::Full, "once")).await;
+        let run = site.last_run("tenable-demo").await.id;
+        for turn in 0.. {
+            assert!(turn < 20, "it goes on for ever");
+            let units = services.store.units(&connector, &run, Some(UnitState::Pending)).await.unwrap();
+            let Some(unit) = units.first() else { break };
+            work(&SyncMessage::unit(connector.clone(), run.clone(), unit.id.clone(), unit.rev)).await;
+        }
+        assert_eq!(TRIED.load(Ordering::Relaxed), tries, "{why}");
+        work(&SyncMessage::finish(connector.clone(), run.clone())).await;
+        let run = site.last_run("tenable-demo").await;
+        assert_eq!((run.status, run.verdict), (RunStatus::Done, Some(Verdict::Failed)), "{why}");
+        assert!(run.reason.as_ref().is_some_and(|reason| reason.contains(why)), "{:?}", run.reason);
+    }
+}
+
+#[tokio::test]
+async fn a_full_run_asks_for_definitions_that_were_changed_too() {
+    let site = Site::start(Setup::new(3)).await;
+    let connector: ConnectorName = "qualys-demo".parse().unwrap();
+    let asks = async || {
+        site.pull("qualys-demo", Trigger::Full).await;
+        let run = site.last_run("qualys-demo").await;
+        assert_eq!(run.verdict, Some(Verdict::Complete), "{:?}", run.reason);
+        site.advance(SignedDuration::from_mins(1));
+        site.stack.services().store.unit(&connector, &run.id, "kb/changed").await.unwrap().is_some()
+    };
+    assert!(!asks().await, "nothing is known that could have changed");
+    assert!(asks().await);
+}
+
 /// A scanner whose list, read in pages, need not have every host that there is.
 struct Slippery;
 
@@ -344,7 +425,7 @@ impl sync::Scanner for Slippery {
     }
 
     fn ask_for(&self, natives: &[String]) -> Vec<Unit> {
-        vec![Unit::new("missing", &natives)]
+        vec![Unit::new("missing/0", &natives)]
     }
 
     async fn pull(&self, _: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
@@ -360,6 +441,9 @@ impl sync::Scanner for Slippery {
             }
         }
         sink.may_see(sites).await?;
+        if unit.id != "list" && HOSTS.lock().unwrap().trouble == Some(0) {
+            return Err(SyncError::Config { field: "questions".into(), problem: "none are taken".into() });
+        }
         let ask = async |native: String| {
             let mut hosts = HOSTS.lock().unwrap();
             hosts.asked.push(native.clone());
@@ -449,6 +533,11 @@ async fn a_host_that_slips_through_a_list_is_not_gone_and_one_that_is_not_there_
     HOSTS.lock().unwrap().trouble = None;
     assert_eq!(pull("4a", &["a"], &["a", "d"]).await, ["d"]);
     assert_eq!(marks("d").await, missing, "it is there, and nobody has looked at it");
+    // Nor does it cost anything if nobody can be asked at all.
+    HOSTS.lock().unwrap().trouble = Some(0);
+    assert_eq!(pull("4aa", &["a"], &["a"]).await, Vec::<String>::new());
+    HOSTS.lock().unwrap().trouble = None;
+    assert_eq!(pull("4ab", &["a"], &["a", "d"]).await, ["d"], "the next one asks again");
     // A limit in the middle: what is left is asked for later, and nothing twice.
     assert_eq!(pull("4b", &all, &all).await, Vec::<String>::new());
     HOSTS.lock().unwrap().trouble = Some(429);
@@ -459,14 +548,22 @@ async fn a_host_that_slips_through_a_list_is_not_gone_and_one_that_is_not_there_
     HOSTS.lock().unwrap().sites = vec!["1"];
     assert_eq!(pull("4e", &["a", "b", "c"], &[]).await, Vec::<String>::new());
     assert_eq!(marks("d").await, missing);
+    // Nor does who is not told what there is to see.
+    assert_eq!(pull("4f", &all, &all).await, Vec::<String>::new());
+    HOSTS.lock().unwrap().sites = vec!["1", UNREADABLE];
+    assert_eq!(pull("4g", &["a", "b", "c"], &[]).await, Vec::<String>::new());
+    assert_eq!(marks("d").await, missing);
+    HOSTS.lock().unwrap().sites = vec!["1"];
     assert_eq!(pull("5", &all, &all).await, Vec::<String>::new());
     for host in all {
         assert_eq!(marks(host).await, here, "{host} is back");
     }
     // A list of all hosts is believed unless one of it could not be read.
-    HOSTS.lock().unwrap().trouble = Some(500);
+    HOSTS.lock().unwrap().trouble = Some(400);
     HOSTS.lock().unwrap().all = vec!["a", "b", UNREADABLE];
     assert_eq!(pull("6", &["a"], &[]).await, ["c", "d"], "and \"?\" is no host");
+    HOSTS.lock().unwrap().trouble = Some(504);
+    assert_eq!(pull("6a", &["a"], &[]).await, ["c"], "who does not answer is not asked for another one");
     assert_eq!((marks("b").await, marks("c").await), (here, missing));
     HOSTS.lock().unwrap().all = vec!["a", "b", "c", "d"];
     assert_eq!(pull("7", &["a", "b"], &[]).await, Vec::<String>::new());

@@ -207,6 +207,63 @@ async fn what_lies_outside_of_a_smaller_range_of_ports_is_not_fixed() {
     assert_eq!(written.status("Plugin 2").await, Some(Status::Fixed));
 }
 
+/// A file with the hosts of these.
+fn together(files: &[String]) -> String {
+    let host = |file: &String| {
+        let host = file.split("<ReportHost").nth(1).unwrap().split("</ReportHost>").next().unwrap();
+        format!("<ReportHost{host}</ReportHost>")
+    };
+    let hosts: String = files.iter().map(host).collect();
+    format!("<NessusClientData_v2><Report name='r'>{hosts}</Report></NessusClientData_v2>")
+}
+
+#[tokio::test]
+async fn another_card_of_one_machine_closes_nothing_of_one_that_was_not_scanned() {
+    let card = |address: &str, plugins: &[u32]| {
+        let uuid = "<tag name='bios-uuid'>4c4c4544-0042-3510-8057-b3c04f4e4d32</tag><tag name='host-ip'>";
+        report(true, plugins).replace("10.9.8.7", address).replace("<tag name='host-ip'>", uuid)
+    };
+    let (first, second) = ("10.9.8.7", "10.9.8.8");
+    let written = Written::start().await;
+    written.week("completed", together(&[card(first, &[1, 2]), card(second, &[1])])).await;
+    for _ in 0..3 {
+        let run = written.week("completed", card(second, &[1])).await;
+        assert_eq!((run.verdict, run.counts.closed), (Some(Verdict::Complete), 0));
+        assert_eq!(written.status("Plugin 2").await, Some(Status::Stale));
+    }
+    // In the other order, and by itself.
+    written.week("completed", together(&[card(second, &[1]), card(first, &[1, 2])])).await;
+    assert_eq!(written.status("Plugin 2").await, Some(Status::Identified));
+    written.week("completed", card(first, &[1])).await;
+    assert_eq!(written.status("Plugin 2").await, Some(Status::Fixed));
+}
+
+#[tokio::test]
+async fn a_machine_at_another_address_is_compared_with_itself_from_then_on() {
+    let at = |address: &str, plugins: &[u32]| {
+        let uuid = "<tag name='bios-uuid'>4c4c4544-0042-3510-8057-b3c04f4e4d32</tag><tag name='host-ip'>";
+        report(true, plugins).replace("10.9.8.7", address).replace("<tag name='host-ip'>", uuid)
+    };
+    let written = Written::start().await;
+    written.week("completed", at("10.9.8.7", &[1, 2])).await;
+    written.week("completed", at("10.9.8.9", &[1])).await;
+    assert_eq!(written.status("Plugin 2").await, Some(Status::Identified), "it may be another card");
+    written.week("completed", at("10.9.8.9", &[1])).await;
+    assert_eq!(written.status("Plugin 2").await, Some(Status::Fixed));
+}
+
+#[tokio::test]
+async fn a_host_with_an_impossible_name_fails_alone() {
+    let written = Written::start().await;
+    let odd = report(true, &[3])
+        .replace("<tag name='host-ip'>10.9.8.7</tag>", "")
+        .replace("10.9.8.7", &"x".repeat(600));
+    let run = written.week("completed", together(&[odd, report(true, &[1])])).await;
+    assert_eq!((run.verdict, run.counts.refused), (Some(Verdict::Complete), 1));
+    assert_eq!(written.status("Plugin 1").await, Some(Status::Identified));
+    assert_eq!(written.status("Plugin 3").await, None);
+}
+
 #[tokio::test]
 async fn an_aborted_scan_closes_nothing() {
     let written = Written::start().await;

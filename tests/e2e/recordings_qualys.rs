@@ -214,12 +214,7 @@ async fn qualys_recorded_exchange_is_pulled() {
     };
     let scanner = QualysScanner::new(&connector, http, None).unwrap();
     let mut sink = Recorder::default();
-    let run = Run {
-        connector: connector.name.clone(),
-        id: RunId::new(sink.now, 1),
-        mode: Mode::Full,
-        started_at: sink.now,
-    };
+    let run = Run::new(connector.name.clone(), RunId::new(sink.now, 1), Mode::Full, sink.now);
     let mut units = scanner.plan(&run).await.unwrap();
     // The recorded client asked for 43 rules, one of which has no definition.
     let meta = folder.join(KNOWLEDGE_BASE.replace(".xml", ".meta.json"));

@@ -113,7 +113,7 @@ async fn pull(folder: &Path, stream: &str) -> Brought {
             .unwrap();
     let scanner = TenableScanner::new(&connector, http);
     let started_at: Timestamp = "2022-06-03T17:00:00Z".parse().unwrap();
-    let run = Run { connector: connector.name, id: RunId::new(started_at, 1), mode: Mode::Full, started_at };
+    let run = Run::new(connector.name, RunId::new(started_at, 1), Mode::Full, started_at);
 
     let (mut sink, mut received, mut missing) = (Recorder::new(started_at), 0, Vec::new());
     let mut units: VecDeque<Unit> = scanner.plan(&run).await.unwrap().into();

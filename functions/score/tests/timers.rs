@@ -61,6 +61,7 @@ async fn found(bench: &Bench, score: &Score, rules: &[&str]) -> AssetId {
         description: None,
         solution: None,
         patchable: None,
+        vendor_risk: None,
         modified: None,
     };
     let definitions: Vec<Rule> = rules.iter().map(definition).collect();

@@ -11,6 +11,8 @@ use sync::split::json::{JsonMember, ReadElement, pass_over};
 use crate::normalize::RECORD_LIMIT;
 use crate::query::DATA_MODEL;
 
+/// Definitions of one page.
+pub const DEFINITIONS: u64 = 500;
 /// Answers other than pages and reports are small.
 const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 /// How long to leave a console alone that is starting or being maintained, where it does not say.
@@ -112,6 +114,21 @@ impl Client {
         }
     }
 
+    /// A page of all definitions, those that were changed last first.
+    pub async fn newest_definitions(&self, page: u64, now: Timestamp) -> Result<Page, SyncError> {
+        let request = self.get("vulnerabilities").query("page", page).query("size", DEFINITIONS);
+        Ok(resources(allowed(request.query("sort", "modified,DESC").send().await?, now).await?))
+    }
+
+    /// The tags of an asset; `None` if the asset is gone.
+    pub async fn tags_of(&self, asset: &str, now: Timestamp) -> Result<Option<Page>, SyncError> {
+        let answer = self.get(&format!("assets/{}/tags", segment(asset))).send().await?;
+        match answer.status().as_u16() {
+            404 => Ok(None),
+            _ => Ok(Some(resources(allowed(answer, now).await?))),
+        }
+    }
+
     /// The numbers of the assets that have a tag; `None` if the tag is gone.
     pub async fn tagged(&self, tag: u64, now: Timestamp) -> Result<Option<Page>, SyncError> {
         let answer = self.get(&format!("tags/{tag}/assets")).send().await?;
@@ -125,7 +142,7 @@ impl Client {
     pub async fn has_asset(&self, asset: &str, now: Timestamp) -> Result<bool, SyncError> {
         let answer = self.get(&format!("assets/{}", segment(asset))).send().await?;
         match answer.status().as_u16() {
-            404 => Ok(false),
+            404 => answer.denied().await.map(|()| false),
             _ => allowed(answer, now).await.map(|_| true),
         }
     }

@@ -59,7 +59,9 @@ impl ConsoleScanner {
     /// A scanner for `connector` over an HTTP client that has its credentials.
     pub fn new(connector: &Connector, http: HttpClient) -> Self {
         let by_report = connector.via() != Some(Via::Api);
-        let default = if by_report { ASSETS_PER_PAGE } else { ASSETS_PER_PAGE_OF_CALLS };
+        // Reports bring tags too.
+        let by_calls = !by_report || !connector.pulls("vulnerabilities");
+        let default = if by_calls { ASSETS_PER_PAGE_OF_CALLS } else { ASSETS_PER_PAGE };
         Self {
             client: Client::new(http),
             connector: connector.name.to_string(),
@@ -85,7 +87,10 @@ impl Scanner for ConsoleScanner {
             Mode::Full if self.vulnerabilities && self.by_report => Some(work::rules()),
             _ => Some(work::assets()),
         };
-        Ok(first.into_iter().chain(self.scans.then(work::scans)).collect())
+        // A report brings all of them.
+        let changed = run.changes_since.filter(|_| self.vulnerabilities && !self.by_report);
+        let changed = changed.map(|since| work::changed(0, since));
+        Ok(first.into_iter().chain(changed).chain(self.scans.then(work::scans)).collect())
     }
 
     fn ask_for(&self, natives: &[String]) -> Vec<Unit> {
@@ -104,6 +109,7 @@ impl Scanner for ConsoleScanner {
             Work::Missing { assets } => self.confirm_missing(assets, sink).await,
             Work::Forget { report } => self.forget(report, sink).await,
             Work::Scans => sync::tell_scans(self.scan_jobs(sink.now()).await, sink).await,
+            Work::Changed { page, since } => self.pull_changed(page, since, sink).await,
             Work::Definitions { rules, hosts_of } => self.pull_definitions(rules, &hosts_of, sink).await,
         };
         match outcome {

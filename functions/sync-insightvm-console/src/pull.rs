@@ -7,15 +7,17 @@ use futures::stream::{self, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use sync::http::segment;
 use sync::split::json::only;
-use sync::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncError, Unit};
+use sync::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncError, UNREADABLE, Unit};
 
 use crate::ConsoleScanner;
-use crate::client::{Assets, Client, total};
+use crate::client::{Assets, Client, DEFINITIONS, total};
 use crate::normalize::json::{self, Asset, OnAsset, SiteScan};
 use crate::work;
 
 /// Calls at the same time: more of them slow a console's database down for everybody.
 const PARALLEL: usize = 2;
+/// So many tags are asked for one by one, however few assets there are.
+const FEW: usize = 20;
 /// Solutions of one definition that are worth reading: there is one for each platform.
 const SOLUTIONS: usize = 3;
 /// A search reaches so much further back, because the console counts days in its own time zone; and so long a scan is taken
@@ -47,6 +49,7 @@ impl ConsoleScanner {
                 // Whoever may not see the sites sees assets all the same.
                 Err(error) if error.is_of_one_answer() && !error.is_transient() => {
                     tracing::warn!(%error, "the console did not tell its sites");
+                    sink.may_see(vec![UNREADABLE.to_owned()]).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -196,7 +199,7 @@ impl ConsoleScanner {
         Ok((rules, refused))
     }
 
-    /// The tags of these assets. Asked for by tag, not by asset: there are fewer of them.
+    /// The tags of these assets. Asked for by tag where there are fewer of them than assets, as there usually are.
     async fn tags(
         &self,
         assets: &[Asset],
@@ -209,21 +212,58 @@ impl ConsoleScanner {
         }
         let known = self.client.all("tags", now, &mut json::listed_tag).await?;
         let mut tags: BTreeMap<String, Vec<json::ConsoleTag>> = BTreeMap::new();
-        for (number, tag) in known {
-            let Some(mut page) = self.client.tagged(number, now).await? else { continue };
-            while let Some(id) = page.next(&mut json::listed_id).await? {
-                let id = id.ok().flatten();
-                if let Some(id) = id.filter(|id| wanted.contains(id)) {
-                    tags.entry(id.to_string()).or_default().push(tag.clone());
-                }
+        if known.len() > wanted.len().max(FEW) {
+            let mut answers = stream::iter(wanted)
+                .map(|asset| async move { self.tags_of(asset.to_string(), now).await })
+                .buffered(PARALLEL);
+            while let Some(answer) = answers.next().await {
+                tags.extend([answer?]);
+            }
+            return Ok(tags);
+        }
+        let mut answers = stream::iter(known)
+            .map(|(number, tag)| async move { Ok::<_, SyncError>((self.tagged(number, now).await?, tag)) })
+            .buffered(PARALLEL);
+        while let Some(answer) = answers.next().await {
+            let (assets, tag) = answer?;
+            for asset in assets.intersection(&wanted) {
+                tags.entry(asset.to_string()).or_default().push(tag.clone());
             }
         }
         Ok(tags)
     }
 
+    /// The assets that have a tag.
+    async fn tagged(&self, tag: u64, now: Timestamp) -> Result<BTreeSet<u64>, SyncError> {
+        let mut assets = BTreeSet::new();
+        if let Some(mut page) = self.client.tagged(tag, now).await? {
+            while let Some(id) = page.next(&mut json::listed_id).await? {
+                assets.extend(id.ok().flatten());
+            }
+        }
+        Ok(assets)
+    }
+
+    /// An asset with its tags.
+    async fn tags_of(
+        &self,
+        asset: String,
+        now: Timestamp,
+    ) -> Result<(String, Vec<json::ConsoleTag>), SyncError> {
+        let mut tags = Vec::new();
+        if let Some(mut page) = self.client.tags_of(&asset, now).await? {
+            while let Some(tag) = page.next(&mut json::listed_tag).await? {
+                tags.extend(tag.ok().flatten().map(|(_, tag)| tag));
+            }
+        }
+        Ok((asset, tags))
+    }
+
     /// How each site was last scanned. A site whose last scan is not among the newest of the console still tells when it was.
     pub(crate) async fn scan_jobs(&self, now: Timestamp) -> Result<Vec<ScanJob>, SyncError> {
-        let sites = self.client.all("sites", now, &mut json::listed_site).await?;
+        let mut sites = self.client.all("sites", now, &mut json::listed_site).await?;
+        // No scan looks at those that agents report to.
+        sites.retain(|site| !site.is_of_agents);
         let mut last: BTreeMap<String, SiteScan> = BTreeMap::new();
         let mut page = self.client.newest_scans(false, now).await?;
         while let Some(scan) = page.next(&mut json::listed_scan).await? {
@@ -265,6 +305,58 @@ impl ConsoleScanner {
         Ok(Next::Done(Proof::default()))
     }
 
+    /// Reads again what is known and was changed. What goes wrong here costs no finding.
+    pub(crate) async fn pull_changed(
+        &self,
+        number: u64,
+        since: Timestamp,
+        sink: &mut dyn Sink,
+    ) -> Result<Next, SyncError> {
+        let mut page = match self.client.newest_definitions(number, sink.now()).await {
+            Ok(page) => page,
+            Err(error) if error.is_of_one_answer() && !error.is_transient() => {
+                tracing::warn!(%error, "the console did not tell which definitions were changed");
+                return Ok(Next::Done(Proof::default()));
+            }
+            Err(error) => return Err(error),
+        };
+        // The console tells days, of its own time zone.
+        let since_day = before(since, DAY);
+        let (mut received, mut last, mut sorted) = (0, None::<Timestamp>, true);
+        let mut changed = Vec::new();
+        while let Some(rule) = page.next(&mut json::rule).await? {
+            received += 1;
+            let rule = match rule {
+                Ok(rule) => rule,
+                Err(bad) => {
+                    sink.refuse(bad);
+                    continue;
+                }
+            };
+            sorted &= last.is_none_or(|last| rule.modified.is_none_or(|at| at <= last));
+            last = rule.modified.or(last);
+            if rule.modified.is_some_and(|at| at >= since_day) {
+                changed.push(rule);
+            }
+        }
+        let known = sink.unknown_rules(changed.iter().map(|rule| rule.id.clone()).collect()).await?;
+        let unused: BTreeSet<RuleId> = known.into_iter().collect();
+        for rule in changed.into_iter().filter(|rule| !unused.contains(&rule.id)) {
+            sink.rule(rule).await?;
+        }
+        if !sorted {
+            tracing::warn!(
+                "the console does not sort its definitions, so that not all that were changed are read again"
+            );
+        }
+        let goes_on = sorted && received == DEFINITIONS && last.is_some_and(|at| at >= since_day);
+        let proof = Proof { received, ..Proof::default() };
+        Ok(match goes_on {
+            true => Next::More(vec![work::changed(number + 1, since)], proof),
+            false => Next::Done(proof),
+        })
+    }
+
     /// Asks for definitions one by one, and sends the hosts that waited for them on.
     pub(crate) async fn pull_definitions(
         &self,
@@ -275,6 +367,9 @@ impl ConsoleScanner {
         let now = sink.now();
         let mut received = 0;
         let mut without = Vec::new();
+        // A try before this one may have got some way.
+        let rules = sink.unknown_rules(rules.into_iter().map(RuleId::new).collect()).await?;
+        let rules: Vec<String> = rules.iter().map(|rule| rule.as_str().to_owned()).collect();
         let mut answers = stream::iter(rules)
             .map(
                 |rule| async move { Ok::<_, SyncError>((definition(&self.client, &rule, now).await?, rule)) },

@@ -2,13 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use sync::{ASKED_AT_ONCE, Unit};
+use sync::{ASKED_AT_ONCE, QUESTIONS, Unit};
 
 /// Pauses between two looks at a report, in seconds; the last one repeats. The console builds its data model for each
 /// report anew, which takes minutes where there are many assets.
 const PAUSES: [i64; 7] = [2, 5, 10, 15, 20, 30, 60];
 /// Definitions asked for by one unit.
-pub const DEFINITIONS_PER_UNIT: usize = 100;
+pub const DEFINITIONS_PER_UNIT: usize = 20;
 
 /// The work of a unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,13 @@ pub enum Work {
     Missing {
         /// Their numbers.
         assets: Vec<String>,
+    },
+    /// Read a page of all definitions, those that were changed last first, as long as they were changed since a time.
+    Changed {
+        /// From 0 on.
+        page: u64,
+        /// The time.
+        since: Timestamp,
     },
     /// Ask for definitions one by one.
     Definitions {
@@ -131,10 +138,15 @@ pub fn forget(report: u64) -> Unit {
 /// The units that ask whether there still are these assets.
 pub fn missing(assets: &[String]) -> Vec<Unit> {
     let unit = |assets: &[String]| {
-        let id = format!("missing/{:016x}", domain::digest(assets.join("\n").as_bytes()));
+        let id = format!("{QUESTIONS}{:016x}", domain::digest(assets.join("\n").as_bytes()));
         Unit::new(id, &Work::Missing { assets: assets.to_vec() })
     };
     assets.chunks(ASKED_AT_ONCE).map(unit).collect()
+}
+
+/// The unit that reads a page of definitions that were changed since a time.
+pub fn changed(page: u64, since: Timestamp) -> Unit {
+    Unit::new(format!("changed/{page}"), &Work::Changed { page, since })
 }
 
 /// The units that ask for definitions which the hosts of a unit wait for.
@@ -175,7 +187,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(earlier, of(vec![]), "stored by a version that did not tell");
-        let many: Vec<String> = (0..250).map(|n| format!("v{n}")).collect();
+        let many: Vec<String> = (0..50).map(|n| format!("v{n}")).collect();
         let ids: Vec<String> = definitions(&many, "findings/3").into_iter().map(|unit| unit.id).collect();
         assert_eq!(ids, ["definitions/findings-3/0", "definitions/findings-3/1", "definitions/findings-3/2"]);
     }

@@ -88,7 +88,7 @@ impl Client {
             self.http.request(Method::GET, &path).header("accept", "application/json").send().await?;
         match answer.status().as_u16() {
             200 => Ok(true),
-            404 => Ok(false),
+            404 => answer.denied().await.map(|()| false),
             _ => Err(answer.into_error(now).await),
         }
     }

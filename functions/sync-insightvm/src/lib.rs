@@ -36,7 +36,7 @@ use async_trait::async_trait;
 use domain::policy::{Connector, Via};
 use domain::{CheckLine, Outcome};
 use jiff::{SignedDuration, Timestamp};
-use sync::{HttpClient, Mode, Next, Run, Scanner, Sink, SyncError, Unit};
+use sync::{HttpClient, Next, Run, Scanner, Sink, SyncError, Unit};
 
 pub use function::{API_KEY, function, function_with};
 pub use normalize::normalize;
@@ -107,7 +107,7 @@ impl Scanner for InsightvmScanner {
             return Ok(vec![work::unit(&Work::Start(start))]);
         }
         let mut units = vec![work::unit(&Work::Assets(Page::default()))];
-        if matches!(run.mode, Mode::Incremental { .. }) && self.vulnerabilities {
+        if run.changes_since.is_some() && self.vulnerabilities {
             units.push(work::unit(&Work::Changed(Page::default())));
         }
         Ok(units)

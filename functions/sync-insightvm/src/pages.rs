@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{Host, RuleId};
-use sync::{Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncError};
+use sync::{Coverage, HostReport, Next, Proof, Run, Sink, SyncError};
 
 use crate::InsightvmScanner;
 use crate::client::{AssetsWish, Metadata};
@@ -28,10 +28,7 @@ impl InsightvmScanner {
         page: Page,
         sink: &mut dyn Sink,
     ) -> Result<Next, SyncError> {
-        let since = match run.mode {
-            Mode::Full => None,
-            Mode::Incremental { since } => Some(since),
-        };
+        let since = run.mode.since();
         let wish =
             AssetsWish { size: self.page_size, findings: self.vulnerabilities, since, until: run.started_at };
         let mut records = self.client.assets(&wish, &page, sink.now()).await?;
@@ -93,11 +90,9 @@ impl InsightvmScanner {
             }
             if whole || !plain.is_empty() {
                 let scanned = if self.assets {
-                    // An agent looks from inside, whatever else could not log in.
-                    let inside = !host.agent_ids.is_empty();
                     Host {
-                        credentialed: if inside { Some(true) } else { host.credentialed },
-                        partly_credentialed: host.partly_credentialed.filter(|_| !inside),
+                        credentialed: host.credentialed,
+                        partly_credentialed: host.partly_credentialed,
                         native: host.native.clone(),
                         last_scanned_at: host.last_scanned_at,
                         ..Host::default()
@@ -185,7 +180,7 @@ impl InsightvmScanner {
         page: Page,
         sink: &mut dyn Sink,
     ) -> Result<Next, SyncError> {
-        let Mode::Incremental { since } = run.mode else { return Ok(Next::Done(Proof::default())) };
+        let Some(since) = run.changes_since else { return Ok(Next::Done(Proof::default())) };
         let mut records = self.client.changed_definitions(since, &page, sink.now()).await?;
         let mut received = 0;
         let mut changed = Vec::new();

@@ -153,7 +153,9 @@ fn id(work: &Work) -> String {
     match work {
         Work::Assets(page) => format!("assets/{}", page.number),
         Work::Changed(page) => format!("definitions/changed/{}", page.number),
-        Work::Missing { assets } => format!("missing/{:016x}", domain::digest(assets.join("\n").as_bytes())),
+        Work::Missing { assets } => {
+            format!("{}{:016x}", sync::QUESTIONS, domain::digest(assets.join("\n").as_bytes()))
+        }
         // The page may be worked again when some of its rules are known: another batch is another unit.
         Work::Definitions(work) => {
             let ids: Vec<&str> = work.rules.iter().map(|wanted| wanted.id.as_str()).collect();
@@ -216,7 +218,7 @@ mod tests {
     fn run(mode: Mode) -> Run {
         let started_at = "2026-11-22T10:00:00Z".parse().unwrap();
         let id = domain::RunId::new(started_at, 1);
-        Run { connector: "insightvm-prod".parse().unwrap(), id, mode, started_at }
+        Run::new("insightvm-prod".parse().unwrap(), id, mode, started_at)
     }
 
     fn spans(run: &Run) -> Vec<(String, String)> {

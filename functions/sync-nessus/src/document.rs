@@ -121,6 +121,11 @@ impl Document {
         Some(open.described.get_or_insert_with(|| nobody(name)))
     }
 
+    /// The name of the target that is being read.
+    pub fn name(&self) -> Option<&str> {
+        self.open.as_ref().map(|open| open.name.as_str())
+    }
+
     /// The next thing that was read. The texts of a rule are put together where `wanted` says so.
     pub fn next_piece(&mut self, wanted: impl Fn(&RuleId) -> bool) -> Option<Piece> {
         // Nothing of what another document holds is told.

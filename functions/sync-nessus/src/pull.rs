@@ -167,8 +167,10 @@ struct ReportReader<'a> {
     counted: Counted,
     /// Rules that this file has told already.
     rules: HashSet<RuleId>,
-    /// What the hosts of this file are known by.
+    /// What hosts of this file are known by, their targets apart.
     natives: HashSet<u64>,
+    /// And the one that is being read, once that was asked for.
+    native: Option<String>,
     /// Findings of the host that is being read.
     findings: BTreeMap<u64, Finding>,
     bytes: usize,
@@ -184,6 +186,7 @@ impl<'a> ReportReader<'a> {
             counted: Counted::default(),
             rules: HashSet::new(),
             natives: HashSet::new(),
+            native: None,
             findings: BTreeMap::new(),
             bytes: 0,
             in_parts: false,
@@ -230,7 +233,9 @@ impl<'a> ReportReader<'a> {
                 if self.bytes >= HOST_BYTES
                     && let Some(described) = document.host()
                 {
-                    let host = described.host.clone();
+                    let mut host = described.host.clone();
+                    let name = document.name().unwrap_or_default();
+                    host.native = self.native(&host, name, sink).await?;
                     tracing::warn!(scan = self.scan, host = %host.native, "a host has too many findings to compare");
                     self.in_parts = true;
                     self.report(host, Coverage::Part, sink).await?;
@@ -248,16 +253,26 @@ impl<'a> ReportReader<'a> {
                 if described.wall_clock {
                     host.last_scanned_at = self.within(host.last_scanned_at);
                 }
-                // A machine with two addresses, or two with one board's id: each is compared with its own past.
-                if !self.natives.insert(domain::digest(host.native.as_bytes())) {
-                    host.native =
-                        format!("{}@{}", host.native, crate::normalize::key(&Host::default(), &name));
-                }
+                host.native = self.native(&host, &name, sink).await?;
+                self.native = None;
                 let coverage = if whole { Coverage::within(scope) } else { Coverage::Part };
                 self.report(host, coverage, sink).await?;
             }
         }
         Ok(())
+    }
+
+    /// What the host that is being read is known by. A machine with two addresses, or two with one board's id: each is
+    /// compared with its own past, whichever of them stands first in the file, or alone.
+    async fn native(&mut self, host: &Host, name: &str, sink: &mut dyn Sink) -> Result<String, SyncError> {
+        if let Some(native) = &self.native {
+            return Ok(native.clone());
+        }
+        let by_target = crate::normalize::by_target(&host.native, name);
+        let known = sink.knows(&format!("{}/{by_target}", self.scan)).await?;
+        let is_own = !known && self.natives.insert(domain::digest(host.native.as_bytes()));
+        let native = if is_own { host.native.clone() } else { by_target };
+        Ok(self.native.insert(native).clone())
     }
 
     /// Keeps a finding. Of two of one key, the one counts that is open.

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::io::Read;
 
-use domain::{FindingKind, RuleId};
+use domain::{FindingKind, Host, RuleId};
 use sync::split::xml::SplitError;
 use sync::{NormalizeError, Normalized, Summary, pieces};
 
 use crate::document::{Document, Piece};
-use crate::normalize::Item;
+use crate::normalize::{Item, by_target};
 
 const KNOWN: &str = "scans, compliance";
 const REMEDY: &str = "export the scan again, as Nessus and not as HTML, PDF, CSV or DB";
@@ -29,7 +29,13 @@ pub fn normalize(
         "compliance" => Some(FindingKind::Compliance),
         _ => return Err(NormalizeError::UnknownStream { stream: stream.to_owned(), known: KNOWN }),
     };
-    let mut state = State { emit, summary: Summary::default(), rules: HashSet::new() };
+    let mut state = State {
+        emit,
+        summary: Summary::default(),
+        rules: HashSet::new(),
+        natives: HashSet::new(),
+        native: None,
+    };
     let mut document = Document::new();
     pieces(reader, |bytes| {
         document.feed(bytes);
@@ -37,14 +43,16 @@ pub fn normalize(
             match piece {
                 Piece::Refused(bad) => state.emit(Normalized::Refused(bad)),
                 Piece::Host(host) => {
-                    let native = host.described.host.native.clone();
-                    state.emit(Normalized::Host(host.described.host));
+                    let native = state.native(&host.described.host.native, &host.name);
+                    state.native = None;
+                    state.emit(Normalized::Host(Host { native: native.clone(), ..host.described.host }));
                     if host.whole && only != Some(FindingKind::Compliance) {
                         state.emit(Normalized::Whole { host: native, scope: host.scope });
                     }
                 }
                 Piece::Item(item) if only.is_none_or(|kind| item.finding.kind == kind) => {
-                    let host = document.host().map(|host| host.host.native.clone()).unwrap_or_default();
+                    let own = document.host().map(|host| host.host.native.clone()).unwrap_or_default();
+                    let host = state.native(&own, document.name().unwrap_or_default());
                     state.item(host, *item);
                 }
                 Piece::Item(_) => {}
@@ -64,12 +72,25 @@ struct State<'a> {
     emit: &'a mut dyn FnMut(Normalized),
     summary: Summary,
     rules: HashSet<RuleId>,
+    /// What the hosts of this file are known by, and the one that is being read.
+    natives: HashSet<u64>,
+    native: Option<String>,
 }
 
 impl State<'_> {
     fn emit(&mut self, statement: Normalized) {
         self.summary.count(&statement);
         (self.emit)(statement);
+    }
+
+    /// What the host that is being read is known by: where that is another one's too, its target beside it.
+    fn native(&mut self, own: &str, name: &str) -> String {
+        let natives = &mut self.natives;
+        let native = || match natives.insert(domain::digest(own.as_bytes())) {
+            true => own.to_owned(),
+            false => by_target(own, name),
+        };
+        self.native.get_or_insert_with(native).clone()
     }
 
     fn item(&mut self, host: String, item: Item) {

@@ -190,13 +190,19 @@ impl Client {
         self.open(Api::KnowledgeBase, &form, Kind::KnowledgeBase, now).await
     }
 
-    /// Definitions that changed since a time.
-    pub async fn changed_definitions(&self, since: Timestamp, now: Timestamp) -> Result<Answer, Failure> {
-        let form = [
+    /// Definitions that changed since a time, and before another.
+    pub async fn changed_definitions(
+        &self,
+        since: Timestamp,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Answer, Failure> {
+        let mut form = vec![
             ("action", "list".to_owned()),
             ("details", "All".to_owned()),
             ("last_modified_after", qualys_time(since)),
         ];
+        form.extend(until.map(|until| ("last_modified_before", qualys_time(until))));
         self.open(Api::KnowledgeBase, &form, Kind::KnowledgeBase, now).await
     }
 

@@ -129,10 +129,8 @@ impl QualysScanner {
 
     /// What ends the chain that asks the knowledge base.
     fn after_detections(&self, run: &Run) -> Option<Work> {
-        match run.mode {
-            Mode::Incremental { since } if self.knowledge_base => Some(Work::ChangedDefinitions { since }),
-            _ => None,
-        }
+        let since = run.changes_since.filter(|_| self.knowledge_base)?;
+        Some(Work::ChangedDefinitions { since, part: 0 })
     }
 }
 

@@ -6,7 +6,7 @@ mod detections;
 mod hosts;
 
 use jiff::Timestamp;
-use sync::{Mode, Next, Proof, Run, Sink, SyncError, Unit};
+use sync::{Next, Proof, Run, Sink, SyncError, Unit};
 
 use crate::QualysScanner;
 use crate::client::{Answer, Failure, Page};
@@ -26,7 +26,9 @@ impl QualysScanner {
             Work::Definitions { page, batch, qids, next } => {
                 self.definitions(run, (*page, *batch, *next), qids, used_up, sink).await
             }
-            Work::ChangedDefinitions { since } => self.changed_definitions(*since, sink).await,
+            Work::ChangedDefinitions { since, part } => {
+                self.changed_definitions((*since, *part), used_up, sink).await
+            }
             Work::HostAssets { after } => self.host_assets(run, *after, used_up, sink).await,
             Work::GlobalAssets { after } => self.global_assets(run, *after, used_up, sink).await,
             Work::Policies { id_min } => self.policies(*id_min, used_up, sink).await,
@@ -46,10 +48,7 @@ impl QualysScanner {
 
 /// The watermark of an incremental run.
 fn since(run: &Run) -> Option<Timestamp> {
-    match run.mode {
-        Mode::Full => None,
-        Mode::Incremental { since } => Some(since),
-    }
+    run.mode.since()
 }
 
 /// The units that follow, or the end.

@@ -67,8 +67,14 @@ pub(crate) enum Work {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<Following>,
     },
-    /// Definitions that changed since a time.
-    ChangedDefinitions { since: Timestamp },
+    /// Definitions that changed since a time, some days of changes at once.
+    ChangedDefinitions {
+        /// The time.
+        since: Timestamp,
+        /// How many such spans came before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        part: u32,
+    },
     /// A page of the ids of all hosts.
     HostIds { id_min: u64 },
     /// A page of the asset search.
@@ -148,7 +154,8 @@ impl Work {
             Self::Definitions { page, batch, qids, .. } => {
                 format!("kb/detections-{page}/{batch}-{:016x}", domain::digest(qids.join(",").as_bytes()))
             }
-            Self::ChangedDefinitions { .. } => "kb/changed".to_owned(),
+            Self::ChangedDefinitions { part: 0, .. } => "kb/changed".to_owned(),
+            Self::ChangedDefinitions { part, .. } => format!("kb/changed/{part}"),
             Self::HostIds { id_min } => format!("host-ids/{id_min}"),
             Self::HostAssets { after } => format!("host-assets/{after}"),
             Self::GlobalAssets { after } => format!("global-assets/{after}"),

@@ -118,6 +118,30 @@ async fn requests_are_what_qualys_wants() {
 }
 
 #[tokio::test]
+async fn a_full_run_too_asks_for_changed_definitions_a_week_of_them_at_once() {
+    let server = serve(|call| match call.endpoint() {
+        Endpoint::KnowledgeBase if call.form("details") == "All" && call.form("ids").is_empty() => {
+            kb_page(["100"].into_iter())
+        }
+        _ => estate(call),
+    })
+    .await;
+    let mut sink = Recorder::default();
+    let run = sync::Run { changes_since: Some(time("2026-11-02T00:00:00Z")), ..full_run() };
+    drive(&scanner(&server, &[]), &run, &mut sink).await.unwrap();
+    let asked: Vec<_> = server
+        .calls()
+        .iter()
+        .map(|call| {
+            (call.form("last_modified_after").to_owned(), call.form("last_modified_before").to_owned())
+        })
+        .filter(|(after, _)| !after.is_empty())
+        .collect();
+    let (a, b, c) = ("2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z", "2026-11-16T00:00:00Z");
+    assert_eq!(asked, [(a, b), (b, c), (c, "")].map(|(after, before)| (after.to_owned(), before.to_owned())));
+}
+
+#[tokio::test]
 async fn an_incremental_run_asks_for_changes_and_refreshes_used_definitions() {
     let server = serve(|call| match call.endpoint() {
         Endpoint::KnowledgeBase => kb_page(["100", "555"].into_iter()),

@@ -86,12 +86,7 @@ async fn stage(page_size: Option<u32>, streams: &[&str], answers: Vec<(&str, Vec
         scanner: TenableScanner::new(&connector, http),
         script,
         sink: Recorder::new(now),
-        run: Run {
-            connector: connector.name,
-            id: domain::RunId::new(now, 1),
-            mode: Mode::Full,
-            started_at: now,
-        },
+        run: Run::new(connector.name, domain::RunId::new(now, 1), Mode::Full, now),
     }
 }
 

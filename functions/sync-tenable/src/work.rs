@@ -231,12 +231,7 @@ mod tests {
 
     fn run(mode: Mode) -> Run {
         let started_at = "2026-11-22T10:00:00Z".parse().unwrap();
-        Run {
-            connector: "tenable-prod".parse().unwrap(),
-            id: domain::RunId::new(started_at, 1),
-            mode,
-            started_at,
-        }
+        Run::new("tenable-prod".parse().unwrap(), domain::RunId::new(started_at, 1), mode, started_at)
     }
 
     #[test]

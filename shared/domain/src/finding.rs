@@ -173,7 +173,7 @@ impl Finding {
 }
 
 /// The scanner's definition of what a rule means: once per rule, not once per finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
     /// Whose rule it is.
     pub scanner: Scanner,
@@ -200,15 +200,22 @@ pub struct Rule {
     /// Whether the vendor of the software offers a patch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patchable: Option<bool>,
+    /// The vendor's own risk number, where the definition has it and not the finding (InsightVM, 0 to 1000). It grows with
+    /// age, so it is no part of the digest, and is as of when the definition was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor_risk: Option<f64>,
     /// When the scanner's vendor last changed the definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<Timestamp>,
 }
 
 impl Rule {
-    /// A digest of the whole definition.
+    /// A digest of the definition.
     pub fn digest(&self) -> u64 {
-        crate::digest(&serde_json::to_vec(self).unwrap_or_default())
+        match self.vendor_risk {
+            None => crate::digest(&serde_json::to_vec(self).unwrap_or_default()),
+            Some(_) => Self { vendor_risk: None, ..self.clone() }.digest(),
+        }
     }
 }
 

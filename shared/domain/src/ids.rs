@@ -109,6 +109,14 @@ impl RunId {
         Self(format!("{}-{discriminator:04x}", start.strftime("%Y%m%dT%H%M%SZ")))
     }
 
+    /// When the run began, to the second, as far as the id tells.
+    pub fn began(&self) -> Option<Timestamp> {
+        let time = self.0.get(..16)?;
+        jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", time)
+            .ok()
+            .and_then(|time| jiff::tz::Offset::UTC.to_timestamp(time).ok())
+    }
+
     /// A run id read back from where it was stored.
     pub fn stored(id: impl Into<String>) -> Self {
         Self(id.into())

@@ -27,6 +27,14 @@ pub enum StoreError {
         /// What is wrong.
         problem: String,
     },
+    /// DynamoDB does not take what it was given, an item that is too large for example. Trying again does not help.
+    #[error("the table does not take what {operation} writes: {cause}")]
+    Refused {
+        /// The operation.
+        operation: &'static str,
+        /// The whole chain of causes.
+        cause: String,
+    },
     /// Anything else that DynamoDB said.
     #[error("{operation} failed: {cause}")]
     Aws {
@@ -43,6 +51,11 @@ impl StoreError {
         matches!(self, Self::Conflict { .. })
     }
 
+    /// What was to be written is no good, whoever writes it.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
     pub(crate) fn from_sdk<E, R>(operation: &'static str, what: &str, error: &SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -50,6 +63,9 @@ impl StoreError {
     {
         let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
         match code {
+            "ValidationException" => {
+                Self::Refused { operation, cause: DisplayErrorContext(error).to_string() }
+            }
             "ConditionalCheckFailedException"
             | "TransactionCanceledException"
             | "TransactionConflictException" => Self::Conflict { what: what.to_owned() },

@@ -187,6 +187,14 @@ pub fn confirmed(connector: &ConnectorName, run: &RunId, unit: &str, piece: usiz
     Key::new(run_partition(connector, run), format!("{CONFIRMED}{unit}#{piece}"))
 }
 
+/// How the keys begin of hosts for which a run has planned questions.
+pub const ASKED: &str = "ASKED#";
+
+/// Some of them.
+pub fn asked(connector: &ConnectorName, run: &RunId, piece: usize) -> Key {
+    Key::new(run_partition(connector, run), format!("{ASKED}{piece}"))
+}
+
 /// How the keys of the parts of a scanner that an account may see begin.
 pub const SCOPES: &str = "SCOPES#";
 

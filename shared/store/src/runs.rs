@@ -27,6 +27,8 @@ const HISTORY: usize = 10;
 const REQUESTS: usize = 32;
 /// What belongs to one run is kept this long after it began.
 const KEPT_DAYS: i64 = 90;
+/// What it has seen is kept longer: the next full run compares itself with it, whenever that is.
+const HOSTS_KEPT_DAYS: i64 = 400;
 
 /// What a connector remembers between runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -345,7 +347,7 @@ impl Store {
                 }
                 let mut items = Vec::with_capacity(wanted.len() + 1);
                 for (unit, work) in &wanted {
-                    let item = unit_item(work, UnitRecord::FIRST_TURN, None);
+                    let item = unit_item(run, work, UnitRecord::FIRST_TURN, None);
                     items.push(self.transact_put(
                         &keys::unit(connector, run, unit),
                         item,
@@ -479,7 +481,7 @@ impl Store {
         unit: &UnitRecord,
         next: GoesOn<'_>,
     ) -> Result<(), StoreError> {
-        let mut item = unit_item(next.work, next.turn, Some(next.not_before));
+        let mut item = unit_item(run, next.work, next.turn, Some(next.not_before));
         item.insert("failures".into(), n(next.failures));
         self.put(&keys::unit(connector, run, &unit.id), item, Some(Condition::revision(Some(unit.rev)))).await
     }
@@ -495,7 +497,7 @@ impl Store {
         missing: Option<&str>,
         counts: &RunCounts,
     ) -> Result<(), StoreError> {
-        let mut item = unit_item(&unit.work, unit.rev + 1, None);
+        let mut item = unit_item(run, &unit.work, unit.rev + 1, None);
         item.insert("state".into(), s(if state == UnitState::Failed { "failed" } else { "done" }));
         if let Some(missing) = missing {
             item.insert("missing".into(), s(missing));
@@ -668,7 +670,8 @@ impl Store {
         native: &str,
         count: u32,
     ) -> Result<(), StoreError> {
-        let item = Item::from([("count".to_owned(), n(count))]);
+        let mut item = Item::from([("count".to_owned(), n(count))]);
+        expire(&mut item, run, KEPT_DAYS);
         self.put(&keys::closing(connector, run, native), item, None).await
     }
 
@@ -711,16 +714,18 @@ impl Store {
         hosts: &BTreeMap<String, LastScan>,
     ) -> Result<(), StoreError> {
         let lines: Vec<String> = hosts.iter().map(|(name, scan)| host_line(name, *scan)).collect();
-        self.put_host_lines(&lines, |piece| keys::hosts(connector, run, unit, piece)).await
+        self.put_host_lines(run, &lines, |piece| keys::hosts(connector, run, unit, piece)).await
     }
 
     async fn put_host_lines(
         &self,
+        run: &RunId,
         lines: &[String],
         key: impl Fn(usize) -> keys::Key,
     ) -> Result<(), StoreError> {
         for (piece, lines) in lines.chunks(HOSTS_PER_ITEM).enumerate() {
-            let item = Item::from([("h".to_owned(), bytes(deflate(lines.join("\n").as_bytes())))]);
+            let mut item = Item::from([("h".to_owned(), bytes(deflate(lines.join("\n").as_bytes())))]);
+            expire(&mut item, run, HOSTS_KEPT_DAYS);
             self.put(&key(piece), item, None).await?;
         }
         Ok(())
@@ -763,7 +768,7 @@ impl Store {
         hosts: &BTreeSet<String>,
     ) -> Result<(), StoreError> {
         let names: Vec<String> = hosts.iter().cloned().collect();
-        self.put_host_lines(&names, |piece| keys::existing(connector, run, unit, piece)).await
+        self.put_host_lines(run, &names, |piece| keys::existing(connector, run, unit, piece)).await
     }
 
     /// The scanner's own list of all its hosts, where the run has asked for it.
@@ -790,7 +795,7 @@ impl Store {
             host_line(name, scan)
         };
         let lines: Vec<String> = hosts.iter().map(line).collect();
-        self.put_host_lines(&lines, |piece| keys::confirmed(connector, run, unit, piece)).await
+        self.put_host_lines(run, &lines, |piece| keys::confirmed(connector, run, unit, piece)).await
     }
 
     /// Whether the scanner still has the hosts that a run has asked for one by one; `None` where it did not say.
@@ -804,6 +809,26 @@ impl Store {
         Ok(told.into_iter().map(|(name, scan)| (name, exists(scan))).collect())
     }
 
+    /// Keeps for which hosts a run has planned questions, or would have with more room.
+    pub async fn put_asked(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+        hosts: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        let names: Vec<String> = hosts.iter().cloned().collect();
+        self.put_host_lines(run, &names, |piece| keys::asked(connector, run, piece)).await
+    }
+
+    /// For which hosts a run has planned questions.
+    pub async fn asked(
+        &self,
+        connector: &ConnectorName,
+        run: &RunId,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        Ok(self.hosts_with(connector, run, keys::ASKED).await?.into_keys().collect())
+    }
+
     /// Keeps which parts of a scanner its account may see, in the scanner's own words.
     pub async fn put_scopes(
         &self,
@@ -813,7 +838,7 @@ impl Store {
         scopes: &BTreeSet<String>,
     ) -> Result<(), StoreError> {
         let names: Vec<String> = scopes.iter().cloned().collect();
-        self.put_host_lines(&names, |piece| keys::scopes(connector, run, unit, piece)).await
+        self.put_host_lines(run, &names, |piece| keys::scopes(connector, run, unit, piece)).await
     }
 
     /// Which parts of a scanner its account could see in a run, where it told.
@@ -945,12 +970,20 @@ fn connector_item(state: &ConnectorState, rev: Option<u64>) -> Item {
     Item::from([(codec::DOCUMENT.to_owned(), document(state)), ("rev".into(), n(rev.unwrap_or(0) + 1))])
 }
 
-fn unit_item(work: &serde_json::Value, rev: u64, not_before: Option<Timestamp>) -> Item {
+/// Lets an item of a run go so many days after the run began.
+fn expire(item: &mut Item, run: &RunId, days: i64) {
+    if let Some(began) = run.began() {
+        item.insert("expires".into(), n(began.as_second() + days * 86_400));
+    }
+}
+
+fn unit_item(run: &RunId, work: &serde_json::Value, rev: u64, not_before: Option<Timestamp>) -> Item {
     let mut item = Item::from([
         ("work".to_owned(), s(work.to_string())),
         ("state".into(), s("pending")),
         ("rev".into(), n(rev)),
     ]);
+    expire(&mut item, run, KEPT_DAYS);
     if let Some(at) = not_before {
         item.insert("not_before".into(), s(at.to_string()));
     }

@@ -423,6 +423,8 @@ fn cancelled(what: &str, error: &SdkError<TransactWriteItemsError>) -> StoreErro
         StoreError::from_sdk(operation, what, error)
     } else if reasons.iter().all(throttled) {
         StoreError::Throttled { operation }
+    } else if reasons.contains(&"ValidationError") {
+        StoreError::Refused { operation, cause: DisplayErrorContext(error).to_string() }
     } else {
         StoreError::Aws { operation, cause: DisplayErrorContext(error).to_string() }
     }

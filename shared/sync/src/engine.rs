@@ -4,6 +4,7 @@
 
 pub(crate) mod check;
 mod finish;
+mod fit;
 mod sink;
 pub(crate) use sink::weight;
 mod start;
@@ -16,10 +17,11 @@ use std::time::{Duration, Instant};
 
 use domain::policy::{Config, Connector};
 use domain::{Check, CheckLine, Outcome};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use platform::telemetry::Measured;
 use platform::{Clock, Dimension, Metrics, Services};
 use queue::{Outgoing, Queue, QueueName, SyncMessage};
+use serde::{Deserialize, Serialize};
 use store::Store;
 
 use crate::error::SyncError;
@@ -164,10 +166,21 @@ impl Engine {
     }
 }
 
-/// The run of a record, with its mode read back.
+/// What a run asks for, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Asked {
+    #[serde(flatten)]
+    mode: Mode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changes_since: Option<Timestamp>,
+}
+
+/// The run of a record, with what it asks for read back.
 fn run_of(connector: &Connector, record: &store::RunRecord) -> Run {
-    let mode = serde_json::from_value(record.mode.clone()).unwrap_or(Mode::Full);
-    Run { connector: connector.name.clone(), id: record.id.clone(), mode, started_at: record.started_at }
+    let full = Asked { mode: Mode::Full, changes_since: None };
+    let Asked { mode, changes_since } = serde_json::from_value(record.mode.clone()).unwrap_or(full);
+    let (connector, id) = (connector.name.clone(), record.id.clone());
+    Run { connector, id, mode, started_at: record.started_at, changes_since: changes_since.or(mode.since()) }
 }
 
 /// The end of this invocation's time.

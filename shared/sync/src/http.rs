@@ -95,6 +95,8 @@ impl HttpClient {
             .tls_backend_preconfigured(tls)
             .dns_resolver(resolver)
             .redirect(reqwest::redirect::Policy::none())
+            // A proxy would resolve names in our place, and may be where nobody may go; plain HTTP would tell it credentials.
+            .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(options.read_timeout)
             .user_agent(concat!(
@@ -387,6 +389,23 @@ impl HttpResponse {
                 String::from_utf8_lossy(&body[..body.len().min(60)])
             )),
         })
+    }
+
+    /// Takes the word of an answer with 404 that something is not there. Whatever stands before an API may answer with 404
+    /// too; it does not do so in JSON.
+    ///
+    /// # Errors
+    /// It is not the API that says so.
+    pub async fn denied(self) -> Result<(), SyncError> {
+        let (system, what, status) = (self.system.to_string(), self.what.clone(), self.status().as_u16());
+        let body = self.bytes(64 * 1024).await?;
+        match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body) {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let detail = shorten(&String::from_utf8_lossy(&body));
+                Err(SyncError::Refused { system, what, status, detail })
+            }
+        }
     }
 
     /// The error that an unwanted status means: 401 and 403 are about credentials, 404 about what was asked, 429 asks

@@ -268,6 +268,10 @@ pub struct List<T>(pub Vec<T>);
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Objects<T>(pub Vec<T>);
 
+/// A list and nothing else, its elements as they are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Elements<T>(pub Vec<T>);
+
 /// An object and nothing else. A struct alone would also be read from a list, field by field.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Object<T>(pub T);
@@ -305,6 +309,20 @@ impl<T: AsRef<str> + Into<String>> List<Scalar<T>> {
             }
         }
         texts
+    }
+}
+
+/// Elements of one list of a record. What is read of `{}` may be a hundred times as large as that.
+const MOST: usize = 100_000;
+
+/// How many elements of a list have come.
+#[derive(Default)]
+struct Room(usize);
+
+impl Room {
+    fn take<E: serde::de::Error>(&mut self) -> Result<(), E> {
+        self.0 += 1;
+        if self.0 > MOST { Err(E::custom(format!("a list has more than {MOST} elements"))) } else { Ok(()) }
     }
 }
 
@@ -351,7 +369,9 @@ where
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<G, A::Error> {
         let mut all = G::default();
+        let mut room = Room::default();
         while let Some(value) = list.next_element::<Option<T>>()? {
+            room.take()?;
             value.into_iter().for_each(|value| all.add(value));
         }
         Ok(all)
@@ -439,8 +459,9 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectsVisitor<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
-        let mut all = Vec::new();
+        let (mut all, mut room) = (Vec::new(), Room::default());
         while let Some(Object(value)) = list.next_element()? {
+            room.take()?;
             all.push(value);
         }
         Ok(all)
@@ -452,6 +473,31 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectsVisitor<T> {
 
     fn visit_unit<E>(self) -> Result<Vec<T>, E> {
         Ok(Vec::new())
+    }
+}
+
+struct ElementsVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ElementsVisitor<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let (mut all, mut room) = (Vec::new(), Room::default());
+        while let Some(value) = list.next_element()? {
+            room.take()?;
+            all.push(value);
+        }
+        Ok(all)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Elements<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ElementsVisitor(PhantomData)).map(Self)
     }
 }
 
@@ -477,6 +523,17 @@ mod tests {
         assert_eq!(scalar("\"none\"").number(), None);
         assert_eq!(scalar("\"NaN\"").number(), None);
         assert_eq!(scalar("18446744073709551615").number(), Some(18_446_744_073_709_551_615.0));
+    }
+
+    #[test]
+    fn a_list_without_end_fails_its_record() {
+        let list = |length: usize| format!("[{}{{}}]", "{},".repeat(length - 1));
+        let read =
+            |length: usize| serde_json::from_str::<Objects<IgnoredAny>>(&list(length)).map(|all| all.0.len());
+        assert_eq!(read(MOST).unwrap(), MOST);
+        assert!(read(MOST + 1).unwrap_err().to_string().contains("more than 100000 elements"));
+        assert!(serde_json::from_str::<Elements<IgnoredAny>>(&list(MOST + 1)).is_err());
+        assert!(serde_json::from_str::<List<Scalar>>(&list(MOST + 1)).is_err());
     }
 
     #[test]

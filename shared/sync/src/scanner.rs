@@ -54,6 +54,16 @@ pub struct Run {
     pub mode: Mode,
     /// When it began.
     pub started_at: Timestamp,
+    /// Since when definitions may have changed unseen, in a full run too: it reads all that is found, and of rules that it
+    /// knows no more than that. `None` before the first complete run.
+    pub changes_since: Option<Timestamp>,
+}
+
+impl Run {
+    /// A run of which nothing is known but this.
+    pub fn new(connector: ConnectorName, id: RunId, mode: Mode, started_at: Timestamp) -> Self {
+        Self { connector, id, mode, started_at, changes_since: mode.since() }
+    }
 }
 
 /// What a run asks for.
@@ -67,6 +77,16 @@ pub enum Mode {
         /// The watermark.
         since: Timestamp,
     },
+}
+
+impl Mode {
+    /// The watermark of an incremental run.
+    pub fn since(self) -> Option<Timestamp> {
+        match self {
+            Self::Full => None,
+            Self::Incremental { since } => Some(since),
+        }
+    }
 }
 
 /// One resumable piece of a run.
@@ -119,17 +139,24 @@ pub struct Proof {
 
 /// Hosts that one unit should ask for one by one: so many are answered well within its time.
 pub const ASKED_AT_ONCE: usize = 20;
+/// What the ids of units begin with that ask so ([`Scanner::ask_for`]).
+pub const QUESTIONS: &str = "missing/";
+/// So long one unit goes on asking: slow answers are not worth breaking it off.
+const ASKING: jiff::SignedDuration = jiff::SignedDuration::from_secs(120);
 
 /// Asks for each of these hosts ([`Scanner::ask_for`]). What was pulled before is whole: whatever goes wrong here leaves the
-/// rest of them missing, and takes nothing from the run. Answers those for which a limit left no room, if it left some.
+/// rest of them missing, and takes nothing from the run. Answers those for which a limit or the time left no room.
 pub async fn confirm_each<F: Future<Output = Result<bool, SyncError>> + Send>(
     hosts: Vec<String>,
     ask: impl Fn(String) -> F + Send + Sync,
     sink: &mut dyn Sink,
 ) -> Result<Vec<String>, SyncError> {
-    let all = hosts.len();
+    let (all, began) = (hosts.len(), sink.now());
     let mut hosts = hosts.into_iter();
     while let Some(host) = hosts.next() {
+        if sink.now().duration_since(began) > ASKING {
+            return Ok(std::iter::once(host).chain(hosts).collect());
+        }
         match ask(host.clone()).await {
             Ok(exists) => sink.confirm(host, Some(exists)).await?,
             Err(SyncError::Throttled { .. }) if hosts.len() + 1 < all => {
@@ -138,8 +165,9 @@ pub async fn confirm_each<F: Future<Output = Result<bool, SyncError>> + Send>(
             Err(error @ (SyncError::Throttled { .. } | SyncError::Store(_) | SyncError::Queue(_))) => {
                 return Err(error);
             }
-            // One that is refused says nothing of the others; one that is not answered took its time.
-            Err(error @ (SyncError::Refused { .. } | SyncError::NotFound { .. })) => {
+            // One that is refused says nothing of the others; one that is not answered took its time, and a gateway says so in
+            // place of who does not answer.
+            Err(error @ (SyncError::Refused { status: ..500, .. } | SyncError::NotFound { .. })) => {
                 tracing::warn!(%error, host, "the scanner does not say whether it still has this host");
                 sink.confirm(host, None).await?;
             }
@@ -199,8 +227,14 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// Whether this host was there in an earlier run. A sink that keeps no hosts knows none.
+    async fn knows(&mut self, _native: &str) -> Result<bool, SyncError> {
+        Ok(false)
+    }
+
     /// Parts of the scanner (sites) that its account may see. Told by a full run, they say whether a host that is not there
-    /// may merely not be shown: where the account sees fewer of them than in the full run before, nothing is gone.
+    /// may merely not be shown: where the account sees fewer of them than in the full run before, nothing is gone. Nor is
+    /// anything where [`UNREADABLE`] is among them.
     async fn may_see(&mut self, _scopes: Vec<String>) -> Result<(), SyncError> {
         Ok(())
     }

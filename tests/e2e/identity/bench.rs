@@ -213,6 +213,7 @@ fn rule(scanner: Scanner, cve: &str) -> Rule {
         description: None,
         solution: None,
         patchable: Some(true),
+        vendor_risk: None,
         modified: None,
     }
 }

@@ -177,6 +177,9 @@ pub struct RuleDetail {
     /// CVSS of the definition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cvss: Option<Cvss>,
+    /// The vendor's own risk number, where the definition has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vendor_risk: Option<f64>,
     /// What it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -195,6 +198,7 @@ impl From<Rule> for RuleDetail {
             title: rule.title,
             severity: rule.severity,
             cvss: rule.cvss,
+            vendor_risk: rule.vendor_risk,
             description: rule.description,
             solution: rule.solution,
             cves: rule.cves,

@@ -229,6 +229,7 @@ impl Setting {
             description: Some("A lookup loads code.".into()),
             solution: Some("Update to 2.17.1 <b>now</b>".into()),
             patchable: Some(true),
+            vendor_risk: None,
             modified: None,
         };
         RuleBook::new(Scanner::Qualys).write(&self.store, &[rule], &[]).await.unwrap();

@@ -460,6 +460,7 @@ fn rule(id: String, title: String, cves: Vec<CveId>) -> Rule {
         description: None,
         solution: None,
         patchable: None,
+        vendor_risk: None,
         modified: None,
     }
 }

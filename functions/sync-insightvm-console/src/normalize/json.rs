@@ -255,6 +255,7 @@ struct WireRule<'a> {
     description: Part<Text<'a>>,
     severity: Field<'a>,
     severity_score: Field<'a>,
+    risk_score: Field<'a>,
     cves: List<Field<'a>>,
     cvss: Part<Cvss<'a>>,
     modified: Field<'a>,
@@ -309,6 +310,7 @@ pub fn rule(offset: u64, bytes: &[u8]) -> Result<(Rule, usize), BadRecord> {
         description: wire.description.0.read(),
         solution: None,
         patchable: None,
+        vendor_risk: wire.risk_score.number().filter(|risk| *risk > 0.0),
         modified: wire.modified.time().or(wire.added.time()),
     };
     Ok((rule, length))
@@ -434,6 +436,8 @@ pub struct Site {
     pub name: String,
     /// When it was last scanned, whatever came of that.
     pub scanned_at: Option<Timestamp>,
+    /// Agents report to it.
+    pub is_of_agents: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -446,13 +450,13 @@ struct WireSite<'a> {
     last_scan_time: Field<'a>,
 }
 
-/// Reads the element of `/sites` that `bytes` begin with; nothing of one without a number, and of those that agents report
-/// to, which no scan looks at.
+/// Reads the element of `/sites` that `bytes` begin with; nothing of one without a number.
 pub fn listed_site(offset: u64, bytes: &[u8]) -> Result<(Option<Site>, usize), BadRecord> {
     let (wire, length): (WireSite<'_>, _) =
         element(bytes).map_err(|error| BadRecord { offset, problem: brief(&error) })?;
     let is_of_agents = wire.kind.words().is_some_and(|kind| kind.eq_ignore_ascii_case("agent"));
-    let site = wire.id.text().filter(|_| !is_of_agents).map(|id| Site {
+    let site = wire.id.text().map(|id| Site {
+        is_of_agents,
         name: wire.name.text().unwrap_or_else(|| format!("site {id}")),
         scanned_at: wire.last_scan_time.time(),
         id,

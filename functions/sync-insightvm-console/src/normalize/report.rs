@@ -167,6 +167,7 @@ pub fn rule(rows: &Rows, row: &Row) -> Result<Rule, BadRecord> {
         description: text("description"),
         solution: joined(text("summary"), text("fix")),
         patchable: field("solution_type").map(|kind| is_patch(&kind.to_ascii_lowercase())),
+        vendor_risk: None,
         modified: field("modified").and_then(time),
     })
 }

@@ -289,6 +289,7 @@ fn definition(xml: &Xml<'_>) -> Result<Rule, String> {
         description: child(xml.text(), "description"),
         solution: child(xml.text(), "solution"),
         patchable: None,
+        vendor_risk: None,
         modified: outer.get("modified").or(outer.get("added")).and_then(time),
     })
 }

@@ -262,6 +262,67 @@ async fn by_the_api_each_asset_is_asked_and_tags_are_asked_by_tag() {
 }
 
 #[tokio::test]
+async fn where_there_are_more_tags_than_assets_the_assets_are_asked_for_theirs() {
+    let tags: Vec<Value> =
+        (0..30).map(|id| json!({ "id": id, "name": format!("t{id}"), "type": "custom" })).collect();
+    let server = serve(move |call| match call.path.as_str() {
+        "/api/3/tags" => page(&tags),
+        "/api/3/assets/7/tags" => ok(json!({ "resources": [tags[4], tags[9]], "links": [] })),
+        "/api/3/assets/1/tags" => ok(json!({ "resources": [], "links": [] })),
+        "/api/3/assets/2/tags" => status(404),
+        _ => console(call),
+    })
+    .await;
+    let mut sink = Recorder::default();
+    let only = json!({ "data_streams": ["assets"] });
+    drive(&scanner(&server, only), &run(Mode::Full), &mut sink).await.unwrap();
+    let tags: Vec<usize> = sink.inventory.iter().map(|host| host.tags.len()).collect();
+    assert_eq!(tags, [0, 0, 2]);
+    assert!(server.calls().iter().all(|call| !call.path.starts_with("/api/3/tags/")));
+}
+
+#[tokio::test]
+async fn definitions_that_were_changed_are_read_again_where_they_are_known() {
+    let definition = |id: &str, modified: &str| json!({ "id": id, "title": "New", "severity": "Severe", "modified": modified });
+    let newest = [
+        definition("v1", "2026-11-21"),
+        definition("unused", "2026-11-20"),
+        definition("v3", "2026-11-18"),
+        definition("v2", "2026-11-01"),
+    ];
+    let mut unsorted = newest.clone();
+    unsorted.swap(0, 3);
+    let full = |page: &[Value]| {
+        let more: Vec<Value> = (3..500).map(|n| definition(&format!("x{n}"), "2026-11-18")).collect();
+        [&page[..3], &more].concat()
+    };
+    let since = time("2026-11-19T00:00:00Z");
+    for (list, read, pages) in [
+        (newest.to_vec(), vec!["v1", "v3"], 1),
+        (unsorted.to_vec(), vec!["v3", "v1"], 1),
+        (full(&newest), vec!["v1", "v3"], 2),
+    ] {
+        let server = serve(move |call| match call.path.as_str() {
+            "/api/3/vulnerabilities" if call.page() == 0 => page(&list),
+            "/api/3/vulnerabilities" => page(&[]),
+            _ => console(call),
+        })
+        .await;
+        let mut sink = Recorder { known: ["v1", "v2", "v3"].map(RuleId::new).into(), ..Recorder::default() };
+        let asked = sync::Run { changes_since: Some(since), ..run(Mode::Full) };
+        drive(&scanner(&server, json!({ "via": "api" })), &asked, &mut sink).await.unwrap();
+        let known: Vec<_> = sink.rules.iter().map(|rule| rule.id.as_str()).collect();
+        assert_eq!(known, read);
+        let calls = server.calls();
+        let lists = calls.iter().filter(|call| call.path == "/api/3/vulnerabilities").count();
+        assert_eq!(lists, pages);
+        let mut sink = Recorder::default();
+        drive(&scanner(&server, json!({})), &asked, &mut sink).await.unwrap();
+        assert_eq!(server.calls().iter().filter(|call| call.path == "/api/3/vulnerabilities").count(), pages);
+    }
+}
+
+#[tokio::test]
 async fn streams_that_are_not_pulled_are_not_asked_for() {
     let server = serve(console).await;
     let mut sink = Recorder::default();

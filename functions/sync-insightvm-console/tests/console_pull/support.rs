@@ -129,7 +129,7 @@ pub fn scanner(server: &Server, more: Value) -> ConsoleScanner {
 
 pub fn run(mode: Mode) -> Run {
     let connector = "console-test".parse().unwrap();
-    Run { connector, id: RunId::new(time(NOW), 1), mode, started_at: time(NOW) }
+    Run::new(connector, RunId::new(time(NOW), 1), mode, time(NOW))
 }
 
 /// Works a run to its end, one unit after the other, waiting by moving the clock. Each unit goes through its stored form.

@@ -6,7 +6,7 @@ use domain::{CloudId, Host, Tag};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sync::lenient::{Field, FromScalar, List, Object, Scalar};
+use sync::lenient::{Elements, Field, FromScalar, List, Objects, Scalar};
 use sync::split::json::{brief, element};
 use sync::{BadRecord, names};
 
@@ -54,7 +54,7 @@ struct Record<'a, L> {
 }
 
 /// The lists of findings, read with the asset.
-type Whole<'a> = Record<'a, Option<Vec<Object<finding::Record<'a>>>>>;
+type Whole<'a> = Record<'a, Option<Objects<finding::Record<'a>>>>;
 /// The lists of findings as they are, for the elements to be read one by one.
 type Parted<'a> = Record<'a, Option<&'a RawValue>>;
 
@@ -123,11 +123,11 @@ fn whole(mut record: Whole<'_>) -> Option<Asset> {
         (record.new.take(), Among::New),
         (record.remediated.take(), Among::Remediated),
     ];
-    let same = lists[0].0.as_ref().map(Vec::len);
-    let mut findings =
-        Vec::with_capacity(lists.iter().filter_map(|(list, _)| list.as_ref()).map(Vec::len).sum());
+    let same = lists[0].0.as_ref().map(|list| list.0.len());
+    let all = lists.iter().filter_map(|(list, _)| list.as_ref()).map(|list| list.0.len());
+    let mut findings = Vec::with_capacity(all.sum());
     for (list, among) in lists {
-        for Object(element) in list.into_iter().flatten() {
+        for element in list.into_iter().flat_map(|list| list.0) {
             findings.push(finding::statement(element, among, scanned_at).ok()?);
         }
     }
@@ -146,7 +146,7 @@ fn parted(offset: u64, bytes: &[u8]) -> Result<(Asset, usize), BadRecord> {
         [(record.same, Among::Same), (record.new, Among::New), (record.remediated, Among::Remediated)];
     let mut same = None;
     for (raw, list) in lists {
-        let Some(elements) = elements(raw) else { continue };
+        let Some(elements) = elements(raw).map_err(bad)? else { continue };
         if list == Among::Same {
             same = Some(elements.len());
         }
@@ -188,12 +188,15 @@ fn put_together<L>(
 }
 
 /// The elements of a list, also where a single one stands in its place. `None`: the list is not told.
-fn elements(raw: Option<&RawValue>) -> Option<Vec<&RawValue>> {
-    let raw = raw?;
+fn elements(raw: Option<&RawValue>) -> Result<Option<Vec<&RawValue>>, String> {
+    let Some(raw) = raw else { return Ok(None) };
     match raw.get().as_bytes().first() {
-        Some(b'[') => serde_json::from_str(raw.get()).ok(),
-        Some(b'{') => Some(vec![raw]),
-        _ => None,
+        Some(b'[') => match serde_json::from_str(raw.get()) {
+            Ok(Elements(all)) => Ok(Some(all)),
+            Err(error) => Err(format!("its findings cannot be read: {}", brief(&error))),
+        },
+        Some(b'{') => Ok(Some(vec![raw])),
+        _ => Ok(None),
     }
 }
 

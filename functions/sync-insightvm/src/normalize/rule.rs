@@ -16,6 +16,7 @@ struct Record<'a> {
     description: Field<'a>,
     severity: Field<'a>,
     severity_score: Field<'a>,
+    risk_score: Field<'a>,
     cvss_v2_score: Field<'a>,
     cvss_v2_vector: Field<'a>,
     cvss_v3_score: Field<'a>,
@@ -47,6 +48,7 @@ pub fn rule(offset: u64, bytes: &[u8]) -> Result<(Rule, usize), BadRecord> {
         description: record.description.text().map(|html| plain(&html)).filter(|text| !text.is_empty()),
         solution: None,
         patchable: None,
+        vendor_risk: record.risk_score.number().filter(|risk| *risk > 0.0),
         modified: record.modified.time(),
     };
     Ok((rule, length))

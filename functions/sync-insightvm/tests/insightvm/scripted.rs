@@ -56,7 +56,7 @@ async fn serve(answer: impl Fn(&Call) -> (u16, String) + Send + Sync + 'static) 
 
 fn run(mode: Mode) -> Run {
     let started_at = time(NOW);
-    Run { connector: "insightvm-sim".parse().unwrap(), id: RunId::new(started_at, 1), mode, started_at }
+    Run::new("insightvm-sim".parse().unwrap(), RunId::new(started_at, 1), mode, started_at)
 }
 
 fn scanner(base: &str, extra: Value) -> InsightvmScanner {

@@ -59,7 +59,7 @@ pub async fn estate_with(extra: serde_json::Value, faults: &str, key: &str) -> E
     let now = world.clock.now();
     Estate {
         scanner: InsightvmScanner::new(&connector, http(&url, key)),
-        run: Run { connector: connector.name, id: RunId::new(now, 1), mode: Mode::Full, started_at: now },
+        run: Run::new(connector.name, RunId::new(now, 1), Mode::Full, now),
         sink: Recorder::new(now),
         world,
         failures: 0,

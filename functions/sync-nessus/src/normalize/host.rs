@@ -169,6 +169,11 @@ pub fn key(host: &Host, name: &str) -> String {
         .collect()
 }
 
+/// What a host is known by whose own key is another one's too.
+pub fn by_target(native: &str, name: &str) -> String {
+    format!("{native}@{}", key(&Host::default(), name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

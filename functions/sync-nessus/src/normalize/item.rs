@@ -207,6 +207,7 @@ impl<'x> Gathered<'x> {
             description: Some(texts.join("\n\n")).filter(|text| says_something(text)),
             solution: some(solution),
             patchable: self.patched.then_some(true),
+            vendor_risk: None,
             modified: day(&self.modified),
         }
     }

@@ -117,12 +117,7 @@ pub fn scanner(base_url: &str, streams: &[&str]) -> NessusScanner {
 }
 
 pub fn run(mode: Mode) -> Run {
-    Run {
-        connector: "nessus-test".parse().unwrap(),
-        id: RunId::new(time(NOW), 1),
-        mode,
-        started_at: time(NOW),
-    }
+    Run::new("nessus-test".parse().unwrap(), RunId::new(time(NOW), 1), mode, time(NOW))
 }
 
 /// What was said of each host in the end: a file that was read twice said it twice.

@@ -6,8 +6,8 @@ use crate::document::Named;
 use crate::work::Policy;
 use crate::xml::Xml;
 
-/// More ids than this in one range are a mistake: no subscription has so many hosts.
-const LONGEST_RANGE: u64 = 50_000_000;
+/// More ids than this in one range are a mistake: it is twenty pages of what is asked for, and all of them are kept.
+const LONGEST_RANGE: u64 = 1_000_000;
 
 /// Reads one `ID` or `ID_RANGE` of a set.
 pub fn ids(xml: &Xml<'_>) -> Result<RangeInclusive<u64>, String> {

@@ -185,6 +185,7 @@ impl Control {
             description: some(&plain(&self.rationale)),
             solution: None,
             patchable: None,
+            vendor_risk: None,
             modified: None,
         }
     }

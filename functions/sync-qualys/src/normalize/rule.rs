@@ -95,6 +95,7 @@ impl Raw<'_> {
             description,
             solution: said(&self.solution),
             patchable: self.patchable,
+            vendor_risk: None,
             modified: time(&self.modified),
         })
     }

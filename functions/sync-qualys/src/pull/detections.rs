@@ -21,6 +21,8 @@ const SMALLER: u32 = 4;
 const TRIES_OF_ONE_HOST: u32 = 3;
 /// So many hosts may be skipped in a run that is complete all the same.
 const FEW_HOSTS: u32 = 3;
+/// Changes of so many days are some thousand definitions.
+const CHANGES: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Pause before a page that was too much is asked for again.
 const PAUSE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -243,19 +245,24 @@ impl QualysScanner {
     }
 
     /// Definitions change after they were fetched: a CVE is added, a severity is corrected. Only those that some
-    /// finding uses are taken.
+    /// finding uses are taken. After a long time without a complete run there are too many for one answer.
     pub(super) async fn changed_definitions(
         &self,
-        since: Timestamp,
+        (since, part): (Timestamp, u32),
+        used_up: &UsedUp,
         sink: &mut dyn Sink,
     ) -> Result<Next, Failure> {
         let mut received = 0;
-        let outcome = match self.client.changed_definitions(since, sink.now()).await {
+        let until = since.saturating_add(CHANGES).ok().filter(|until| *until < sink.now());
+        let outcome = match self.client.changed_definitions(since, until, sink.now()).await {
             Ok(mut answer) => self.read_changed(&mut answer, sink, &mut received).await,
             Err(failure) => Err(failure),
         };
         let ((), missing) = not_permitted(outcome, NO_KNOWLEDGE_BASE)?;
-        Ok(Next::Done(Proof { announced: None, received, missing }))
+        let following = until
+            .filter(|_| missing.is_none())
+            .map(|since| Work::ChangedDefinitions { since, part: part + 1 }.unit(used_up));
+        Ok(then(following.into_iter().collect(), Proof { announced: None, received, missing }))
     }
 
     async fn read_changed(

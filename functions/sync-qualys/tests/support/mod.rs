@@ -318,12 +318,7 @@ pub fn scanner_with_gateway(server: &Server, gateway: &str, streams: &[&str]) ->
 }
 
 pub fn run(mode: Mode) -> Run {
-    Run {
-        connector: "qualys-test".parse().unwrap(),
-        id: RunId::new(time(NOW), 1),
-        mode,
-        started_at: time(NOW),
-    }
+    Run::new("qualys-test".parse().unwrap(), RunId::new(time(NOW), 1), mode, time(NOW))
 }
 
 pub fn full_run() -> Run {

@@ -107,6 +107,7 @@ pub fn finding(offset: u64, bytes: &[u8]) -> Result<(Option<Statement>, usize), 
         description: record.check_info.text().or(record.synopsis.text()),
         solution: record.solution.text(),
         patchable: None,
+        vendor_risk: None,
         modified: None,
     };
     let last = record.last_observed.time().or_else(|| record.last_seen.time());

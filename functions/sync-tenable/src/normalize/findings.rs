@@ -410,6 +410,7 @@ fn rule(id: &RuleId, plugin: &Plugin<'_>, severity: Option<Severity>) -> Rule {
         description: long_text(plugin.description).or_else(|| long_text(plugin.synopsis)),
         solution: long_text(plugin.solution).filter(|text| !text.trim().eq_ignore_ascii_case("n/a")),
         patchable: plugin.has_patch.truth(),
+        vendor_risk: None,
         modified: plugin.modification_date.time(),
     }
 }

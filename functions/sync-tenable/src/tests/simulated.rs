@@ -39,12 +39,7 @@ async fn estate(page_size: Option<u32>, faults: &str) -> Estate {
     let now = world.clock.now();
     Estate {
         scanner: TenableScanner::new(&connector, http),
-        run: Run {
-            connector: connector.name,
-            id: domain::RunId::new(now, 1),
-            mode: Mode::Full,
-            started_at: now,
-        },
+        run: Run::new(connector.name, domain::RunId::new(now, 1), Mode::Full, now),
         sink: Recorder::new(now),
         world,
         failures: 0,

@@ -187,6 +187,7 @@ impl World {
             description: None,
             solution: None,
             patchable: None,
+            vendor_risk: None,
             modified: None,
         };
         self.rules.insert((scanner, RuleId::new(rule)), definition);

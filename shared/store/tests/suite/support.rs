@@ -149,6 +149,7 @@ pub fn rule(id: &str, title: &str) -> Rule {
         description: Some("What it is.".into()),
         solution: Some("What to do.".into()),
         patchable: Some(true),
+        vendor_risk: None,
         modified: None,
     }
 }

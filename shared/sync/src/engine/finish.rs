@@ -155,10 +155,9 @@ impl Engine {
         if verdict(run, &record, &state, None).0 != Verdict::Complete {
             return Ok(false);
         }
-        let Unseen { hosts, listed, confirmed } = self.unseen(connector, run).await?;
-        let asked = confirmed.len();
-        let hosts = hosts.into_iter().filter(|host| !confirmed.contains_key(host));
-        let hosts: Vec<String> = hosts.take(ASKED.saturating_sub(asked)).collect();
+        let Unseen { mut hosts, listed, .. } = self.unseen(connector, run).await?;
+        let asked = self.store.asked(&connector.name, &run.id).await?;
+        hosts.retain(|host| !asked.contains(host));
         if listed || hosts.is_empty() || self.sees_less(connector, run).await? {
             return Ok(false);
         }
@@ -171,9 +170,15 @@ impl Engine {
                 return Ok(false);
             }
         };
-        let units = built.scanner.ask_for(&hosts).into_iter().map(|unit| (unit.id, unit.work));
-        // Those that were worked already stay as they are.
-        self.store.add_units(&connector.name, &run.id, &units.collect::<Vec<_>>()).await?;
+        let now: Vec<String> = hosts.iter().take(ASKED.saturating_sub(asked.len())).cloned().collect();
+        let units = built.scanner.ask_for(&now).into_iter().map(|unit| (unit.id, unit.work));
+        let units: Vec<_> = units.collect();
+        if !units.is_empty() {
+            // Those that were worked already stay as they are.
+            self.store.add_units(&connector.name, &run.id, &units).await?;
+            // Whatever becomes of the questions: for those that stay without an answer, the next full run asks.
+            self.store.put_asked(&connector.name, &run.id, &hosts).await?;
+        }
         let record = self.store.run(&connector.name, &run.id).await?;
         Ok(record.is_some_and(|(record, _)| record.pending > 0))
     }
@@ -183,7 +188,7 @@ impl Engine {
         let (state, _) = self.store.connector_state(&connector.name).await?;
         let Some((previous, _)) = state.last_full else { return Ok(false) };
         let now = self.store.scopes(&connector.name, &run.id).await?;
-        Ok(!self.store.scopes(&connector.name, &previous).await?.is_subset(&now))
+        Ok(now.contains(UNREADABLE) || !self.store.scopes(&connector.name, &previous).await?.is_subset(&now))
     }
 
     /// Hosts that the last full run or any since has seen, and this one has not.
@@ -198,8 +203,10 @@ impl Engine {
         let mut before = self.store.existing(&connector.name, &previous).await?;
         before.remove(UNREADABLE);
         // One that had slipped through the last time, or of which nothing was said.
-        let asked = self.store.confirmed(&connector.name, &previous).await?;
-        before.extend(asked.into_iter().filter(|(_, exists)| *exists != Some(false)).map(|(host, _)| host));
+        let told = self.store.confirmed(&connector.name, &previous).await?;
+        before.extend(self.store.asked(&connector.name, &previous).await?);
+        before.extend(told.keys().cloned());
+        before.retain(|host| told.get(host) != Some(&Some(false)));
         let newest = self.store.runs(&connector.name, RUNS_BETWEEN).await?;
         // Not by their ids, which say nothing within a second.
         let since = newest.into_iter().filter(|known| known.started_at >= previous_at && known.id != run.id);
@@ -460,7 +467,7 @@ mod tests {
 
     fn run(mode: Mode) -> Run {
         let started_at = "2026-11-22T00:00:00Z".parse().unwrap();
-        Run { connector: "q".parse().unwrap(), id: RunId::new(started_at, 0), mode, started_at }
+        Run::new("q".parse().unwrap(), RunId::new(started_at, 0), mode, started_at)
     }
 
     fn record(units: u64, failed: u64, hosts: u64, received: u64) -> RunRecord {

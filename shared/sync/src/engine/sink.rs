@@ -13,7 +13,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use store::{Entry, EntryState, RuleBook, RunCounts, SightingState, StoreError, Tally};
 
-use super::{Deadline, Engine};
+use super::{Deadline, Engine, fit};
 use crate::error::SyncError;
 use crate::scanner::{BadRecord, Coverage, Fix, HostReport, Run, Sink};
 use crate::scope::Scope;
@@ -64,7 +64,18 @@ impl Buffered {
     /// Whether what it leaves out may be gone: it is whole, and of a scan as deep as those before, and no earlier.
     fn proves_absence(&self, known: &Sighting) -> bool {
         let depth = self.depth();
-        self.whole && !depth.is_before(&known.depth) && depth.disproves(known.depth)
+        self.whole
+            && !depth.is_before(&known.depth)
+            && depth.disproves(known.depth)
+            && !self.is_of_other_addresses(known)
+    }
+
+    /// Whether the scan reached it by other addresses than the one before. Another network card has other ports and other
+    /// filters before them; who only moved is compared with itself the next time.
+    fn is_of_other_addresses(&self, known: &Sighting) -> bool {
+        let addresses = |host: &Option<Host>| host.as_ref().map(|host| host.ips.clone()).unwrap_or_default();
+        let (before, now) = (addresses(&known.scan), addresses(&self.scan));
+        !before.is_empty() && !now.is_empty() && !now.iter().any(|address| before.contains(address))
     }
 
     /// It has nothing but the word that something is gone.
@@ -231,6 +242,17 @@ impl<'a> EngineSink<'a> {
         *known = known.with(scan);
     }
 
+    /// Refuses what has an id that the table cannot hold. `true`: it fits.
+    fn fits(&mut self, what: &str, id: &str) -> bool {
+        match fit::id(what, id) {
+            Ok(()) => true,
+            Err(problem) => {
+                self.refuse(BadRecord { offset: 0, problem });
+                false
+            }
+        }
+    }
+
     async fn flush_if_full(&mut self) -> Result<(), SyncError> {
         if self.buffered_bytes >= BUFFERED_BYTES || self.hosts.len() >= BUFFERED_HOSTS {
             self.flush().await?;
@@ -242,8 +264,12 @@ impl<'a> EngineSink<'a> {
 #[async_trait]
 impl Sink for EngineSink<'_> {
     async fn inventory(&mut self, mut host: Host) -> Result<(), SyncError> {
+        if !self.fits("host", &host.native) {
+            return Ok(());
+        }
+        fit::host(&mut host);
         self.see(&host);
-        let details = host.take_details().capped();
+        let details = fit::details(host.take_details());
         self.buffered_bytes += details_weight(&details);
         let buffered = self.hosts.entry(host.native.clone()).or_default();
         if buffered.supplement.is_none() {
@@ -254,7 +280,11 @@ impl Sink for EngineSink<'_> {
     }
 
     async fn supplement(&mut self, mut host: Host) -> Result<(), SyncError> {
-        let details = host.take_details().capped();
+        if !self.fits("host", &host.native) {
+            return Ok(());
+        }
+        fit::host(&mut host);
+        let details = fit::details(host.take_details());
         self.buffered_bytes += details_weight(&details);
         let buffered = self.hosts.entry(host.native.clone()).or_default();
         buffered.details = Some(details);
@@ -263,13 +293,18 @@ impl Sink for EngineSink<'_> {
     }
 
     async fn exist(&mut self, natives: Vec<String>) -> Result<(), SyncError> {
-        self.existing.extend(natives);
+        self.existing.extend(natives.into_iter().filter(|native| fit::id("host", native).is_ok()));
         Ok(())
     }
 
     async fn confirm(&mut self, native: String, exists: Option<bool>) -> Result<(), SyncError> {
         self.confirmed.insert(native, exists);
         Ok(())
+    }
+
+    async fn knows(&mut self, native: &str) -> Result<bool, SyncError> {
+        let sighting = SightingId::new(self.run.connector.clone(), native);
+        Ok(!self.engine.store.sightings(&[sighting]).await?.is_empty())
     }
 
     async fn may_see(&mut self, scopes: Vec<String>) -> Result<(), SyncError> {
@@ -282,7 +317,19 @@ impl Sink for EngineSink<'_> {
         Ok(self.engine.store.put_scan_jobs(&self.run.connector, &jobs).await?)
     }
 
-    async fn report(&mut self, report: HostReport) -> Result<(), SyncError> {
+    async fn report(&mut self, mut report: HostReport) -> Result<(), SyncError> {
+        if !self.fits("host", &report.host.native) {
+            return Ok(());
+        }
+        fit::host(&mut report.host);
+        let told = report.findings.len();
+        report.findings.retain_mut(|finding| {
+            fit::finding(finding);
+            self.fits("rule", finding.rule.as_str())
+        });
+        if report.findings.len() < told {
+            report.coverage = Coverage::Part;
+        }
         self.see(&report.host);
         self.buffered_bytes += report.findings.iter().map(weight).sum::<usize>();
         self.counts.received += report.findings.len() as u64;
@@ -308,7 +355,11 @@ impl Sink for EngineSink<'_> {
         self.flush_if_full().await
     }
 
-    async fn rule(&mut self, rule: Rule) -> Result<(), SyncError> {
+    async fn rule(&mut self, mut rule: Rule) -> Result<(), SyncError> {
+        if !self.fits("rule", rule.id.as_str()) {
+            return Ok(());
+        }
+        fit::rule(&mut rule);
         // Tenable repeats the definition with each finding: the same one is looked at once per unit.
         if self.seen_rules.insert((rule.id.clone(), rule.digest())) {
             self.rules.push(rule);
@@ -319,12 +370,14 @@ impl Sink for EngineSink<'_> {
         Ok(())
     }
 
-    async fn unknown_rules(&mut self, rules: Vec<RuleId>) -> Result<Vec<RuleId>, SyncError> {
+    async fn unknown_rules(&mut self, mut rules: Vec<RuleId>) -> Result<Vec<RuleId>, SyncError> {
         self.flush_rules().await?;
+        rules.retain(|rule| fit::id("rule", rule.as_str()).is_ok());
         Ok(self.book.unknown(&self.engine.store, rules).await?)
     }
 
-    async fn rules_without_definition(&mut self, rules: Vec<RuleId>) -> Result<(), SyncError> {
+    async fn rules_without_definition(&mut self, mut rules: Vec<RuleId>) -> Result<(), SyncError> {
+        rules.retain(|rule| fit::id("rule", rule.as_str()).is_ok());
         if !rules.is_empty() {
             self.book.write(&self.engine.store, &[], &rules).await?;
         }
@@ -345,6 +398,9 @@ impl Sink for EngineSink<'_> {
     }
 
     async fn fixed(&mut self, fix: Fix) -> Result<(), SyncError> {
+        if !self.fits("host", &fix.host) || !self.fits("rule", fix.rule.as_str()) {
+            return Ok(());
+        }
         self.buffered_bytes += size_of::<Fix>() + fix.evidence.as_ref().map_or(0, String::len);
         self.hosts.entry(fix.host.clone()).or_default().fixes.push(fix);
         self.flush_if_full().await
@@ -942,7 +998,7 @@ mod tests {
 
     fn run() -> Run {
         let started_at = "2026-11-22T00:00:00Z".parse().unwrap();
-        Run { connector: "n".parse().unwrap(), id: RunId::new(started_at, 0), mode: Mode::Full, started_at }
+        Run::new("n".parse().unwrap(), RunId::new(started_at, 0), Mode::Full, started_at)
     }
 
     fn finding(rule: &str, first_found: &str) -> Finding {

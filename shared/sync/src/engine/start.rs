@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use queue::{SyncMessage, Trigger};
 use store::{ConnectorState, RunStatus, UnitState};
 
-use super::{Engine, run_of};
+use super::{Asked, Engine, run_of};
 use crate::error::SyncError;
 use crate::scanner::{Mode, Run};
 
@@ -54,8 +54,12 @@ impl Engine {
         state.first_run_at.get_or_insert(now);
         let mode = self.mode(connector, &state, trigger);
         let id = RunId::new(now, discriminator(&state));
-        let run = Run { connector: connector.name.clone(), id, mode, started_at: now };
-        let stored_mode = serde_json::to_value(mode).unwrap_or_default();
+        let changes_since = match connector.via() {
+            Some(Via::Files) => None,
+            _ => state.watermark.map(|since| since - self.options.overlap),
+        };
+        let run = Run { connector: connector.name.clone(), id, mode, started_at: now, changes_since };
+        let stored_mode = serde_json::to_value(Asked { mode, changes_since }).unwrap_or_default();
         self.store.begin_run(&connector.name, (&state, rev), &run.id, &stored_mode, now).await?;
         tracing::info!(connector = %connector.name, run = %run.id, ?mode, "run began");
         self.resume(connector, &run, false).await

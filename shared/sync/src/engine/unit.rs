@@ -16,7 +16,7 @@ use store::{GoesOn, RunStatus, UnitRecord, UnitState};
 use super::sink::EngineSink;
 use super::{Deadline, Engine, run_of};
 use crate::error::SyncError;
-use crate::scanner::{Next, Proof, Run, Unit};
+use crate::scanner::{Next, Proof, QUESTIONS, Run, Unit};
 
 /// A unit that waits longer than this sends itself on instead of being read too early.
 const EARLY: SignedDuration = SignedDuration::from_secs(1);
@@ -166,8 +166,12 @@ impl Engine {
         turn: u64,
         error: SyncError,
     ) -> Result<(), SyncError> {
-        // Our own table or queue failed: the message itself comes back.
-        if matches!(error, SyncError::Store(_) | SyncError::Queue(_)) {
+        // Our own table or queue failed: the message itself comes back. What the table does not take comes back for ever.
+        let is_ours = match &error {
+            SyncError::Store(error) => !error.is_refused(),
+            error => matches!(error, SyncError::Queue(_)),
+        };
+        if is_ours {
             return Err(error);
         }
         let now = self.clock.now();
@@ -183,14 +187,39 @@ impl Engine {
         }
         let reason = error.to_string();
         let counts = store::RunCounts::default();
-        let ended = self
-            .store
-            .end_unit(&connector.name, &run.id, unit, UnitState::Failed, Some(&reason), &counts)
-            .await;
+        // Nothing that was pulled is less whole for a question that found no answer.
+        let (state, missing) = match unit.id.starts_with(QUESTIONS) {
+            true => (UnitState::Done, None),
+            false => (UnitState::Failed, Some(&*reason)),
+        };
+        let ended = self.store.end_unit(&connector.name, &run.id, unit, state, missing, &counts).await;
         match ended {
-            Ok(()) => self.finish_if_last(connector, run, true).await,
-            Err(error) => Err(error.into()),
+            Ok(()) => {}
+            Err(error) => return Err(error.into()),
         }
+        if matches!(&error, SyncError::Unauthorized { detail, .. } if detail.starts_with("401")) {
+            self.give_up(connector, run, &reason).await?;
+        }
+        self.finish_if_last(connector, run, true).await
+    }
+
+    /// Ends what is left of a run whose password is refused: each further try counts towards a lock of the account. Where it
+    /// was taken for another unit, it is not the password.
+    async fn give_up(&self, connector: &Connector, run: &Run, reason: &str) -> Result<(), SyncError> {
+        let counts = store::RunCounts::default();
+        let units = self.store.units(&connector.name, &run.id, None).await?;
+        if units.iter().any(|unit| unit.state == UnitState::Done) {
+            return Ok(());
+        }
+        for unit in units.into_iter().filter(|unit| unit.state == UnitState::Pending) {
+            let (name, state) = (&connector.name, UnitState::Failed);
+            match self.store.end_unit(name, &run.id, &unit, state, Some(reason), &counts).await {
+                // Somebody is at it, and will be refused himself, or was not.
+                Err(error) if error.is_conflict() => {}
+                other => other?,
+            }
+        }
+        Ok(())
     }
 
     /// Asks for the verdict when nothing is left to work. Asking twice is harmless.

@@ -66,10 +66,12 @@ pub fn router(world: Arc<World>) -> Router {
         .route("/assets/search", post(search_assets))
         .route("/assets/{id}", get(one_asset))
         .route("/assets/{id}/vulnerabilities", get(list_findings))
+        .route("/assets/{id}/tags", get(tags_of_asset))
         .route("/sites", get(list_sites))
         .route("/scans", get(list_scans))
         .route("/tags", get(list_tags))
         .route("/tags/{id}/assets", get(tagged_assets))
+        .route("/vulnerabilities", get(list_definitions))
         .route("/vulnerabilities/{id}", get(definition))
         .route("/vulnerabilities/{id}/solutions", get(solutions))
         .route("/solutions/{id}", get(solution))
@@ -276,6 +278,33 @@ async fn tagged_assets(State(console): Shared, Path(id): Path<String>) -> Respon
             .map(|known| json!({ "id": known.host.index + 1, "sources": ["tag"] }))
             .collect();
         Json(json!({ "resources": resources, "links": [] })).into_response()
+    })
+    .await
+}
+
+async fn tags_of_asset(State(console): Shared, Path(id): Path<String>) -> Response {
+    apply_with(&console.world, SYSTEM, "tags", &id, |_| {
+        let Some(known) = console.assets().into_iter().find(|known| (known.host.index + 1).to_string() == id)
+        else {
+            return not_found();
+        };
+        let tags = assets::tags_of(&known.host);
+        let resources: Vec<Value> = tags.iter().map(|tag| assets::tag(&console, tag)).collect();
+        Json(json!({ "resources": resources, "links": [] })).into_response()
+    })
+    .await
+}
+
+/// All definitions, those that were changed last first.
+async fn list_definitions(State(console): Shared, Query(mut params): Params) -> Response {
+    apply_with(&console.world, SYSTEM, "definition", "definitions", |mode| {
+        if params.remove("sort").as_deref() != Some("modified,DESC") {
+            return console.refuse(StatusCode::BAD_REQUEST, "this sort is not simulated");
+        }
+        match mode {
+            Mode::Empty => empty_page(),
+            _ => console.page(&params, &rules::newest(), |weakness| rules::definition(&console, weakness)),
+        }
     })
     .await
 }

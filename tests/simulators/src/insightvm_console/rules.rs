@@ -26,6 +26,13 @@ pub fn by_id(wanted: &str) -> Option<&'static Weakness> {
     catalogue::all().find(|weakness| id(weakness) == wanted)
 }
 
+/// All definitions, those that were changed last first.
+pub fn newest() -> Vec<&'static Weakness> {
+    let mut all: Vec<_> = catalogue::all().collect();
+    all.sort_by_key(|weakness| std::cmp::Reverse(weakness.published()));
+    all
+}
+
 /// Severity in the console's words, and its score from 1 to 10.
 pub fn severity(weakness: &Weakness) -> (&'static str, u8) {
     // Rounded and within the range of the type.

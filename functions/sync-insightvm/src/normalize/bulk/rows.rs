@@ -164,6 +164,7 @@ pub(super) fn vulnerability(row: &Row, wants_rule: impl FnOnce(&RuleId) -> bool)
             description: text(cells.text("description")),
             solution: solution(cells.text("bestsolutionsummary"), cells.text("bestsolutionfix")),
             patchable: cells.text("bestsolutiontype").and_then(|kind| patchable(&kind)),
+            vendor_risk: None,
             modified: cells.time("datemodified"),
         })
     });
