@@ -14,7 +14,7 @@ use sync::split::xml::{Cut, Records, SplitError, XmlSplitter};
 use sync::xml::Xml;
 use sync::{BadRecord, Ports, Scope};
 
-use crate::normalize::{Described, Item, Preference, item, preference, properties};
+use crate::normalize::{Described, Item, Preference, Wanted, item, preference, properties};
 
 /// One report item; outputs are a few kilobytes in practice, and some megabytes at the worst.
 const RECORD_LIMIT: usize = 8 * 1024 * 1024;
@@ -126,8 +126,8 @@ impl Document {
         self.open.as_ref().map(|open| open.name.as_str())
     }
 
-    /// The next thing that was read. The texts of a rule are put together where `wanted` says so.
-    pub fn next_piece(&mut self, wanted: impl Fn(&RuleId) -> bool) -> Option<Piece> {
+    /// The next thing that was read. `wanted` says what is put together of a rule.
+    pub fn next_piece(&mut self, wanted: impl Fn(&RuleId) -> Wanted) -> Option<Piece> {
         // Nothing of what another document holds is told.
         if self.splitter.root() != Some(ROOT) {
             return None;
@@ -254,7 +254,7 @@ fn read(
     name: &'static str,
     xml: &Xml<'_>,
     host: &str,
-    wanted: impl Fn(&RuleId) -> bool,
+    wanted: impl Fn(&RuleId) -> Wanted,
 ) -> Result<Read, String> {
     Ok(match name {
         HOST => {
@@ -313,7 +313,7 @@ mod tests {
         let mut seen = String::new();
         for bytes in document.as_bytes().chunks(chunk) {
             reader.feed(bytes);
-            while let Some(piece) = reader.next_piece(|_| false) {
+            while let Some(piece) = reader.next_piece(|_| Wanted::Nothing) {
                 seen.push_str(&match piece {
                     Piece::Item(item) => format!("{} ", item.finding.rule),
                     Piece::Host(host) => format!("{}{} ", host.name, if host.whole { '+' } else { '-' }),
@@ -351,7 +351,7 @@ mod tests {
         let document = file(&host("a", bad));
         let mut reader = Document::new();
         reader.feed(document.as_bytes());
-        let Some(Piece::Refused(bad)) = reader.next_piece(|_| false) else { panic!() };
+        let Some(Piece::Refused(bad)) = reader.next_piece(|_| Wanted::Nothing) else { panic!() };
         assert_eq!(bad.offset as usize, document.find("<ReportItem").unwrap());
     }
 
@@ -373,12 +373,12 @@ mod tests {
             </plugin_output></ReportItem>";
         let mut reader = Document::new();
         reader.feed(file(&host("a", &format!("{ONE}{information}"))).as_bytes());
-        let Some(Piece::Item(item)) = reader.next_piece(|_| false) else { panic!() };
+        let Some(Piece::Item(item)) = reader.next_piece(|_| Wanted::Nothing) else { panic!() };
         assert_eq!(item.finding.first_found, Some("2024-01-01T10:00:00Z".parse().unwrap()));
         assert_eq!(item.finding.last_found, Some("2024-01-01T10:07:33Z".parse().unwrap()));
         assert_eq!(reader.host().unwrap().host.native, "a");
-        reader.next_piece(|_| false).unwrap();
-        let Some(Piece::Host(host)) = reader.next_piece(|_| false) else { panic!() };
+        reader.next_piece(|_| Wanted::Nothing).unwrap();
+        let Some(Piece::Host(host)) = reader.next_piece(|_| Wanted::Nothing) else { panic!() };
         assert_eq!((host.described.host.credentialed, host.described.host.checks), (Some(true), Some(3)));
         let expected = Scope::new(vec![1, 22, 333], Ports::parse("default"));
         assert_eq!(host.described.host.port_range, expected.port_range());
@@ -409,7 +409,7 @@ mod tests {
         );
         let mut reader = Document::new();
         reader.feed(document.as_bytes());
-        let Some(Piece::Item(item)) = reader.next_piece(|_| false) else { panic!() };
+        let Some(Piece::Item(item)) = reader.next_piece(|_| Wanted::Nothing) else { panic!() };
         assert_eq!(item.finding.evidence.as_deref(), Some("&a;&f;"));
     }
 }

@@ -10,6 +10,7 @@ use sync::{Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncError};
 use crate::NessusScanner;
 use crate::client::FileStatus;
 use crate::document::{Document, Piece, ReportHost};
+use crate::normalize::Wanted;
 use crate::work::{File, ScanWork};
 
 /// Evidence of one finding is cut here while it is on its way: the table keeps less, and some plugins print megabytes.
@@ -203,7 +204,11 @@ impl<'a> ReportReader<'a> {
             document.feed(&bytes);
             loop {
                 let rules = &self.rules;
-                let Some(piece) = document.next_piece(|rule| !rules.contains(rule)) else { break };
+                let wanted = |rule: &RuleId| match rules.contains(rule) {
+                    true => Wanted::Nothing,
+                    false => Wanted::Definition,
+                };
+                let Some(piece) = document.next_piece(wanted) else { break };
                 self.take(piece, &mut document, sink).await?;
             }
             document.check().map_err(malformed)?;

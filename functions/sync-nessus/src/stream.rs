@@ -8,7 +8,7 @@ use sync::split::xml::SplitError;
 use sync::{NormalizeError, Normalized, Summary, pieces};
 
 use crate::document::{Document, Piece};
-use crate::normalize::{Item, by_target};
+use crate::normalize::{Item, Wanted, by_target};
 
 const KNOWN: &str = "scans, compliance";
 const REMEDY: &str = "export the scan again, as Nessus and not as HTML, PDF, CSV or DB";
@@ -39,7 +39,11 @@ pub fn normalize(
     let mut document = Document::new();
     pieces(reader, |bytes| {
         document.feed(bytes);
-        while let Some(piece) = document.next_piece(|_| true) {
+        let wanted = |rules: &HashSet<RuleId>, rule: &RuleId| match rules.contains(rule) {
+            true => Wanted::Names,
+            false => Wanted::Definition,
+        };
+        while let Some(piece) = document.next_piece(|rule| wanted(&state.rules, rule)) {
             match piece {
                 Piece::Refused(bad) => state.emit(Normalized::Refused(bad)),
                 Piece::Host(host) => {

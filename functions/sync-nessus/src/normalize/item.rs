@@ -35,8 +35,19 @@ pub struct Item {
     pub dead: bool,
 }
 
-/// Reads one `ReportItem`. The texts of its rule are put together only where `wanted` says so.
-pub fn item(xml: &Xml<'_>, wanted: impl Fn(&RuleId) -> bool) -> Result<Item, String> {
+/// What is put together of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing.
+    Nothing,
+    /// All but its description.
+    Names,
+    /// All.
+    Definition,
+}
+
+/// Reads one `ReportItem`. `wanted` says what is put together of its rule.
+pub fn item(xml: &Xml<'_>, wanted: impl Fn(&RuleId) -> Wanted) -> Result<Item, String> {
     let mut all = Gathered::default();
     xml.outer_attributes(|name, value| all.attribute(name, value));
     xml.walk(|path, element| all.take(path, element))?;
@@ -133,7 +144,7 @@ impl<'x> Gathered<'x> {
         versions.into_iter().find_map(|((version, score), vector)| cvss(version, score, vector))
     }
 
-    fn finish(mut self, wanted: impl Fn(&RuleId) -> bool) -> Result<Item, String> {
+    fn finish(mut self, wanted: impl Fn(&RuleId) -> Wanted) -> Result<Item, String> {
         let digits = (1..=12).contains(&self.plugin.len()) && self.plugin.bytes().all(|b| b.is_ascii_digit());
         if !digits {
             return Err(format!("{:?} is not a pluginID", sync::http::shorten(&self.plugin)));
@@ -156,7 +167,13 @@ impl<'x> Gathered<'x> {
             None => (FindingState::Open, String::new()),
         };
         let severity: Severity = severity(&self.severity);
-        let definition = wanted(&rule).then(|| self.rule(&rule, severity, cvss.clone(), audit.as_deref()));
+        let definition = match wanted(&rule) {
+            Wanted::Nothing => None,
+            wanted => {
+                let described = wanted == Wanted::Definition;
+                Some(self.rule(&rule, (severity, cvss.clone()), audit.as_deref(), described))
+            }
+        };
         let finding = Finding {
             key: FindingKey::new(key),
             rule,
@@ -182,7 +199,13 @@ impl<'x> Gathered<'x> {
         Ok(Item { finding, rule: definition, credentialed, dead })
     }
 
-    fn rule(&self, id: &RuleId, severity: Severity, cvss: Option<Cvss>, audit: Option<&Audit<'_>>) -> Rule {
+    fn rule(
+        &self,
+        id: &RuleId,
+        (severity, cvss): (Severity, Option<Cvss>),
+        audit: Option<&Audit<'_>>,
+        described: bool,
+    ) -> Rule {
         let mut cves = self.cves.clone();
         cves.sort();
         cves.dedup();
@@ -204,7 +227,7 @@ impl<'x> Gathered<'x> {
             // Each result of a check has its own.
             severity: audit.is_none().then_some(severity),
             cvss,
-            description: Some(texts.join("\n\n")).filter(|text| says_something(text)),
+            description: described.then(|| texts.join("\n\n")).filter(|text| says_something(text)),
             solution: some(solution),
             patchable: self.patched.then_some(true),
             vendor_risk: None,
@@ -269,7 +292,8 @@ mod tests {
     use domain::finding::Tenths;
 
     fn read(attributes: &str, inner: &str) -> Item {
-        item(&Xml::alone(&format!("<ReportItem {attributes}>{inner}</ReportItem>")), |_| true).unwrap()
+        item(&Xml::alone(&format!("<ReportItem {attributes}>{inner}</ReportItem>")), |_| Wanted::Definition)
+            .unwrap()
     }
 
     const PLUGIN: &str = "port='443' svc_name='www' protocol='TCP' severity='4' pluginID='156000' \
@@ -398,7 +422,9 @@ mod tests {
         };
         assert_ne!(read(CHECK, &inner("a")).finding.rule, read(CHECK, &inner("b")).finding.rule);
         let nameless = format!("<ReportItem {CHECK}><compliance>true</compliance></ReportItem>");
-        assert!(item(&Xml::alone(&nameless), |_| true).unwrap_err().contains("without the check"));
+        assert!(
+            item(&Xml::alone(&nameless), |_| Wanted::Definition).unwrap_err().contains("without the check")
+        );
     }
 
     #[test]
@@ -441,11 +467,15 @@ mod tests {
             "<ReportItem pluginID='1'><a></ReportItem>",
             "junk",
         ] {
-            assert!(item(&Xml::alone(bad), |_| true).is_err(), "{bad}");
+            assert!(item(&Xml::alone(bad), |_| Wanted::Definition).is_err(), "{bad}");
         }
         let raw = b"<ReportItem pluginID='1' severity='1'><plugin_output>a\x00b\x1bc\xff</plugin_output></ReportItem>";
         assert_eq!(
-            item(&Xml::alone(&sync::xml::clean(raw)), |_| false).unwrap().finding.evidence.as_deref(),
+            item(&Xml::alone(&sync::xml::clean(raw)), |_| Wanted::Nothing)
+                .unwrap()
+                .finding
+                .evidence
+                .as_deref(),
             Some("abc\u{FFFD}")
         );
     }

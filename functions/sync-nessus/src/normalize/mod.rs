@@ -5,7 +5,7 @@ mod item;
 mod policy;
 
 pub use host::{Described, by_target, properties};
-pub use item::{Item, item};
+pub use item::{Item, Wanted, item};
 pub use policy::{Preference, preference};
 
 use domain::Severity;

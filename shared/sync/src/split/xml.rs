@@ -304,15 +304,18 @@ impl XmlSplitter {
             return None;
         }
         let text = chunk.text(self.at)?;
-        let tag = &text.as_bytes()[..whole_tag(text.as_bytes())?];
+        // Whether the tag is whole shows when it is read.
+        let end = name_end(text.as_bytes(), 1);
+        let is_plain = matches!(text.as_bytes().get(end)?, b' ' | b'\t' | b'\r' | b'\n' | b'/' | b'>');
+        let begun = &text.as_bytes()[1..end];
         let (name, foreign) = match &self.record {
-            _ if tag[1] == b'/' || self.ignoring.is_some() => return None,
+            _ if !is_plain || begun.is_empty() || self.ignoring.is_some() => return None,
             Some(record) => {
-                let part = record.parts.iter().find(|part| **part != record.name && is_named(tag, part))?;
-                (*part, std::slice::from_ref(&record.name))
+                let is_begun = |part: &&&str| **part != record.name && begun == part.as_bytes();
+                (*record.parts.iter().find(is_begun)?, std::slice::from_ref(&record.name))
             }
             None => {
-                let spec = self.spec(name_of(tag)).filter(|spec| !spec.parts.contains(&spec.name))?;
+                let spec = self.spec(begun).filter(|spec| !spec.parts.contains(&spec.name))?;
                 (spec.name, spec.parts)
             }
         };
