@@ -239,25 +239,11 @@ async fn another_card_of_one_machine_closes_nothing_of_one_that_was_not_scanned(
 }
 
 #[tokio::test]
-async fn a_machine_at_another_address_is_compared_with_itself_from_then_on() {
-    let at = |address: &str, plugins: &[u32]| {
-        let uuid = "<tag name='bios-uuid'>4c4c4544-0042-3510-8057-b3c04f4e4d32</tag><tag name='host-ip'>";
-        report(true, plugins).replace("10.9.8.7", address).replace("<tag name='host-ip'>", uuid)
-    };
-    let written = Written::start().await;
-    written.week("completed", at("10.9.8.7", &[1, 2])).await;
-    written.week("completed", at("10.9.8.9", &[1])).await;
-    assert_eq!(written.status("Plugin 2").await, Some(Status::Identified), "it may be another card");
-    written.week("completed", at("10.9.8.9", &[1])).await;
-    assert_eq!(written.status("Plugin 2").await, Some(Status::Fixed));
-}
-
-#[tokio::test]
 async fn a_host_with_an_impossible_name_fails_alone() {
     let written = Written::start().await;
     let odd = report(true, &[3])
         .replace("<tag name='host-ip'>10.9.8.7</tag>", "")
-        .replace("10.9.8.7", &"x".repeat(600));
+        .replace("10.9.8.7", &"x".repeat(1_100));
     let run = written.week("completed", together(&[odd, report(true, &[1])])).await;
     assert_eq!((run.verdict, run.counts.refused), (Some(Verdict::Complete), 1));
     assert_eq!(written.status("Plugin 1").await, Some(Status::Identified));

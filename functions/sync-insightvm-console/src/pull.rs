@@ -305,21 +305,29 @@ impl ConsoleScanner {
         Ok(Next::Done(Proof::default()))
     }
 
-    /// Reads again what is known and was changed. What goes wrong here costs no finding.
+    /// Reads again what is known and was changed. What the console does not tell here costs the run nothing.
     pub(crate) async fn pull_changed(
         &self,
         number: u64,
         since: Timestamp,
         sink: &mut dyn Sink,
     ) -> Result<Next, SyncError> {
-        let mut page = match self.client.newest_definitions(number, sink.now()).await {
-            Ok(page) => page,
-            Err(error) if error.is_of_one_answer() && !error.is_transient() => {
+        match self.read_changed(number, since, sink).await {
+            Err(error) if error.is_of_one_answer() => {
                 tracing::warn!(%error, "the console did not tell which definitions were changed");
-                return Ok(Next::Done(Proof::default()));
+                Ok(Next::Done(Proof::default()))
             }
-            Err(error) => return Err(error),
-        };
+            other => other,
+        }
+    }
+
+    async fn read_changed(
+        &self,
+        number: u64,
+        since: Timestamp,
+        sink: &mut dyn Sink,
+    ) -> Result<Next, SyncError> {
+        let mut page = self.client.newest_definitions(number, sink.now()).await?;
         // The console tells days, of its own time zone.
         let since_day = before(since, DAY);
         let (mut received, mut last, mut sorted) = (0, None::<Timestamp>, true);

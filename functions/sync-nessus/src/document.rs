@@ -60,6 +60,8 @@ pub struct ReportHost {
 pub struct Document {
     splitter: XmlSplitter,
     open: Option<Open>,
+    /// What is wrong with the host that was told last.
+    refused: Option<BadRecord>,
     /// What the policy looks for, where the file says. Preferences stand before the hosts.
     scope: Option<Arc<Scope>>,
     plugins: Vec<u32>,
@@ -87,7 +89,7 @@ impl Document {
     /// A file of which nothing was read yet.
     pub fn new() -> Self {
         let splitter = XmlSplitter::new(RECORDS, RECORD_LIMIT).ignoring(IGNORED);
-        Self { splitter, open: None, scope: None, plugins: Vec::new(), ports: None }
+        Self { splitter, open: None, refused: None, scope: None, plugins: Vec::new(), ports: None }
     }
 
     /// Takes the next bytes.
@@ -132,6 +134,9 @@ impl Document {
         if self.splitter.root() != Some(ROOT) {
             return None;
         }
+        if let Some(bad) = self.refused.take() {
+            return Some(Piece::Refused(bad));
+        }
         loop {
             let host = self.open.as_ref().map_or("", |open| open.name.as_str());
             let cut = self.splitter.next_cut(|name, xml| read(name, xml, host, &wanted))?;
@@ -151,8 +156,19 @@ impl Document {
                 }
                 Ok(Read::Properties(described)) => self.properties(*described).map(|()| None),
                 Ok(Read::Item(item)) => self.item(item).map(Some),
-                // A host that is not closed, so that it may go on somewhere; or a preference of enormous length.
-                Err(_) if !is_part && self.open.is_none() => continue,
+                // A host that is not closed, or with too much in it: nothing more of it is told. Or a long preference.
+                Err(problem) if !is_part => {
+                    let Some(open) = &mut self.open else { continue };
+                    open.whole = false;
+                    let bad = BadRecord { offset, problem };
+                    return Some(match self.end(offset) {
+                        Some(host @ Piece::Host(_)) => {
+                            self.refused = Some(bad);
+                            host
+                        }
+                        _ => Piece::Refused(bad),
+                    });
+                }
                 Err(problem) => Err(problem),
             };
             match outcome {
@@ -353,6 +369,15 @@ mod tests {
         reader.feed(document.as_bytes());
         let Some(Piece::Refused(bad)) = reader.next_piece(|_| Wanted::Nothing) else { panic!() };
         assert_eq!(bad.offset as usize, document.find("<ReportItem").unwrap());
+    }
+
+    #[test]
+    fn a_host_that_is_not_closed_ends_and_leaves_nothing_to_the_next() {
+        let unclosed = host("a", ONE).replace("</ReportHost>", "");
+        let report = |host: &str| format!("<Report name='r'>{host}</Report>");
+        let hosts = report(&unclosed) + &report(&host("b", ONE));
+        let document = format!("<NessusClientData_v2>{hosts}</NessusClientData_v2>");
+        assert_eq!(whole(&document), "1 a- ! 1 b+");
     }
 
     #[test]

@@ -274,7 +274,9 @@ impl<'a> ReportReader<'a> {
             return Ok(native.clone());
         }
         let by_target = crate::normalize::by_target(&host.native, name);
-        let known = sink.knows(&format!("{}/{by_target}", self.scan)).await?;
+        // Whoever is known by the target's address or name alone shares that with nobody.
+        let is_shareable = by_target != format!("{0}@{0}", host.native);
+        let known = is_shareable && sink.knows(&format!("{}/{by_target}", self.scan)).await?;
         let is_own = !known && self.natives.insert(domain::digest(host.native.as_bytes()));
         let native = if is_own { host.native.clone() } else { by_target };
         Ok(self.native.insert(native).clone())

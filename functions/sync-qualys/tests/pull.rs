@@ -137,8 +137,12 @@ async fn a_full_run_too_asks_for_changed_definitions_a_week_of_them_at_once() {
         })
         .filter(|(after, _)| !after.is_empty())
         .collect();
-    let (a, b, c) = ("2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z", "2026-11-16T00:00:00Z");
-    assert_eq!(asked, [(a, b), (b, c), (c, "")].map(|(after, before)| (after.to_owned(), before.to_owned())));
+    let spans = [
+        ("2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z"),
+        ("2026-11-08T23:59:59Z", "2026-11-15T23:59:59Z"),
+        ("2026-11-15T23:59:58Z", ""),
+    ];
+    assert_eq!(asked, spans.map(|(after, before)| (after.to_owned(), before.to_owned())));
 }
 
 #[tokio::test]

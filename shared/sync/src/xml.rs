@@ -178,6 +178,10 @@ impl<'x> Xml<'x> {
                     text.append(&inside[..end]);
                     rest = &inside[end + 3..];
                 }
+                // Left out of what is cut out, so that who looks for words would read something else there.
+                [b'<', b'!', b'-', ..] | [b'<', b'?', ..] if self.within.is_some() => {
+                    return Err(NO_TAG.to_owned());
+                }
                 [b'<', b'!', b'-', ..] => {
                     let inside = rest.strip_prefix("<!--").ok_or(NO_TAG)?;
                     rest = &inside[find(inside, "-->")? + 3..];

@@ -259,9 +259,11 @@ impl QualysScanner {
             Err(failure) => Err(failure),
         };
         let ((), missing) = not_permitted(outcome, NO_KNOWLEDGE_BASE)?;
-        let following = until
-            .filter(|_| missing.is_none())
-            .map(|since| Work::ChangedDefinitions { since, part: part + 1 }.unit(used_up));
+        let following = until.filter(|_| missing.is_none()).map(|until| {
+            // Whether the bounds belong to what lies between them is not documented.
+            let since = until - SignedDuration::from_secs(1);
+            Work::ChangedDefinitions { since, part: part + 1 }.unit(used_up)
+        });
         Ok(then(following.into_iter().collect(), Proof { announced: None, received, missing }))
     }
 

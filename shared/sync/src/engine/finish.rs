@@ -177,6 +177,7 @@ impl Engine {
             // Those that were worked already stay as they are.
             self.store.add_units(&connector.name, &run.id, &units).await?;
             // Whatever becomes of the questions: for those that stay without an answer, the next full run asks.
+            hosts.extend(asked);
             self.store.put_asked(&connector.name, &run.id, &hosts).await?;
         }
         let record = self.store.run(&connector.name, &run.id).await?;

@@ -64,18 +64,7 @@ impl Buffered {
     /// Whether what it leaves out may be gone: it is whole, and of a scan as deep as those before, and no earlier.
     fn proves_absence(&self, known: &Sighting) -> bool {
         let depth = self.depth();
-        self.whole
-            && !depth.is_before(&known.depth)
-            && depth.disproves(known.depth)
-            && !self.is_of_other_addresses(known)
-    }
-
-    /// Whether the scan reached it by other addresses than the one before. Another network card has other ports and other
-    /// filters before them; who only moved is compared with itself the next time.
-    fn is_of_other_addresses(&self, known: &Sighting) -> bool {
-        let addresses = |host: &Option<Host>| host.as_ref().map(|host| host.ips.clone()).unwrap_or_default();
-        let (before, now) = (addresses(&known.scan), addresses(&self.scan));
-        !before.is_empty() && !now.is_empty() && !now.iter().any(|address| before.contains(address))
+        self.whole && !depth.is_before(&known.depth) && depth.disproves(known.depth)
     }
 
     /// It has nothing but the word that something is gone.
@@ -303,6 +292,9 @@ impl Sink for EngineSink<'_> {
     }
 
     async fn knows(&mut self, native: &str) -> Result<bool, SyncError> {
+        if fit::id("host", native).is_err() {
+            return Ok(false);
+        }
         let sighting = SightingId::new(self.run.connector.clone(), native);
         Ok(!self.engine.store.sightings(&[sighting]).await?.is_empty())
     }

@@ -214,7 +214,7 @@ impl Engine {
         for unit in units.into_iter().filter(|unit| unit.state == UnitState::Pending) {
             let (name, state) = (&connector.name, UnitState::Failed);
             match self.store.end_unit(name, &run.id, &unit, state, Some(reason), &counts).await {
-                // Somebody is at it, and will be refused himself, or was not.
+                // Somebody has gone on with it, and will be refused himself, or was not.
                 Err(error) if error.is_conflict() => {}
                 other => other?,
             }

@@ -241,7 +241,9 @@ fn fragment() -> impl Strategy<Value = String> {
         Just("é"),
         Just("\u{feff}"),
         Just("\u{1}"),
-        Just("&lt;&#1;"),
+        Just("&l"),
+        Just("t;"),
+        Just("&#1;"),
     ];
     proptest::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat())
 }
@@ -278,10 +280,9 @@ proptest! {
 fn what_is_there_and_good_is_read_where_it_lies() {
     let mut splitter = XmlSplitter::new(HOSTS, 1000);
     let (mut asked, mut seen) = (Vec::new(), Vec::new());
-    for chunk in [
-        "<R><LIST><HOST><D><!-- x -->é<D>2</D></D><D>5",
-        "</D></HOST><HOST>4</HOST></LIST><PLAIN><P a=''>3</P><P>",
-    ] {
+    for chunk in
+        ["<R><LIST><HOST><D>é<D>2</D></D><D>5", "</D></HOST><HOST>4</HOST></LIST><PLAIN><P a=''>3</P><P>"]
+    {
         splitter.feed(chunk.as_bytes());
         let mut read = |name, xml: &Xml<'_>| {
             xml.walk(|_, _| ())?;
@@ -292,9 +293,6 @@ fn what_is_there_and_good_is_read_where_it_lies() {
             seen.push(cut.read.unwrap());
         }
     }
-    assert_eq!(
-        seen,
-        ["<D><!-- x -->é<D>2</D></D>", "<D>5</D>", "<HOST></HOST>", "<HOST>4</HOST>", "<P a=''>3</P>"]
-    );
+    assert_eq!(seen, ["<D>é<D>2</D></D>", "<D>5</D>", "<HOST></HOST>", "<HOST>4</HOST>", "<P a=''>3</P>"]);
     assert_eq!(asked, ["D there", "D cut out", "HOST cut out", "HOST there", "P there"]);
 }
