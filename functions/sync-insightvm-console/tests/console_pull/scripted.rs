@@ -230,6 +230,45 @@ async fn pitfall_16_the_catalogue_is_never_asked_for() {
     }
 }
 
+/// Nor where what was changed is read again: its pages are read as far as they are new. The console counts days in a time
+/// zone of its own, so that one day more counts as new.
+#[tokio::test]
+async fn pitfall_16_the_catalogue_is_not_paged_through_for_what_was_changed() {
+    const DEFINITIONS: usize = 150_000;
+    // 400 a day, 500 a page.
+    let changed_on = |number: usize| {
+        let day = i32::try_from(number / 400).unwrap();
+        time("2026-11-21T00:00:00Z") - jiff::SignedDuration::from_hours(24) * day
+    };
+    let catalogue = move |call: &Call| {
+        let size: usize = call.query["size"].parse().unwrap();
+        let numbers = (call.page() * size..DEFINITIONS).take(size);
+        let all: Vec<Value> = numbers
+            .map(|number| {
+                let modified = changed_on(number).strftime("%Y-%m-%d").to_string();
+                json!({ "id": format!("v{number}"), "title": "New", "severity": "Severe", "modified": modified })
+            })
+            .collect();
+        let page = json!({ "number": call.page(), "size": size, "totalResources": DEFINITIONS });
+        ok(json!({ "resources": all, "page": page }))
+    };
+    // Since so many days before the newest change, and the pages that have what is new by then; the first is read in any case.
+    for (days, pages) in [(-2, 1), (0, 2), (1, 3), (4, 5)] {
+        let since = time("2026-11-21T00:00:00Z") - jiff::SignedDuration::from_hours(24) * days;
+        for (via, pages) in [("api", pages), ("report", 0)] {
+            let server = serve(move |call| match call.path.as_str() {
+                "/api/3/vulnerabilities" => catalogue(call),
+                _ => console(call),
+            })
+            .await;
+            let mut sink = Recorder::default();
+            let asked = sync::Run { changes_since: Some(since), ..run(Mode::Full) };
+            drive(&scanner(&server, json!({ "via": via })), &asked, &mut sink).await.unwrap();
+            assert_eq!(server.count("GET", "vulnerabilities"), pages, "{via} since {since}");
+        }
+    }
+}
+
 /// The API tells only since when the status is what it is.
 #[tokio::test]
 async fn pitfall_16_a_report_knows_when_something_was_first_found() {
