@@ -18,8 +18,6 @@ use crate::work;
 const PARALLEL: usize = 2;
 /// So many tags are asked for one by one, however few assets there are.
 const FEW: usize = 20;
-/// Solutions of one definition that are worth reading: there is one for each platform.
-const SOLUTIONS: usize = 3;
 /// A search reaches so much further back, because the console counts days in its own time zone; and so long a scan is taken
 /// to last where the console does not tell.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -463,17 +461,16 @@ async fn definition(
     struct Solutions {
         resources: Vec<String>,
     }
-    let solutions: Solutions = serde_json::from_slice(&listed).unwrap_or_default();
-    let mut texts: Vec<String> = Vec::new();
-    for solution in solutions.resources.iter().take(SOLUTIONS) {
+    let mut listed: Solutions = serde_json::from_slice(&listed).unwrap_or_default();
+    listed.resources.sort();
+    let mut solutions = Vec::new();
+    for solution in listed.resources.iter().take(json::SOLUTIONS) {
         let Some(bytes) = client.document(&format!("solutions/{}", segment(solution)), now).await? else {
             continue;
         };
         // Advice that cannot be read does not cost the definition.
-        let Ok(solution) = json::solution(&bytes) else { continue };
-        rule.patchable = Some(rule.patchable.unwrap_or(false) || solution.is_patch);
-        texts.extend(solution.text.filter(|text| !texts.contains(text)));
+        solutions.extend(json::solution(&bytes));
     }
-    rule.solution = (!texts.is_empty()).then(|| texts.join("\n\n"));
+    json::remedy(&mut rule, solutions);
     Ok(Some(Ok(rule)))
 }

@@ -333,25 +333,43 @@ struct WireSolution<'a> {
     kind: Field<'a>,
 }
 
+/// Solutions of one definition that are worth reading: there is one for each platform. Those that are first by their ids
+/// are taken, by either way.
+pub const SOLUTIONS: usize = 3;
+
 /// What to do, and whether it is a patch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Solution {
     /// In plain words.
     pub text: Option<String>,
-    /// The vendor of the software offers a patch.
-    pub is_patch: bool,
+    /// The vendor of the software offers a patch, where it is told.
+    pub is_patch: Option<bool>,
+}
+
+/// Puts together what to do about a rule: each text once, and a patch if there is one among them.
+pub fn remedy(rule: &mut Rule, solutions: impl IntoIterator<Item = Solution>) {
+    let mut texts: Vec<String> = Vec::new();
+    for Solution { text, is_patch } in solutions {
+        rule.patchable = rule.patchable.max(is_patch);
+        texts.extend(text.filter(|text| !texts.contains(text)));
+    }
+    rule.solution = (!texts.is_empty()).then(|| texts.join("\n\n"));
 }
 
 /// Reads a solution (`/solutions/{id}`).
 pub fn solution(bytes: &[u8]) -> Result<Solution, String> {
     let wire: WireSolution<'_> = serde_json::from_slice(bytes).map_err(|error| brief(&error))?;
     let (summary, steps) = (wire.summary.0.read(), wire.steps.0.read());
-    let kind = wire.kind.text().unwrap_or_default().to_ascii_lowercase();
-    Ok(Solution { text: joined(summary, steps), is_patch: is_patch(&kind) })
+    Ok(Solution { text: joined(summary, steps), is_patch: wire.kind.text().and_then(|kind| is_patch(&kind)) })
 }
 
-pub(super) fn is_patch(kind: &str) -> bool {
-    matches!(kind.replace([' ', '_'], "-").as_str(), "patch" | "rollup-patch" | "rollup")
+/// Whether a solution of that kind is a patch; `None` where the console itself does not know.
+pub(super) fn is_patch(kind: &str) -> Option<bool> {
+    match kind.to_ascii_lowercase().replace([' ', '_'], "-").as_str() {
+        "patch" | "rollup-patch" | "rollup" => Some(true),
+        "unknown" => None,
+        _ => Some(false),
+    }
 }
 
 /// Summary and steps, once where they are the same.
@@ -372,7 +390,8 @@ pub enum ConsoleTag {
     Criticality(u8),
 }
 
-/// A tag by its type (`custom`, `location`, `owner`, `criticality`) and its name.
+/// A tag by its type (`custom`, `location`, `owner`, `criticality`) and its name. A site is a tag as well, as InsightVM's
+/// cloud has it.
 pub fn tag(kind: &str, name: &str) -> Option<ConsoleTag> {
     let (kind, name) = (kind.trim().to_ascii_lowercase(), name.trim());
     if name.is_empty() {
@@ -389,7 +408,7 @@ pub fn tag(kind: &str, name: &str) -> Option<ConsoleTag> {
                 _ => return None,
             })
         }
-        "location" | "owner" => ConsoleTag::Tag(Tag { key: kind, value: name.to_owned() }),
+        "location" | "owner" | "site" => ConsoleTag::Tag(Tag { key: kind, value: name.to_owned() }),
         _ => ConsoleTag::Tag(Tag::parse(name)),
     })
 }

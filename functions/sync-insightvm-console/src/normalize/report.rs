@@ -10,7 +10,7 @@ use sync::lenient::moment;
 use sync::text::plain;
 use sync::{BadRecord, rapid7};
 
-use super::json::{attach, cves, is_patch, joined, tag};
+use super::json::{SOLUTIONS, Solution, attach, cves, is_patch, joined, remedy, tag};
 use super::state::{self, Instance};
 use crate::csv::{Row, Rows};
 
@@ -19,11 +19,17 @@ pub const FINDING_COLUMNS: &[&str] =
     &["asset_id", "announced", "vulnerability", "status", "port", "protocol", "key"];
 /// Columns without which a report of definitions is none.
 pub const RULE_COLUMNS: &[&str] = &["vulnerability", "title", "severity"];
+/// Summary, steps and kind of each solution of a definition.
+const SOLUTION_COLUMNS: [[&str; 3]; SOLUTIONS] = [
+    ["summary", "fix", "solution_type"],
+    ["summary_2", "fix_2", "solution_type_2"],
+    ["summary_3", "fix_3", "solution_type_3"],
+];
 
 /// What a report says of one asset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnAsset {
-    /// The asset: its id, its tags, and when it was last looked at.
+    /// The asset: its id, its tags and sites, and when it was last looked at.
     pub host: Host,
     /// What is found on it. Severities are those of the definitions.
     pub findings: Vec<Finding>,
@@ -157,7 +163,7 @@ pub fn rule(rows: &Rows, row: &Row) -> Result<Rule, BadRecord> {
     let id = field("vulnerability")
         .ok_or_else(|| BadRecord { offset: row.offset, problem: "it has no vulnerability".into() })?;
     let (score2, score3) = (number("cvss_v2_score"), number("cvss_v3_score"));
-    Ok(Rule {
+    let mut rule = Rule {
         scanner: Scanner::InsightvmConsole,
         id: RuleId::new(id),
         title: text("title").unwrap_or_else(|| id.to_owned()),
@@ -165,11 +171,17 @@ pub fn rule(rows: &Rows, row: &Row) -> Result<Rule, BadRecord> {
         severity: rapid7::severity(field("severity"), number("severity_score"), score3),
         cvss: rapid7::best_cvss((score3, owned("cvss_v3_vector")), (score2, owned("cvss_v2_vector"))),
         description: text("description"),
-        solution: joined(text("summary"), text("fix")),
-        patchable: field("solution_type").map(|kind| is_patch(&kind.to_ascii_lowercase())),
-        vendor_risk: None,
+        solution: None,
+        patchable: None,
+        vendor_risk: number("risk_score").filter(|risk| risk.is_finite() && *risk > 0.0),
         modified: field("modified").and_then(time),
-    })
+    };
+    let solution = |[summary, fix, kind]: [&str; 3]| Solution {
+        text: joined(text(summary), text(fix)),
+        is_patch: field(kind).and_then(is_patch),
+    };
+    remedy(&mut rule, SOLUTION_COLUMNS.map(solution));
+    Ok(rule)
 }
 
 /// Whether the last scan could log in, and if so, whether only some of its logins worked: `dim_aggregated_credential_status`

@@ -190,7 +190,7 @@ fn report(rows: &str) -> (Vec<Normalized>, Result<Summary, String>) {
 
 #[test]
 fn a_report_has_what_the_api_lacks() {
-    let rows = "41,2026-11-21 01:00:00,2,\"CRITICALITY:Very High\nCUSTOM:team=web\nLOCATION:Berlin\",ssh-weak,Vulnerable Version,0,22,TCP,,\"<p>SSH <b>1</b></p>\",\
+    let rows = "41,2026-11-21 01:00:00,2,\"CRITICALITY:Very High\nCUSTOM:team=web\nLOCATION:Berlin\nSITE:Berlin, east\",ssh-weak,Vulnerable Version,0,22,TCP,,\"<p>SSH <b>1</b></p>\",\
         2025-01-01 10:00:00.25,2026-11-21 01:00:00,2026-03-01 00:00:00,Critical,9,9.8\n\
         41,2026-11-21 01:00:00,2,,ssl-old,Vulnerable Exploited,1,-1,ip,/a,,,,,Moderate,3,\n\
         42,2026-11-21 01:00:00,0,,,,,,,,,,,,,,\n";
@@ -199,7 +199,7 @@ fn a_report_has_what_the_api_lacks() {
     let host = hosts(&statements)[0];
     assert_eq!((host.criticality, host.last_scanned_at), (Some(5), at("2026-11-21T01:00:00Z")));
     let tags: Vec<_> = host.tags.iter().map(|tag| format!("{}={}", tag.key, tag.value)).collect();
-    assert_eq!(tags, ["location=Berlin", "team=web"]);
+    assert_eq!(tags, ["location=Berlin", "site=Berlin, east", "team=web"]);
     let all = findings(&statements);
     assert_eq!(
         (all[0].key.as_str(), all[0].severity, all[0].source_severity.as_str()),
@@ -285,6 +285,43 @@ fn a_report_of_definitions() {
     assert_eq!(rule.cvss.as_ref().unwrap().vector.as_deref(), Some("AV:N/AC:L"));
     assert_eq!((rule.solution.as_deref(), rule.patchable), (Some("Upgrade SSH"), Some(true)));
     assert_eq!(rule.cves.len(), 1, "CVE-2020-1 is none");
+    assert_eq!(rule.vendor_risk, None, "of a report without that column");
+}
+
+fn rule_of(columns: &str, row: &str) -> domain::Rule {
+    let document = format!("vulnerability,title,severity,{columns}\nssh-weak,Weak SSH,Severe,{row}\n");
+    let (statements, end) = read("report_rules", &document);
+    assert_eq!(end, Ok(Summary { rules: 1, ..Summary::default() }), "{document}");
+    let [Normalized::Rule(rule)] = statements.as_slice() else { panic!("{statements:?}") };
+    rule.clone()
+}
+
+#[test]
+fn solutions_of_a_report_stand_together_whole_and_each_text_once() {
+    let columns = "summary,fix,solution_type,summary_2,fix_2,solution_type_2,summary_3,fix_3,solution_type_3";
+    for (row, solution, patchable) in [
+        ("Block it,<p>Close the port</p>,WORKAROUND,,,,,,", Some("Block it\nClose the port"), Some(false)),
+        ("Block it,,WORKAROUND,Upgrade,,ROLLUP,,,", Some("Block it\n\nUpgrade"), Some(true)),
+        ("Upgrade,,PATCH,Upgrade,,WORKAROUND,,Do,", Some("Upgrade\n\nDo"), Some(true)),
+        ("Upgrade,,,,,,,,", Some("Upgrade"), None),
+        ("Upgrade,,UNKNOWN,,,,,,", Some("Upgrade"), None),
+        (",,,,,,,,", None, None),
+    ] {
+        let rule = rule_of(columns, row);
+        assert_eq!((rule.solution.as_deref(), rule.patchable), (solution, patchable), "{row}");
+    }
+}
+
+#[test]
+fn a_risk_score_is_a_number_above_nothing_by_either_way() {
+    for (told, risk) in
+        [("421.5", Some(421.5)), ("", None), ("0", None), ("-1", None), ("high", None), ("Infinity", None)]
+    {
+        assert_eq!(rule_of("risk_score", told).vendor_risk, risk, "{told}");
+        let (statements, _) = read("definitions", &json!({ "id": "a", "riskScore": told }).to_string());
+        let Normalized::Rule(rule) = &statements[0] else { panic!("{statements:?}") };
+        assert_eq!(rule.vendor_risk, risk, "{told}");
+    }
 }
 
 const XML: &str = r#"<?xml version="1.0" encoding="UTF-8"?>

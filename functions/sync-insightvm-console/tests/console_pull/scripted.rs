@@ -300,6 +300,27 @@ async fn by_the_api_each_asset_is_asked_and_tags_are_asked_by_tag() {
     assert!(server.calls().iter().all(|call| !call.path.contains("/reports")));
 }
 
+/// The console tells them in no order; a report has them by their ids, so that both ways say the same.
+#[tokio::test]
+async fn the_first_three_solutions_by_their_ids_are_read() {
+    let solution = |id: &str, kind: &str, summary: &str| json!({ "id": id, "type": kind, "summary": { "text": summary }, "steps": { "text": "" } });
+    let server = serve(move |call| match call.path.trim_start_matches("/api/3/") {
+        "vulnerabilities/v2/solutions" => ok(json!({ "resources": ["d", "c", "a", "b"] })),
+        "solutions/a" => ok(solution("a", "configuration", "Block it")),
+        "solutions/b" => ok(solution("b", "configuration", "Set it right")),
+        "solutions/c" => ok(solution("c", "unknown", "Block it")),
+        "solutions/d" => ok(solution("d", "patch", "Patch it")),
+        _ => console(call),
+    })
+    .await;
+    let mut sink = Recorder::default();
+    drive(&scanner(&server, json!({ "via": "api" })), &run(Mode::Full), &mut sink).await.unwrap();
+    let rule = sink.rules.iter().find(|rule| rule.id.as_str() == "v2").unwrap();
+    let (told, patchable) = ("Block it\n\nSet it right", Some(false));
+    assert_eq!((rule.solution.as_deref(), rule.patchable), (Some(told), patchable));
+    assert_eq!(server.count("GET", "solutions/d"), 0);
+}
+
 #[tokio::test]
 async fn where_there_are_more_tags_than_assets_the_assets_are_asked_for_theirs() {
     let tags: Vec<Value> =

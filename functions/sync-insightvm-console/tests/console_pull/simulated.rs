@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use domain::{Finding, FindingState, ScanOutcome};
+use domain::{Finding, FindingState, Host, Rule, ScanOutcome};
 use serde_json::{Value, json};
 use simulators::insightvm_console::{PASSWORD, USER};
 use simulators::{Options, World};
@@ -117,12 +117,11 @@ async fn small_pages_big_pages_and_the_api_say_the_same() {
     assert_eq!(small.findings(), big.findings());
     assert_eq!(said(&small), said(&api), "the keys do not depend on the way");
     let described = |sink: &Recorder| -> BTreeMap<_, _> {
-        sink.reports
-            .iter()
-            .map(|r| (r.host.native.clone(), (r.host.tags.clone(), r.host.criticality)))
-            .collect()
+        let tags =
+            |host: &Host| host.tags.iter().filter(|tag| tag.key != "site").cloned().collect::<Vec<_>>();
+        sink.reports.iter().map(|r| (r.host.native.clone(), (tags(&r.host), r.host.criticality))).collect()
     };
-    assert_eq!(described(&small), described(&api), "nor do the tags");
+    assert_eq!(described(&small), described(&api), "nor do the tags, but for the sites");
     assert_eq!(small.known, api.known);
     for by_report in &small.rules {
         let by_api = api.rules.iter().find(|rule| rule.id == by_report.id).unwrap();
@@ -131,13 +130,31 @@ async fn small_pages_big_pages_and_the_api_say_the_same() {
             (&by_api.title, by_api.severity, &by_api.cves, &by_api.cvss)
         );
         assert_eq!((&by_report.solution, by_report.patchable), (&by_api.solution, by_api.patchable));
+        assert_eq!((by_report.vendor_risk, by_report.vendor_risk.is_some()), (by_api.vendor_risk, true));
     }
+    let solutions = |rule: &Rule| rule.solution.as_deref().unwrap_or_default().split("\n\n").count();
+    let counts: BTreeSet<usize> = small.rules.iter().map(solutions).collect();
+    assert_eq!(counts, [1, 3].into(), "some for each platform, and no more than three");
     let all: Vec<_> = small.findings().into_values().flatten().collect();
     for state in [FindingState::Open, FindingState::Suppressed] {
         assert!(all.iter().any(|f| f.state == state), "{state:?}");
     }
     assert!(all.iter().any(|f| f.reopened_at.is_some()) && all.iter().all(|f| f.first_found.is_some()));
     assert_eq!(simulated.world.received.refused(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_report_tells_the_sites_of_a_host() {
+    let simulated = Simulated::start("").await;
+    let mut sink = Recorder::default();
+    simulated.pull(json!({}), Mode::Full, &mut sink, false).await.unwrap();
+    let sites = |host: &Host| {
+        let sites = host.tags.iter().filter(|tag| tag.key == "site");
+        sites.map(|tag| tag.value.clone()).collect::<Vec<_>>()
+    };
+    let told: BTreeSet<_> = sink.reports.iter().map(|report| sites(&report.host)).collect();
+    let (scanned, agents) = ("Offices, data centres".to_owned(), "Rapid7 Insight Agents".to_owned());
+    assert_eq!(told, [vec![scanned.clone()], vec![scanned, agents]].into());
 }
 
 /// The status of a report is that of the last scan, which is not the last look where an agent reports.

@@ -68,26 +68,41 @@ pub fn tag(console: &Console, tag: &Tag) -> Value {
     shown
 }
 
-/// The sites: what there is belongs to the first.
+/// Number, name and kind of each site: that of every host, one whose scans are aborted, one that nobody has scanned yet, and
+/// that of the agents, which no scan looks at.
+const SITES: [(u32, &str, &str); 4] = [
+    (1, "Offices, data centres", "static"),
+    (2, "Branch offices", "static"),
+    (3, "Laboratory", "dynamic"),
+    (4, "Rapid7 Insight Agents", "agent"),
+];
+
+fn is_in(host: &Host, site: u32) -> bool {
+    site == 1 || (site == 4 && host.agent.is_some())
+}
+
+/// The names of a host's sites.
+pub fn sites_of(host: &Host) -> impl Iterator<Item = &'static str> {
+    SITES.into_iter().filter(|(id, ..)| is_in(host, *id)).map(|(_, name, _)| name)
+}
+
+/// The sites.
 pub fn sites(console: &Console) -> Vec<Value> {
-    let assets = console.assets();
-    let last = assets.iter().map(Known::last_scan).max().unwrap_or_default();
-    let site = |id: u32, name: &str, kind: &str, assets: usize| {
-        json!({
+    let known = console.assets();
+    let last = known.iter().map(Known::last_scan).max().unwrap_or_default();
+    let site = |(id, name, kind): (u32, &str, &str)| {
+        let assets = known.iter().filter(|known| is_in(&known.host, id)).count();
+        let mut site = json!({
             "id": id, "name": name, "type": kind, "importance": "normal", "assets": assets,
             "riskScore": 1000.0 * assets as f64, "scanEngine": 3, "scanTemplate": "full-audit-without-web-spider",
             "links": [console.link(&format!("sites/{id}"), "self")],
-        })
+        });
+        if id == 1 {
+            site["lastScanTime"] = iso(last).into();
+        }
+        site
     };
-    let mut first = site(1, "Offices and data centres", "static", assets.len());
-    first["lastScanTime"] = iso(last).into();
-    // One whose scans are aborted, one that nobody has scanned yet, and that of the agents, which no scan looks at.
-    vec![
-        first,
-        site(2, "Branch offices", "static", 0),
-        site(3, "Laboratory", "dynamic", 0),
-        site(4, "Rapid7 Insight Agents", "agent", 0),
-    ]
+    SITES.into_iter().map(site).collect()
 }
 
 /// Scans of the sites, newest first: one that runs in the first, or those of the last two days.
@@ -106,7 +121,7 @@ pub fn scans(console: &Console, active: bool) -> Vec<Value> {
         }
         scan
     };
-    let (first, second) = ((1, "Offices and data centres"), (2, "Branch offices"));
+    let [first, second] = [SITES[0], SITES[1]].map(|(id, name, _)| (id, name));
     if active {
         return vec![scan(15, first, "running", (20, None))];
     }

@@ -320,7 +320,9 @@ async fn definition(State(console): Shared, Path(id): Path<String>) -> Response 
 async fn solutions(State(console): Shared, Path(id): Path<String>) -> Response {
     apply_with(&console.world, SYSTEM, "definition", &id, |_| match rules::by_id(&id) {
         Some(weakness) => {
-            Json(json!({ "resources": [rules::solution_id(weakness)], "links": [] })).into_response()
+            let ids: Vec<String> =
+                rules::solutions(weakness).into_iter().map(|solution| solution.id).collect();
+            Json(json!({ "resources": ids, "links": [] })).into_response()
         }
         None => not_found(),
     })

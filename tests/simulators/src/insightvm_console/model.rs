@@ -28,6 +28,20 @@ const TABLES: &[(&str, &[&str])] = &[
             "aggregated_credential_status_id",
         ],
     ),
+    (
+        "dim_site",
+        &[
+            "site_id",
+            "name",
+            "description",
+            "risk_factor",
+            "importance",
+            "dynamic_targets",
+            "last_scan_id",
+            "previous_scan_id",
+        ],
+    ),
+    ("dim_site_asset", &["site_id", "asset_id"]),
     ("dim_tag", &["tag_id", "tag_name", "tag_type", "source", "created", "risk_modifier", "color"]),
     ("dim_tag_asset", &["tag_id", "asset_id", "association", "site_id", "group_id"]),
     (

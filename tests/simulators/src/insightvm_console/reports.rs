@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::model::{self, Asked};
 use super::{Console, assets, findings, rules};
 use crate::World;
-use crate::estate::{HostKind, Known, iso};
+use crate::estate::{HostKind, Known, Weakness, iso};
 
 /// What an output has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -179,10 +179,9 @@ fn cell(origin: &str, known: &Known, count: usize, instance: Option<&findings::I
     let time = |seconds: i64| iso(seconds).replace('T', " ").trim_end_matches('Z').to_owned();
     let tags = || {
         let tags = assets::tags_of(&known.host);
-        tags.iter()
-            .map(|tag| format!("{}:{}", tag.kind.to_uppercase(), tag.name))
-            .collect::<Vec<_>>()
-            .join("\n")
+        let sites = assets::sites_of(&known.host).map(|site| format!("SITE:{site}"));
+        let named = tags.iter().map(|tag| format!("{}:{}", tag.kind.to_uppercase(), tag.name)).chain(sites);
+        named.collect::<Vec<_>>().join("\n")
     };
     match origin {
         "dim_asset.asset_id" => return Some((known.host.index + 1).to_string()),
@@ -218,7 +217,6 @@ fn cell(origin: &str, known: &Known, count: usize, instance: Option<&findings::I
 fn definition(origin: &str, instance: &findings::Instance) -> Option<String> {
     let weakness = instance.weakness;
     let (word, score) = rules::severity(weakness);
-    let (summary, fix) = rules::remedy(weakness);
     match origin {
         "dim_vulnerability.nexpose_id" => Some(rules::id(weakness)),
         "dim_vulnerability.title" => Some(weakness.title()),
@@ -229,9 +227,33 @@ fn definition(origin: &str, instance: &findings::Instance) -> Option<String> {
         "dim_vulnerability.cvss_v3_vector" => rules::vector(weakness),
         "dim_vulnerability.date_modified" => Some(format!("{} 00:00:00", weakness.published())),
         "cves.cves" => Some(weakness.cves.join(",")),
-        "remedies.summary" => Some(summary),
-        "remedies.fix" => Some(fix),
-        "remedies.solution_type" => Some("ROLLUP".to_owned()),
+        "dim_vulnerability.riskscore" => Some(rules::risk(weakness).to_string()),
+        other => remedy(other.strip_prefix("remedies.")?, weakness),
+    }
+}
+
+/// A column of one of the solutions, which stand in the order of their ids: `summary`, `fix` or `solution_type`, with `_2`
+/// for those of the second, and so on.
+fn remedy(column: &str, weakness: &Weakness) -> Option<String> {
+    let (column, place) = match column.rsplit_once('_') {
+        Some((column, place)) if place.bytes().all(|b| b.is_ascii_digit()) => (column, place.parse().ok()?),
+        _ => (column, 1_usize),
+    };
+    let mut solutions = rules::solutions(weakness);
+    solutions.sort_by(|a, b| a.id.cmp(&b.id));
+    let solution = solutions.into_iter().nth(place.checked_sub(1)?)?;
+    match column {
+        "summary" => Some(solution.summary),
+        "fix" => Some(solution.steps),
+        // The data model has words of its own.
+        "solution_type" => Some(
+            match solution.kind {
+                "rollup-patch" => "ROLLUP",
+                "patch" => "PATCH",
+                _ => "WORKAROUND",
+            }
+            .to_owned(),
+        ),
         _ => None,
     }
 }

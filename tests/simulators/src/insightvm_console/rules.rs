@@ -46,6 +46,11 @@ pub fn severity(weakness: &Weakness) -> (&'static str, u8) {
     (word, score.clamp(1, 10))
 }
 
+/// The console's own risk number, up to 1,000.
+pub fn risk(weakness: &Weakness) -> f64 {
+    80.5 * f64::from(severity(weakness).1)
+}
+
 /// The vector of CVSS 3, if it has one.
 pub fn vector(weakness: &Weakness) -> Option<String> {
     (weakness.cvss > 0.0).then(|| format!("CVSS:3.1/{}", weakness.vector))
@@ -57,18 +62,41 @@ pub fn description(weakness: &Weakness) -> String {
     format!("<p>{product} on this asset allows {}. The console saw its version.</p>", weakness.kind.words())
 }
 
-/// The id of its solution.
-pub fn solution_id(weakness: &Weakness) -> String {
-    format!("{}-upgrade-latest", slug(weakness.product.info().name))
+/// What to do about a definition.
+pub struct Solution {
+    /// The console's id of it.
+    pub id: String,
+    /// `rollup-patch`, `patch` or `configuration`.
+    pub kind: &'static str,
+    /// In one line.
+    pub summary: String,
+    /// As HTML.
+    pub steps: String,
 }
 
-/// What to do: one line, and the steps as HTML.
-pub fn remedy(weakness: &Weakness) -> (String, String) {
+/// The solutions of a definition, in no order. Every second one has some for single platforms too.
+pub fn solutions(weakness: &Weakness) -> Vec<Solution> {
     let product = weakness.product.info().name;
-    (
+    let solution = |id: String, kind, summary: String, steps: String| Solution { id, kind, summary, steps };
+    let latest = solution(
+        format!("{}-upgrade-latest", slug(product)),
+        "rollup-patch",
         format!("Upgrade {product} to the latest version"),
         format!("<p>Install the latest version of {product}.</p>"),
-    )
+    );
+    if !weakness.id.is_multiple_of(2) {
+        return vec![latest];
+    }
+    let on = |platform: &str, kind, summary: &str, steps: &str| {
+        let id = format!("{}-{}", slug(platform), slug(product));
+        solution(id, kind, format!("{summary} {product} on {platform}"), format!("<p>{steps} {product}.</p>"))
+    };
+    vec![
+        on("Windows", "configuration", "Restrict access to", "Block the ports of"),
+        on("Debian Linux", "patch", "Upgrade", "Run apt-get to upgrade"),
+        latest,
+        on("Amazon Linux", "patch", "Update", "Run yum to update"),
+    ]
 }
 
 /// A definition as the API shows it.
@@ -81,7 +109,7 @@ pub fn definition(console: &Console, weakness: &Weakness) -> Value {
     }
     json!({
         "id": id, "title": weakness.title(), "severity": word, "severityScore": score,
-        "cves": weakness.cves, "cvss": cvss, "riskScore": 80.0 * f64::from(score),
+        "cves": weakness.cves, "cvss": cvss, "riskScore": risk(weakness),
         "description": { "html": description(weakness), "text": weakness.kind.words() },
         "published": weakness.published(), "added": weakness.published(), "modified": weakness.published(),
         "exploits": u8::from(weakness.exploited), "malwareKits": 0, "denialOfService": false,
@@ -92,10 +120,12 @@ pub fn definition(console: &Console, weakness: &Weakness) -> Value {
 
 /// A solution as the API shows it.
 pub fn solution(console: &Console, wanted: &str) -> Option<Value> {
-    let weakness = catalogue::all().find(|weakness| solution_id(weakness) == wanted)?;
-    let (summary, steps) = remedy(weakness);
+    let mut all =
+        catalogue::all().flat_map(|weakness| solutions(weakness).into_iter().map(move |s| (s, weakness)));
+    let (Solution { kind, summary, steps, .. }, weakness) =
+        all.find(|(solution, _)| solution.id == wanted)?;
     Some(json!({
-        "id": wanted, "type": "rollup-patch", "estimate": "PT1H", "appliesTo": weakness.product.info().name,
+        "id": wanted, "type": kind, "estimate": "PT1H", "appliesTo": weakness.product.info().name,
         "summary": { "html": summary, "text": summary },
         "steps": { "html": steps, "text": summary },
         "links": [console.link(&format!("solutions/{wanted}"), "self")],
