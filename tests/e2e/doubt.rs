@@ -309,6 +309,66 @@ async fn a_unit_that_is_out_of_time_again_and_again_fails_in_the_end() {
     assert!(attempts > 20, "a large answer is given time: {attempts}");
 }
 
+/// A scanner under maintenance for good: its one unit is put off each time, in the one way or the other.
+struct Away(bool);
+
+#[async_trait::async_trait]
+impl sync::Scanner for Away {
+    fn kind(&self) -> domain::Scanner {
+        domain::Scanner::Tenable
+    }
+
+    async fn plan(&self, _: &Run) -> Result<Vec<Unit>, SyncError> {
+        Ok(vec![Unit::new("all", &())])
+    }
+
+    async fn pull(&self, _: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
+        let until = sink.now() + SignedDuration::from_hours(5);
+        match self.0 {
+            true => Ok(Next::Later(until, unit.clone())),
+            false => Err(SyncError::Throttled { system: "tenable-demo".into(), until }),
+        }
+    }
+
+    async fn check(&self) -> Result<String, SyncError> {
+        Ok(String::new())
+    }
+}
+
+#[tokio::test]
+async fn a_unit_that_is_put_off_again_and_again_is_given_up_after_days() {
+    let late: sync::Build = |_, _, _| Ok(Built { scanner: Box::new(Away(true)), http: None });
+    let throttled: sync::Build = |_, _, _| Ok(Built { scanner: Box::new(Away(false)), http: None });
+    for build in [late, throttled] {
+        let site = Site::start(Setup::new(3)).await;
+        let services = site.stack.services();
+        let options = EngineOptions::default();
+        let function =
+            SyncFunction::new(services, domain::Scanner::Tenable, options, HttpOptions::default(), build);
+        let work = async |message: &SyncMessage| {
+            let batch = event(&serde_json::to_string(message).unwrap());
+            assert!(function.handle(batch).await.batch_item_failures.is_empty());
+        };
+        let connector: ConnectorName = "tenable-demo".parse().unwrap();
+        work(&SyncMessage::start(connector.clone(), Trigger::Full, "away")).await;
+        let run = site.last_run("tenable-demo").await.id;
+        let mut hours = 0;
+        let ended = loop {
+            let unit = services.store.unit(&connector, &run, "all").await.unwrap().unwrap();
+            if unit.state != UnitState::Pending {
+                break unit;
+            }
+            assert!(hours < 200, "it is put off for ever");
+            work(&SyncMessage::unit(connector.clone(), run.clone(), "all", unit.rev)).await;
+            site.advance(SignedDuration::from_hours(5));
+            hours += 5;
+        };
+        assert_eq!((ended.state, hours), (UnitState::Failed, 80));
+        let why = ended.missing.unwrap_or_default();
+        assert!(why.contains("asks to wait until") && why.contains("put off for the first time"), "{why}");
+    }
+}
+
 /// A scanner with two units, each of which fails.
 struct Failing(fn() -> SyncError);
 

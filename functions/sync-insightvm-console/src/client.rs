@@ -16,7 +16,7 @@ pub const DEFINITIONS: u64 = 500;
 /// Answers other than pages and reports are small.
 const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 /// How long to leave a console alone that is starting or being maintained, where it does not say.
-const AWAY: i64 = 120;
+const AWAY: SignedDuration = SignedDuration::from_secs(120);
 
 /// A client of one console.
 #[derive(Clone)]
@@ -275,15 +275,13 @@ async fn allowed(answer: HttpResponse, now: Timestamp) -> Result<HttpResponse, S
 }
 
 async fn refusal(answer: HttpResponse, now: Timestamp) -> SyncError {
-    let wait = answer.header("retry-after").and_then(|seconds| seconds.trim().parse().ok()).unwrap_or(AWAY);
     match answer.into_error(now).await {
         SyncError::NotFound { system, what } => SyncError::Unauthorized {
             system,
             detail: format!("404 for {what}, which is how a console answers a user without the right to it"),
         },
         SyncError::Refused { system, status: 503, .. } => {
-            let wait = SignedDuration::from_secs(wait.clamp(1, 3_600));
-            SyncError::Throttled { system, until: now.saturating_add(wait).unwrap_or(Timestamp::MAX) }
+            SyncError::Throttled { system, until: now.saturating_add(AWAY).unwrap_or(Timestamp::MAX) }
         }
         other => other,
     }

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use bytes::{Buf, Bytes};
 use jiff::Timestamp;
-use sync::http::{HttpResponse, Method, StatusCode};
+use sync::http::{HttpResponse, Method, StatusCode, http_date};
 use sync::{HttpClient, HttpOptions, SyncError};
 use tokio::sync::mpsc;
 use url::{Position, Url};
@@ -68,10 +68,6 @@ pub async fn fetch(
     Err(wrong(format!("{address} leads in circles")))
 }
 
-fn http_date(text: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::parse(&text.replace("GMT", "+0000")).ok().map(|zoned| zoned.timestamp())
-}
-
 impl Body {
     /// The body of a good answer.
     pub(crate) fn of(response: HttpResponse) -> Self {
@@ -132,17 +128,5 @@ impl Read for Pieces {
         let length = self.current.len().min(into.len());
         self.current.copy_to_slice(&mut into[..length]);
         Ok(length)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_of_http_are_read() {
-        let at = http_date("Tue, 26 Aug 2025 15:00:00 GMT").unwrap();
-        assert_eq!(at.to_string(), "2025-08-26T15:00:00Z");
-        assert_eq!(http_date("yesterday"), None);
     }
 }

@@ -299,14 +299,15 @@ async fn too_many_exports_mean_later_and_in_the_end_missing() {
 #[tokio::test]
 async fn throttled_anywhere_means_later() {
     let busy = Answer(429, vec![("retry-after", "30".into())], b"<html>429</html>".to_vec());
+    let maintained = Answer(503, vec![("retry-after", "600".into())], b"<html>503</html>".to_vec());
     let mut stage = vulns(vec![
         ("GET /vulns/export/v1/status", vec![busy.clone(), status("FINISHED", &[1], 1)]),
-        ("GET /vulns/export/v1/chunks/1", vec![busy, answer(&json!([finding("h", 1, "OPEN")]))]),
+        ("GET /vulns/export/v1/chunks/1", vec![busy, maintained, answer(&json!([finding("h", 1, "OPEN")]))]),
     ])
     .await;
     let done = stage.run().await;
     assert_eq!((received(&done), missing(&done)), (1, vec![]));
-    assert_eq!(stage.sink.now, work::later(start_time(), 60));
+    assert_eq!(stage.sink.now, work::later(start_time(), 660));
 }
 
 #[tokio::test]

@@ -253,6 +253,8 @@ pub struct UnitRecord {
     pub failures: u32,
     /// Not to be worked before.
     pub not_before: Option<Timestamp>,
+    /// When it was put off for the first time.
+    pub put_off_since: Option<Timestamp>,
     /// Why it was given up, or what it misses although it ended.
     pub missing: Option<String>,
     /// Revision for conditional writes; also the turn that the unit is at.
@@ -271,6 +273,8 @@ pub struct GoesOn<'a> {
     pub work: &'a serde_json::Value,
     /// Not to be worked before.
     pub not_before: Timestamp,
+    /// When it was put off for the first time.
+    pub put_off_since: Timestamp,
     /// Failures so far.
     pub failures: u32,
     /// The turn that it takes.
@@ -483,6 +487,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut item = unit_item(run, next.work, next.turn, Some(next.not_before));
         item.insert("failures".into(), n(next.failures));
+        item.insert("put_off_since".into(), s(next.put_off_since.to_string()));
         self.put(&keys::unit(connector, run, &unit.id), item, Some(Condition::revision(Some(unit.rev)))).await
     }
 
@@ -1001,6 +1006,7 @@ fn read_unit(item: &Item) -> Result<UnitRecord, StoreError> {
         },
         failures: number(item, "failures").unwrap_or(0),
         not_before: text(item, "not_before").and_then(|t| t.parse().ok()),
+        put_off_since: text(item, "put_off_since").and_then(|t| t.parse().ok()),
         missing: text(item, "missing").map(str::to_owned),
         rev: number(item, "rev").unwrap_or(0),
     })

@@ -48,6 +48,9 @@ pub struct EngineOptions {
     pub retry_pause: SignedDuration,
     /// Failures after which a unit is given up.
     pub max_failures: u32,
+    /// For so long a unit may be put off, by limits, maintenance or what is not ready, before it is given up: no other run
+    /// begins meanwhile.
+    pub patience: SignedDuration,
     /// How far an incremental run reaches back before the last one, against late arrivals.
     pub overlap: SignedDuration,
 }
@@ -58,6 +61,8 @@ impl Default for EngineOptions {
             time_budget: Duration::from_secs(240),
             retry_pause: SignedDuration::from_secs(15),
             max_failures: 4,
+            // Some accounts have windows of a day.
+            patience: SignedDuration::from_hours(72),
             overlap: SignedDuration::from_hours(1),
         }
     }

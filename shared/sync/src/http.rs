@@ -6,10 +6,12 @@
 mod address;
 mod elements;
 mod remote;
+mod retry_after;
 mod tls;
 
 pub use elements::Elements;
 pub use remote::RemoteFile;
+pub use retry_after::{RetryAfter, http_date};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +45,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(120);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Tries of one request that is safe to repeat, within one invocation; longer waits go through the queue.
 const TRIES: u32 = 3;
+/// For so long a system is left alone that was asked too often and does not say for how long.
+const UNTOLD_WAIT: RetryAfter = RetryAfter::Seconds(60);
 /// Of an error body, this much is worth showing.
 const DETAIL_LIMIT: usize = 300;
 
@@ -162,8 +166,8 @@ impl HttpClient {
 
     fn note_time(&self, answer: &reqwest::Response) {
         let date = answer.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
-        if let Some(told) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) {
-            self.told_time.store(told.timestamp().as_second(), std::sync::atomic::Ordering::Relaxed);
+        if let Some(told) = date.and_then(http_date) {
+            self.told_time.store(told.as_second(), std::sync::atomic::Ordering::Relaxed);
         }
     }
 
@@ -279,7 +283,8 @@ impl HttpRequest<'_> {
 
     /// Sends it. Any status is an answer; only a lost connection is an error. Requests that are safe to repeat are
     /// tried again after a lost connection or a 502, 503 or 504, with a growing, jittered pause, but not where that took
-    /// long: the function's time would be over before the last of them, and nobody would know why.
+    /// long: the function's time would be over before the last of them, and nobody would know why. Nor where a 503 says
+    /// when to come back.
     pub async fn send(self) -> Result<HttpResponse, SyncError> {
         let client = self.client;
         let what = format!("{} {}", self.method, self.path);
@@ -309,7 +314,10 @@ impl HttpRequest<'_> {
             let again = attempt < tries
                 && began.elapsed() < client.options.read_timeout / 2
                 && match &outcome {
-                    Ok(answer) => matches!(answer.status().as_u16(), 502..=504),
+                    Ok(answer) => match answer.status().as_u16() {
+                        503 => retry_after(answer.headers()).is_none(),
+                        status => matches!(status, 502 | 504),
+                    },
                     Err(_) => true,
                 };
             if again {
@@ -342,6 +350,11 @@ impl HttpResponse {
     /// A header as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.inner.headers().get(name)?.to_str().ok()
+    }
+
+    /// What it says of when to ask again.
+    pub fn retry_after(&self) -> Option<RetryAfter> {
+        retry_after(self.inner.headers())
     }
 
     /// Who answers.
@@ -408,24 +421,27 @@ impl HttpResponse {
         }
     }
 
-    /// The error that an unwanted status means: 401 and 403 are about credentials, 404 about what was asked, 429 asks
-    /// to wait as long as `Retry-After` says (60 seconds where it does not).
+    /// The error that an unwanted status means: 401 and 403 are about credentials, 404 about what was asked. 429 asks to
+    /// wait as long as `Retry-After` says (60 seconds where it does not), and so does 503 with that header: maintenance
+    /// that was announced. Without it, 503 is a failure like any other.
     pub async fn into_error(self, now: jiff::Timestamp) -> SyncError {
         let status = self.status().as_u16();
         let (system, what) = (self.system.to_string(), self.what.clone());
-        let wait = self.header("retry-after").and_then(|v| v.trim().parse::<i64>().ok());
+        let retry_after = self.retry_after();
         let body = self.bytes(64 * 1024).await.unwrap_or_default();
         let detail = shorten(&String::from_utf8_lossy(&body));
-        match status {
-            401 | 403 => SyncError::Unauthorized { system, detail: format!("{status} {detail}") },
-            404 => SyncError::NotFound { system, what },
-            429 => SyncError::Throttled {
-                system,
-                until: now + jiff::SignedDuration::from_secs(wait.unwrap_or(60).clamp(1, 86_400)),
-            },
+        match (status, retry_after) {
+            (401 | 403, _) => SyncError::Unauthorized { system, detail: format!("{status} {detail}") },
+            (404, _) => SyncError::NotFound { system, what },
+            (429, told) => SyncError::Throttled { system, until: told.unwrap_or(UNTOLD_WAIT).until(now) },
+            (503, Some(told)) => SyncError::Throttled { system, until: told.until(now) },
             _ => SyncError::Refused { system, what, status, detail },
         }
     }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<RetryAfter> {
+    RetryAfter::parse(headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?)
 }
 
 fn unreachable(system: &str, what: &str, error: &reqwest::Error) -> SyncError {

@@ -468,6 +468,7 @@ async fn a_console_that_is_starting_or_busy_is_left_alone() {
     for (reply, seconds) in [
         (Reply(503, vec![], vec![]), 120),
         (Reply(503, vec![], vec![("retry-after", "30".into())]), 30),
+        (Reply(503, vec![], vec![("retry-after", "Sun, 22 Nov 2026 00:10:00 GMT".into())]), 600),
         (Reply(429, vec![], vec![("retry-after", "7".into())]), 7),
     ] {
         let (_, next) = one(first(), "api", "assets", move || reply.clone()).await;

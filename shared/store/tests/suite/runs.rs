@@ -185,10 +185,12 @@ async fn a_postponed_unit_remembers_what_it_needs() {
     store.add_units(&connector(), &run, &units(0..1)).await.unwrap();
     let stale = unit(&store, &run, "page-0").await;
     let work = json!({"export": "e-1", "chunks": [1, 2]});
-    let next = GoesOn { work: &work, not_before: noon(), failures: 2, turn: 3 };
+    let since = noon() - jiff::SignedDuration::from_hours(1);
+    let next = GoesOn { work: &work, not_before: noon(), put_off_since: since, failures: 2, turn: 3 };
     store.postpone_unit(&connector(), &run, &stale, next).await.unwrap();
     let postponed = unit(&store, &run, "page-0").await;
     assert_eq!((&postponed.work, postponed.failures, postponed.not_before), (&work, 2, Some(noon())));
+    assert_eq!((stale.put_off_since, postponed.put_off_since), (None, Some(since)));
     assert_eq!((stale.rev, postponed.state, postponed.rev), (UnitRecord::FIRST_TURN, UnitState::Pending, 3));
     assert_conflict(store.postpone_unit(&connector(), &run, &stale, next).await);
     assert_conflict(

@@ -55,12 +55,7 @@ impl Engine {
         }
         // A later turn than the unit's: whoever sent it died before it could write it.
         let next = turn.map_or(stored.rev, |turn| turn.max(stored.rev)) + 1;
-        let same = GoesOn {
-            work: &stored.work,
-            not_before: self.clock.now(),
-            failures: stored.failures,
-            turn: next,
-        };
+        let same = self.again(&stored, next);
         if let Some(at) = stored.not_before
             && at > same.not_before + EARLY
         {
@@ -94,12 +89,30 @@ impl Engine {
                 self.done(connector, &run, &stored, (units, proof), counts).await?;
                 self.finish_if_last(connector, &run, planned).await
             }
+            Ok(Next::Later(until, _)) if self.is_patience_over(&stored) => {
+                let system = connector.name.to_string();
+                let error = SyncError::Throttled { system, until };
+                self.failed(connector, &run, &stored, next, error).await
+            }
             Ok(Next::Later(at, unit)) => {
                 self.go_on(&run, &stored, GoesOn { work: &unit.work, not_before: at, ..same }).await
             }
             Err(SyncError::OutOfTime) if next <= PATIENT_TURNS => self.go_on(&run, &stored, same).await,
             Err(error) => self.failed(connector, &run, &stored, next, error).await,
         }
+    }
+
+    /// How a unit goes on with the same work at once.
+    fn again<'a>(&self, unit: &'a UnitRecord, turn: u64) -> GoesOn<'a> {
+        let now = self.clock.now();
+        let put_off_since = unit.put_off_since.unwrap_or(now);
+        GoesOn { work: &unit.work, not_before: now, put_off_since, failures: unit.failures, turn }
+    }
+
+    /// Whether a unit has been put off for so long that it will not end.
+    fn is_patience_over(&self, unit: &UnitRecord) -> bool {
+        unit.put_off_since
+            .is_some_and(|since| self.clock.now().duration_since(since) >= self.options.patience)
     }
 
     /// Sends the message for a unit's next turn, then writes that it is at that turn.
@@ -174,18 +187,24 @@ impl Engine {
         if is_ours {
             return Err(error);
         }
-        let now = self.clock.now();
-        let same = GoesOn { work: &unit.work, not_before: now, failures: unit.failures, turn };
-        if let SyncError::Throttled { until, .. } = &error {
+        let same = self.again(unit, turn);
+        let outstayed = matches!(error, SyncError::Throttled { .. }) && self.is_patience_over(unit);
+        if let SyncError::Throttled { until, .. } = &error
+            && !outstayed
+        {
             return self.go_on(run, unit, GoesOn { not_before: *until, ..same }).await;
         }
         let failures = unit.failures + 1;
         tracing::warn!(connector = %connector.name, run = %run.id, unit = %unit.id, failures, %error, "unit failed");
-        if error.is_transient() && failures < self.options.max_failures {
+        if error.is_transient() && failures < self.options.max_failures && !outstayed {
             let pause = self.options.retry_pause * 2_i32.pow(failures - 1);
-            return self.go_on(run, unit, GoesOn { not_before: now + pause, failures, ..same }).await;
+            let not_before = same.not_before + pause;
+            return self.go_on(run, unit, GoesOn { not_before, failures, ..same }).await;
         }
-        let reason = error.to_string();
+        let reason = match outstayed {
+            true => format!("{error}; it was put off for the first time at {}", same.put_off_since),
+            false => error.to_string(),
+        };
         let counts = store::RunCounts::default();
         // Nothing that was pulled is less whole for a question that found no answer.
         let (state, missing) = match unit.id.starts_with(QUESTIONS) {

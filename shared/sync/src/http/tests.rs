@@ -89,3 +89,46 @@ fn an_id_stays_within_its_segment() {
     assert_eq!(segment("a/b?c#d e"), "a%2Fb%3Fc%23d%20e");
     assert_eq!(segment(".."), "%2E%2E");
 }
+
+#[tokio::test]
+async fn who_says_when_to_come_back_is_not_asked_before_and_who_does_not_has_failed() {
+    let now: jiff::Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
+    let ask = async |answer: &'static str| {
+        let server = tls::Server::answering(answer).await;
+        let options = HttpOptions {
+            allow_private_address: true,
+            retry_pause: Duration::ZERO,
+            ..HttpOptions::default()
+        };
+        let client = HttpClient::new("q", &format!("http://{}", server.address), &options).unwrap();
+        let answer = client.request(Method::GET, "api").send().await.unwrap();
+        (answer.into_error(now).await, server.connections())
+    };
+    for (answer, seconds) in [
+        (
+            "HTTP/1.1 503 Maintenance\r\nretry-after: 600\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            600,
+        ),
+        (
+            "HTTP/1.1 503 Maintenance\r\nretry-after: Sun, 22 Nov 2026 00:20:00 GMT\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            1_200,
+        ),
+        (
+            "HTTP/1.1 429 Slow\r\nretry-after: Sun, 22 Nov 2026 00:20:00 GMT\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            1_200,
+        ),
+        ("HTTP/1.1 429 Slow\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", 60),
+    ] {
+        let (error, asked) = ask(answer).await;
+        let SyncError::Throttled { until, .. } = error else { panic!("{answer}: {error}") };
+        assert_eq!((until.duration_since(now).as_secs(), asked), (seconds, 1), "{answer}");
+    }
+    for answer in [
+        "HTTP/1.1 503 Oh\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 503 Oh\r\nretry-after: soon\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    ] {
+        let (error, asked) = ask(answer).await;
+        assert!(matches!(error, SyncError::Refused { status: 503, .. }), "{error}");
+        assert_eq!(asked, 3, "it may have been a moment's trouble");
+    }
+}

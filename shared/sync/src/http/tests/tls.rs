@@ -12,7 +12,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-/// A server that answers everything with 200, and counts who connected.
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+
+/// A server that gives everybody the same answer, and counts who connected.
 pub(super) struct Server {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -20,7 +22,12 @@ pub(super) struct Server {
 
 impl Server {
     pub async fn plain() -> Self {
-        Self::start(None).await
+        Self::answering(OK).await
+    }
+
+    /// One that answers everything with this.
+    pub async fn answering(answer: &'static str) -> Self {
+        Self::start(None, answer).await
     }
 
     async fn with(identity: &Identity) -> Self {
@@ -32,10 +39,10 @@ impl Server {
                 .with_no_client_auth()
                 .with_single_cert(vec![identity.certificate.clone()], key)
                 .unwrap();
-        Self::start(Some(TlsAcceptor::from(Arc::new(config)))).await
+        Self::start(Some(TlsAcceptor::from(Arc::new(config))), OK).await
     }
 
-    async fn start(tls: Option<TlsAcceptor>) -> Self {
+    async fn start(tls: Option<TlsAcceptor>, text: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -44,10 +51,10 @@ impl Server {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
                 match &tls {
-                    None => answer(stream).await,
+                    None => answer(stream, text).await,
                     // A client that does not trust us goes away; that is its answer.
                     Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => answer(stream).await,
+                        Ok(stream) => answer(stream, text).await,
                         Err(_) => continue,
                     },
                 }
@@ -61,10 +68,10 @@ impl Server {
     }
 }
 
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, text: &str) {
     let mut request = [0; 2048];
     let _ = stream.read(&mut request).await;
-    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").await;
+    let _ = stream.write_all(text.as_bytes()).await;
     let _ = stream.shutdown().await;
 }
 
@@ -172,7 +179,7 @@ async fn the_pinned_certificate_needs_its_key() {
             .unwrap()
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(Unchecked::of(&thief)));
-    let server = Server::start(Some(TlsAcceptor::from(Arc::new(config)))).await;
+    let server = Server::start(Some(TlsAcceptor::from(Arc::new(config))), OK).await;
     let error = ask(&server, by_pin(&pinned)).await.unwrap_err();
     assert!(error.contains("BadSignature") || error.contains("bad signature"), "{error}");
 }
