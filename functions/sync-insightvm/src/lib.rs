@@ -48,6 +48,8 @@ use work::{Page, Start, Work};
 /// Assets a page: InsightVM takes up to 500. Of 100 assets there are some 10,000 findings, about 20 MB.
 const PAGE_SIZE: u32 = 100;
 const LARGEST_PAGE: u32 = 500;
+/// What `check` calls the right to exports.
+const BULK_EXPORT: &str = "bulk_export";
 
 /// What can be set beside the connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,29 +144,24 @@ impl Scanner for InsightvmScanner {
     }
 
     async fn rights(&self, now: Timestamp) -> Vec<CheckLine> {
-        let told = |stream: &str, outcome: Result<String, SyncError>| match outcome {
-            Ok(says) => CheckLine::new(stream, Outcome::Good, says),
-            Err(error) => CheckLine::new(stream, Outcome::Bad, error.to_string()),
-        };
         let mut lines = Vec::new();
         if self.bulk {
             // Nobody has such an export: whoever is told so may ask for exports.
-            let outcome = match self.client.standing("AA==", now).await {
-                Ok(_) | Err(SyncError::NotFound { .. }) => Ok("exports may be asked for".to_owned()),
-                Err(error) => Err(error),
+            let line = match self.client.standing("AA==", now).await {
+                Ok(_) | Err(SyncError::NotFound { .. }) => {
+                    CheckLine::new(BULK_EXPORT, Outcome::Good, "exports may be asked for")
+                }
+                // It is no stream that could be left out.
+                Err(error) => sync::failed(BULK_EXPORT, &error),
             };
-            lines.push(told("bulk_export", outcome));
+            lines.push(line);
         }
         if self.assets {
-            let count = self.client.count_assets(now).await;
-            let says = |total: Option<u64>| {
-                total.map_or("can be read".to_owned(), |total| format!("{total} of them"))
-            };
-            lines.push(told("assets", count.map(says)));
+            lines.push(sync::right("assets", self.client.count_assets(now).await));
         }
         if self.vulnerabilities && !self.bulk {
-            let answer = self.client.definitions(&["ssh-weak-kex-algorithms"], now).await;
-            lines.push(told("vulnerabilities", answer.map(|_| "definitions can be read".to_owned())));
+            let asked = self.client.definitions(&["ssh-weak-kex-algorithms"], now).await;
+            lines.push(sync::right("vulnerabilities", asked));
         }
         lines
     }

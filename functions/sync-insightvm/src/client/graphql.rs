@@ -175,10 +175,14 @@ impl Client {
     async fn ask(&self, question: &Value, now: Timestamp) -> Result<Answer, SyncError> {
         let request = self.http.request(Method::POST, PATH).header("accept", "application/json");
         let answer = request.json(question).repeatable().send().await?;
-        if answer.status() != 200 {
-            return Err(answer.into_error(now).await);
+        match answer.status().as_u16() {
+            200 => answer.json(ANSWER_LIMIT).await,
+            403 => Err(match answer.into_error(now).await {
+                SyncError::Unauthorized { detail, .. } => self.lacks_right(&detail),
+                error => error,
+            }),
+            _ => Err(answer.into_error(now).await),
         }
-        answer.json(ANSWER_LIMIT).await
     }
 
     /// The data of an answer without errors: HTTP says 200 to both.
@@ -189,6 +193,13 @@ impl Client {
         answer.data.ok_or_else(|| self.malformed(PATH, "it has neither data nor errors"))
     }
 
+    /// The error of a key that may not ask for exports.
+    fn lacks_right(&self, says: &str) -> SyncError {
+        let detail =
+            format!("{says}; the Bulk Export needs the key of a Platform Admin, or of the organisation");
+        SyncError::Unauthorized { system: self.system().to_owned(), detail }
+    }
+
     fn complaint(&self, error: Complaint, now: Timestamp) -> SyncError {
         let system = self.system().to_owned();
         let message = shorten(&error.message.text().unwrap_or_default());
@@ -197,10 +208,7 @@ impl Client {
         let code = codes.into_iter().flatten().collect::<Vec<_>>().join(" ").to_ascii_uppercase();
         let says = |words: &[&str]| words.iter().any(|word| code.contains(word));
         if says(&["UNAUTHENTICATED", "UNAUTHORIZED", "PERMISSION_DENIED", "FORBIDDEN"]) {
-            let detail = format!(
-                "{message}; the Bulk Export needs the key of a Platform Admin, or of the organisation"
-            );
-            return SyncError::Unauthorized { system, detail };
+            return self.lacks_right(&message);
         }
         if says(&["NOT_FOUND"]) {
             return SyncError::NotFound { system, what: "the export".into() };

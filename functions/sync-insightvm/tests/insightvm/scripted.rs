@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::IntoResponse;
-use domain::RunId;
+use domain::{Outcome, RunId};
 use serde_json::{Value, json};
 use sync::{Mode, Next, Proof, Run, Scanner, SyncError, Unit};
 use sync_insightvm::InsightvmScanner;
@@ -146,6 +146,27 @@ async fn every_error_has_its_meaning() {
     assert!(answer(500).await.1.is_err_and(|error| error.is_transient()));
     let Ok(Next::Later(at, _)) = answer(429).await.1 else { panic!() };
     assert_eq!(at, time("2026-11-22T00:01:00Z"), "without Retry-After a minute");
+}
+
+#[tokio::test]
+async fn the_check_tells_a_right_that_is_missing_from_a_platform_that_does_not_answer() {
+    let lines = async |status: u16, extra: Value| {
+        let (base, _) = serve(move |_| (status, json!({"message": "words"}).to_string())).await;
+        scanner(&base, extra).rights(time(NOW)).await
+    };
+    for line in lines(403, json!({})).await {
+        assert_eq!(line.outcome, Outcome::Bad);
+        assert!(line.says.contains("give its user the right"), "{}: {}", line.what, line.says);
+    }
+    let told = lines(429, json!({})).await;
+    let told: Vec<_> = told.iter().map(|line| (line.what.as_str(), line.outcome)).collect();
+    assert_eq!(told, [("assets", Outcome::Unknown), ("vulnerabilities", Outcome::Unknown)]);
+
+    let bulk = || json!({"via": "bulk_export"});
+    let export = lines(403, bulk()).await.remove(0);
+    assert_eq!((export.what.as_str(), export.outcome), ("bulk_export", Outcome::Bad));
+    assert!(export.says.contains("the key of a Platform Admin"), "{}", export.says);
+    assert_eq!(lines(429, bulk()).await[0].outcome, Outcome::Unknown);
 }
 
 #[tokio::test]
