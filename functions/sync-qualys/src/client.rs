@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use sync::http::{HttpRequest, HttpResponse, Method, shorten};
+use sync::http::{HttpRequest, HttpResponse, Method, RetryAfter, shorten};
 use sync::split::xml::SplitError;
 use sync::{HttpClient, SyncError};
 
@@ -210,7 +210,6 @@ impl Client {
     pub async fn ask_a_little(&self, stream: &str, now: Timestamp) -> Result<(), Failure> {
         let one = Page { id_min: 0, size: 1, since: None };
         let answer = match stream {
-            // Without asset management, hosts lack their details, and the run is whole all the same.
             crate::INVENTORY => self.host_ids(&one, now).await?,
             crate::TAGS => {
                 self.begins(self.asset_groups(now).await?).await?;
@@ -221,6 +220,11 @@ impl Client {
             _ => self.policies(0, now).await?,
         };
         self.begins(answer).await
+    }
+
+    /// Asks the asset search for nothing, to see whether it may be asked.
+    pub async fn ask_host_assets(&self, now: Timestamp) -> Result<(), Failure> {
+        self.begins(self.host_assets(NOTHING_BEHIND, None, now).await?).await
     }
 
     /// Whether this is the beginning of what was asked for.
@@ -346,10 +350,13 @@ impl Client {
     /// What a status other than 200 means.
     async fn unwanted(&self, response: HttpResponse, now: Timestamp) -> Failure {
         let status = response.status().as_u16();
-        if matches!(status, 401 | 429) {
+        let limits = Limits::of(&response);
+        if let Some(until) = limits.wait(status, now) {
+            return Failure::Sync(SyncError::Throttled { system: self.system().to_owned(), until });
+        }
+        if status == 401 {
             return Failure::Sync(response.into_error(now).await);
         }
-        let limits = Limits::of(&response);
         let what = response.what().to_owned();
         let body = match response.bytes(WORDS_LIMIT).await {
             Ok(body) => body,
@@ -475,6 +482,8 @@ pub(crate) struct Limits {
     remaining: Option<i64>,
     seconds_to_wait: Option<i64>,
     window: Option<i64>,
+    /// Of whatever stands before the API.
+    retry_after: Option<RetryAfter>,
 }
 
 impl Limits {
@@ -484,12 +493,21 @@ impl Limits {
             remaining: number("x-ratelimit-remaining"),
             seconds_to_wait: number("x-ratelimit-towait-sec"),
             window: number("x-ratelimit-window-sec"),
+            retry_after: response.retry_after(),
         }
     }
 
-    /// When a refused call may be made again.
+    /// When a refused call may be made again: some answers have all headers of the limit, some one, some none.
     pub fn until(&self, now: Timestamp, default: i64) -> Timestamp {
-        after(now, self.seconds_to_wait.filter(|s| *s > 0).unwrap_or(default))
+        let by_limit = self.seconds_to_wait.filter(|s| *s > 0).map(|seconds| after(now, seconds));
+        let told = by_limit.max(self.retry_after.map(|told| told.until(now)));
+        told.unwrap_or_else(|| after(now, default))
+    }
+
+    /// Until when an answer of this status asks to wait, if it does: one call too many, or announced maintenance.
+    pub fn wait(&self, status: u16, now: Timestamp) -> Option<Timestamp> {
+        let asks = status == 429 || (status == 503 && self.retry_after.is_some());
+        asks.then(|| self.until(now, RATE_WAIT))
     }
 
     /// When the next call of this API may be made, if not at once. The answer to the last call that was allowed often

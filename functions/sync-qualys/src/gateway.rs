@@ -10,7 +10,7 @@ use sync::{HttpClient, SyncError};
 use tokio::sync::Mutex;
 use url::Url;
 
-use crate::client::Failure;
+use crate::client::{Failure, Limits};
 
 /// A token lives for four hours.
 const RENEW_AFTER: SignedDuration = SignedDuration::from_mins(3 * 60 + 50);
@@ -142,10 +142,7 @@ impl Gateway {
             let body = answer.bytes(TOKEN_LIMIT).await.unwrap_or_default();
             return Failure::NotPermitted(format!("{status} {}", shorten(&String::from_utf8_lossy(&body))));
         }
-        if status == 429 {
-            // Some answers have all headers of the limit, some one, some none.
-            let limits = crate::client::Limits::of(&answer);
-            let until = limits.until(now, 300);
+        if let Some(until) = Limits::of(&answer).wait(status, now) {
             return Failure::Sync(SyncError::Throttled { system: self.http.system().to_owned(), until });
         }
         Failure::Sync(answer.into_error(now).await)

@@ -31,8 +31,8 @@ pub use function::{function, function_with};
 pub use stream::normalize;
 
 use async_trait::async_trait;
-use domain::CheckLine;
 use domain::policy::Connector;
+use domain::{CheckLine, Outcome};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use sync::{HttpClient, Mode, Next, Run, Scanner, Sink, SyncError, Unit};
@@ -127,6 +127,20 @@ impl QualysScanner {
         work.into_iter().map(|work| work.unit(used_up)).collect()
     }
 
+    /// Whether a stream may be read. Without the details of hosts a run is whole all the same, and hosts lack them for good.
+    async fn right(&self, stream: &str, now: Timestamp) -> CheckLine {
+        let mut missing = self.client.ask_a_little(stream, now).await.map(|()| None);
+        if stream == INVENTORY && missing.is_ok() {
+            missing = self.missing_details(now).await;
+        }
+        match missing {
+            Ok(Some(why)) => {
+                CheckLine::new(stream, Outcome::Doubtful, format!("hosts may be read, but {why}"))
+            }
+            outcome => sync::right(stream, outcome.map_err(|failure| self.client.sync_error(failure))),
+        }
+    }
+
     /// What ends the chain that asks the knowledge base.
     fn after_detections(&self, run: &Run) -> Option<Work> {
         let since = run.changes_since.filter(|_| self.knowledge_base)?;
@@ -187,8 +201,7 @@ impl Scanner for QualysScanner {
             (COMPLIANCE, self.compliance),
         ] {
             if is_pulled {
-                let asked = self.client.ask_a_little(stream, now).await;
-                lines.push(sync::right(stream, asked.map_err(|failure| self.client.sync_error(failure))));
+                lines.push(self.right(stream, now).await);
             }
         }
         lines

@@ -74,6 +74,10 @@ fn soft<T>(outcome: Result<T, Failure>) -> Result<Result<T, String>, Failure> {
     match outcome {
         Ok(read) => Ok(Ok(read)),
         Err(Failure::NotPermitted(detail)) => Ok(Err(format!("Qualys says {detail}"))),
+        // A refusal without words: of the credentials the host list is the proof.
+        Err(Failure::Sync(SyncError::Unauthorized { detail, .. })) if detail.starts_with("403") => {
+            Ok(Err(format!("Qualys says {detail}")))
+        }
         Err(Failure::Sync(error @ (SyncError::Refused { .. } | SyncError::NotFound { .. })))
             if !error.is_transient() =>
         {

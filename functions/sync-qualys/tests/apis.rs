@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use domain::Outcome::{Bad, Good};
+use domain::Outcome::{Bad, Doubtful, Good, Unknown};
 use domain::host::Software;
 use domain::{FindingKind, FindingState, Tag};
 use support::*;
@@ -149,8 +149,13 @@ async fn pitfall_14_without_csam_the_asset_search_is_asked() {
 async fn pitfall_14_the_gateway_may_refuse_without_saying_for_how_long() {
     let wait = |seconds: i64| time(NOW) + jiff::SignedDuration::from_secs(seconds);
     let plain = Reply { status: 429, ..ok("") };
-    for (reply, until) in [(plain.clone(), wait(300)), (plain.with("x-ratelimit-towait-sec", "70"), wait(70))]
-    {
+    let maintenance = Reply { status: 503, ..ok("<html>") }.with("retry-after", "600");
+    for (reply, until) in [
+        (plain.clone(), wait(300)),
+        (plain.clone().with("x-ratelimit-towait-sec", "70"), wait(70)),
+        (plain.with("retry-after", "Sun, 22 Nov 2026 00:00:40 GMT"), wait(40)),
+        (maintenance, wait(600)),
+    ] {
         let server = serve(move |call| match call.endpoint() {
             Endpoint::GlobalAssets => reply.clone(),
             _ => estate(call),
@@ -417,14 +422,72 @@ async fn rights_are_told_stream_by_stream() {
 }
 
 #[tokio::test]
-async fn the_right_to_tagging_is_looked_at_and_asset_management_is_not_needed() {
-    for (missing, told) in [(Endpoint::Tags, [Good, Bad]), (Endpoint::Assets, [Good, Good])] {
-        let server = serve(move |call| match call.endpoint() {
-            endpoint if endpoint == missing => Reply { status: 403, ..ok("") },
+async fn the_right_to_tagging_is_looked_at() {
+    let server = serve(|call| match call.endpoint() {
+        Endpoint::Tags => Reply { status: 403, ..ok("") },
+        _ => estate(call),
+    })
+    .await;
+    let lines = scanner(&server, &["asset_inventory", "tags"]).rights(time(NOW)).await;
+    assert_eq!(lines.iter().map(|line| line.outcome).collect::<Vec<_>>(), [Good, Bad]);
+}
+
+/// How the asset search refuses whom it is not open to.
+fn closed_searches() -> [Reply; 3] {
+    let not_authorized = "<ServiceResponse><responseCode>NOT_AUTHORIZED</responseCode><responseErrorDetails>\
+        <errorMessage>API access is missing.</errorMessage></responseErrorDetails></ServiceResponse>";
+    [Reply { status: 403, ..ok("") }, ok(not_authorized), words(403, 2012, "no such permission", "")]
+}
+
+#[tokio::test]
+async fn who_gets_no_details_of_hosts_is_told_which_right_is_missing() {
+    let told = async |search: &Reply, global: Option<Reply>| {
+        let (search, has_gateway) = (search.clone(), global.is_some());
+        let server = serve(move |call| match (call.endpoint(), &global) {
+            (Endpoint::Assets, _) => search.clone(),
+            (Endpoint::GlobalAssets, Some(global)) => global.clone(),
             _ => estate(call),
         })
         .await;
-        let lines = scanner(&server, &["asset_inventory", "tags"]).rights(time(NOW)).await;
-        assert_eq!(lines.iter().map(|line| line.outcome).collect::<Vec<_>>(), told, "{missing:?}");
+        let streams = ["asset_inventory"];
+        let scanner = match has_gateway {
+            true => scanner_with_gateway(&server, &format!("{}/gateway", server.base), &streams),
+            false => scanner(&server, &streams),
+        };
+        let line = scanner.rights(time(NOW)).await.remove(0);
+        (line.outcome, line.says, asked(&server, Endpoint::GlobalAssets).len())
+    };
+    let no_global = Reply { status: 403, ..ok("{\"message\":\"not subscribed\"}") };
+    let open = search_page("", None);
+    for search in closed_searches() {
+        for global in [None, Some(no_global.clone())] {
+            let (outcome, says, _) = told(&search, global).await;
+            assert_eq!(outcome, Doubtful, "{says}");
+            for words in ["software", "open ports", "Read Asset", "Global AssetView"] {
+                assert!(says.contains(words), "{words}: {says}");
+            }
+        }
+        let global = ok(&global_assets(&[(9, 1)], None));
+        assert_eq!(told(&search, Some(global)).await.0, Good, "Global AssetView has them");
+    }
+    let (outcome, says, asked) = told(&open, Some(no_global)).await;
+    assert_eq!((outcome, asked), (Good, 0), "{says}");
+    let busy = Reply { status: 429, ..ok("") };
+    assert_eq!(told(&busy, None).await.0, Unknown);
+    assert_eq!(told(&closed_searches()[0], Some(busy)).await.0, Unknown);
+}
+
+#[tokio::test]
+async fn a_closed_asset_search_takes_nothing_from_a_run() {
+    for search in closed_searches() {
+        let server = serve(move |call| match call.endpoint() {
+            Endpoint::Assets => search.clone(),
+            _ => estate(call),
+        })
+        .await;
+        let mut sink = Recorder::default();
+        let done = drive(&scanner(&server, &["asset_inventory"]), &full_run(), &mut sink).await.unwrap();
+        assert!(done.iter().all(|(_, proof)| proof.missing.is_none()), "{done:?}");
+        assert_eq!((sink.inventory.len(), sink.supplements.len()), (1, 0));
     }
 }

@@ -223,10 +223,19 @@ async fn pitfall_11_limits_send_the_unit_back_with_their_time_and_nobody_sleeps(
     let rate = words(409, 1965, "rate", &item("SECONDS_TO_WAIT", "7200"));
     let by_header = words(409, 1965, "rate", "").with("x-ratelimit-towait-sec", "90");
     let running = words(409, 1960, "concurrency", &item("CALLS_TO_FINISH", "1"));
-    let gateway = Reply { status: 429, ..ok("<html>") }.with("retry-after", "30");
-    for (reply, until) in
-        [(rate, wait(7200)), (by_header, wait(90)), (running, wait(60)), (gateway, wait(30))]
-    {
+    let gateway = Reply { status: 429, ..ok("<html>") };
+    let by_date = gateway.clone().with("retry-after", "Sun, 22 Nov 2026 00:00:40 GMT");
+    let both = gateway.clone().with("retry-after", "30").with("x-ratelimit-towait-sec", "90");
+    let maintenance = words(503, 1999, "Maintenance", "").with("retry-after", "600");
+    for (reply, until) in [
+        (rate, wait(7200)),
+        (by_header, wait(90)),
+        (running, wait(60)),
+        (gateway.with("retry-after", "30"), wait(30)),
+        (by_date, wait(40)),
+        (both, wait(90)),
+        (maintenance, wait(600)),
+    ] {
         let began = std::time::Instant::now();
         let (_, next) = first_answer(move |_| reply.clone()).await;
         let Ok(Next::Later(at, unit)) = next else { panic!("{next:?}") };
@@ -254,6 +263,37 @@ async fn a_used_up_limit_delays_the_next_page_of_the_same_api() {
 }
 
 #[tokio::test]
+async fn the_host_list_is_not_asked_for_a_heavy_host_before_there_is_room() {
+    let server = serve(|call| match call.endpoint() {
+        Endpoint::Detections if call.form("id_min").is_empty() => Reply { status: 504, ..ok("") },
+        Endpoint::HostIds => {
+            ids_page("<ID>3</ID>").with("x-ratelimit-remaining", "0").with("x-ratelimit-towait-sec", "7200")
+        }
+        _ => estate(call),
+    })
+    .await;
+    let asked = || server.calls().iter().filter(|call| call.endpoint() == Endpoint::HostIds).count();
+    let scanner = scanner(&server, &["host_detections"]);
+    let job = |used_up| {
+        let work = serde_json::json!({
+            "ask": "detections", "id_min": 0, "size": 1, "failures": 2, "used_up": used_up
+        });
+        Unit::new("detections/0", &work)
+    };
+    let mut sink = Recorder::default();
+    let until = "2026-11-22T01:00:00Z";
+    let used_up = job(serde_json::json!({ "host_list": until }));
+    let next = scanner.pull(&full_run(), &used_up, &mut sink).await.unwrap();
+    assert!(matches!(&next, Next::Later(at, unit) if (*at, &*unit.id) == (time(until), "detections/0")));
+    assert_eq!((asked(), sink.refused.len()), (0, 0));
+
+    let next = scanner.pull(&full_run(), &job(serde_json::json!({})), &mut sink).await.unwrap();
+    let Next::More(units, _) = next else { panic!("{next:?}") };
+    assert_eq!((asked(), sink.refused.len(), units[0].id.as_str()), (1, 1, "detections/4"));
+    assert_eq!(units[0].work["used_up"], serde_json::json!({ "host_list": "2026-11-22T02:00:00Z" }));
+}
+
+#[tokio::test]
 async fn wrong_credentials_are_told_from_refused_questions() {
     for reply in [
         words(200, 2001, "Your account has expired.", ""),
@@ -267,8 +307,10 @@ async fn wrong_credentials_are_told_from_refused_questions() {
     let (_, next) = first_answer(|_| words(400, 1905, "parameter id_min has invalid value", "")).await;
     let Err(SyncError::Refused { status: 400, detail, .. }) = next else { panic!("{next:?}") };
     assert_eq!(detail, "code 1905: parameter id_min has invalid value");
-    let (_, next) = first_answer(|_| words(200, 999, "Internal error", "")).await;
-    assert!(next.is_err_and(|error| error.is_transient()));
+    for reply in [words(200, 999, "Internal error", ""), words(503, 1999, "Maintenance", "")] {
+        let (_, next) = first_answer(move |_| reply.clone()).await;
+        assert!(matches!(next, Err(SyncError::Refused { status: 503, .. })), "{next:?}");
+    }
 }
 
 #[tokio::test]

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::{Finding, FindingState};
+use jiff::SignedDuration;
 use simulators::{Options, World};
 use support::*;
-use sync::{Coverage, Mode, Next, Scanner, SyncError};
+use sync::{Coverage, Mode, Next, Run, Scanner, SyncError};
 use sync_qualys::QualysScanner;
 
 const HOSTS: usize = 40;
@@ -160,7 +161,7 @@ async fn an_incremental_run_brings_a_part_of_the_whole() {
     let (mut all, mut part) = (Recorder::default(), Recorder::default());
     simulated.pull(50, Mode::Full, &mut all).await.unwrap();
     part.known.clone_from(&all.known);
-    let since = simulated.world.clock.now() - jiff::SignedDuration::from_hours(30);
+    let since = simulated.world.clock.now() - SignedDuration::from_hours(30);
     simulated.pull(50, Mode::Incremental { since }, &mut part).await.unwrap();
     let (all, part) = (findings(&all), findings(&part));
     assert!(!part.is_empty() && part.len() < all.len(), "{} of {}", part.len(), all.len());
@@ -180,13 +181,17 @@ async fn the_check_needs_right_credentials() {
 }
 
 /// Works a run with two units at a time, as the queue does, and counts how long the clock was moved on.
-async fn pull_two_at_a_time(simulated: &Simulated, page_size: u32, streams: &[&str]) -> jiff::SignedDuration {
+async fn pull_two_at_a_time(
+    simulated: &Simulated,
+    run: &Run,
+    page_size: u32,
+    streams: &[&str],
+) -> SignedDuration {
     let http = http(&simulated.base).with_basic("sim-user", "sim-pass").unwrap();
     let scanner = QualysScanner::new(&connector(&simulated.base, streams, page_size), http, None).unwrap();
-    let run = run(Mode::Full);
     let clock = &simulated.world.clock;
     let mut waiting: Vec<_> =
-        scanner.plan(&run).await.unwrap().into_iter().map(|unit| (clock.now(), unit)).collect();
+        scanner.plan(run).await.unwrap().into_iter().map(|unit| (clock.now(), unit)).collect();
     let began = clock.now();
     let mut sinks = [Recorder::default(), Recorder::default()];
     while !waiting.is_empty() {
@@ -198,7 +203,7 @@ async fn pull_two_at_a_time(simulated: &Simulated, page_size: u32, streams: &[&s
         let ready = waiting.iter().rev().take_while(|(at, _)| *at <= clock.now()).count().min(2);
         let units = waiting.split_off(waiting.len() - ready);
         sinks.iter_mut().for_each(|sink| sink.now = clock.now());
-        let work = units.iter().zip(&mut sinks).map(|((_, unit), sink)| scanner.pull(&run, unit, sink));
+        let work = units.iter().zip(&mut sinks).map(|((_, unit), sink)| scanner.pull(run, unit, sink));
         for outcome in futures::future::join_all(work).await {
             match outcome.unwrap() {
                 Next::Done(proof) => assert_eq!(proof.missing, None),
@@ -214,8 +219,8 @@ async fn pull_two_at_a_time(simulated: &Simulated, page_size: u32, streams: &[&s
     clock.now().duration_since(began)
 }
 
-#[tokio::test]
-async fn a_whole_run_within_300_calls_an_hour_and_2_at_a_time_has_no_call_refused() {
+/// An account within the limits of a standard subscription.
+async fn limited() -> Simulated {
     let options = Options { day: 3, ..Options::new(7, 340, time("2026-10-01T00:00:00Z")) };
     assert_eq!(
         (options.qualys_limits.calls, options.qualys_limits.window, options.qualys_limits.concurrency),
@@ -226,17 +231,28 @@ async fn a_whole_run_within_300_calls_an_hour_and_2_at_a_time_has_no_call_refuse
     let base = format!("http://{}/qualys", listener.local_addr().unwrap());
     let serving = world.clone();
     tokio::spawn(async move { simulators::serve(serving, listener).await });
-    let simulated = Simulated { world, base };
+    Simulated { world, base }
+}
 
+#[tokio::test]
+async fn a_whole_run_within_300_calls_an_hour_and_2_at_a_time_has_no_call_refused() {
     // A host a page: more pages of hosts and of detections than an hour allows.
-    let began = std::time::Instant::now();
-    let streams = ["asset_inventory", "tags", "knowledge_base", "host_detections", "compliance_posture"];
-    let waited = pull_two_at_a_time(&simulated, 1, &streams).await;
-    assert_eq!(simulated.world.received.refused(), Vec::<String>::new());
-    assert!(waited >= jiff::SignedDuration::from_hours(1), "the limit was reached: {waited:#}");
-    let slept = began.elapsed();
-    assert!(
-        slept < std::time::Duration::from_secs(600),
-        "an hour of waiting is not an hour of a function: {slept:?}"
-    );
+    let all = ["asset_inventory", "tags", "knowledge_base", "host_detections", "compliance_posture"];
+    // So many weeks of changes: more definitions to ask for than an hour allows.
+    let long_ago = time("2026-10-01T00:00:00Z") - SignedDuration::from_hours(320 * 7 * 24);
+    for (streams, page_size, changes_since) in
+        [(&all[..], 1, None), (&["knowledge_base", "host_detections"], 1_000, Some(long_ago))]
+    {
+        let simulated = limited().await;
+        let began = std::time::Instant::now();
+        let run = Run { changes_since, ..run(Mode::Full) };
+        let waited = pull_two_at_a_time(&simulated, &run, page_size, streams).await;
+        assert_eq!(simulated.world.received.refused(), Vec::<String>::new());
+        assert!(waited >= SignedDuration::from_hours(1), "the limit was reached: {waited:#}");
+        let slept = began.elapsed();
+        assert!(
+            slept < std::time::Duration::from_secs(600),
+            "an hour of waiting is not an hour of a function: {slept:?}"
+        );
+    }
 }

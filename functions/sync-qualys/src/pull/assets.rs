@@ -4,6 +4,8 @@
 //! instead then. Both know assets that were never scanned, which are left alone.
 
 use domain::Host;
+use jiff::Timestamp;
+use sync::http::HttpResponse;
 use sync::{Next, Proof, Run, Sink, SyncError};
 
 use super::{noted, since, soft, then};
@@ -18,8 +20,9 @@ const GLOBAL_ASSETS: &str = "am/v1/assets/host/list";
 /// The most that the gateway gives at once.
 const GLOBAL_ASSETS_PER_PAGE: u32 = 300;
 
-const NO_ASSETS: &str = "the asset search is not open to this user, so hosts stay without software and open ports: give \
-    it API access to asset management";
+const NO_ASSETS: &str = "neither Global AssetView nor the asset search is open to this user, so hosts stay without software, \
+    open ports, network cards and further cloud details: give the user \"API Access\" and the permission \"Read Asset\" of \
+    Asset Management, or have Global AssetView enabled for the subscription";
 
 /// Without what changes with every scan, which the host list tells as well: it would cost a write each time.
 fn steady(host: Host) -> Host {
@@ -27,6 +30,19 @@ fn steady(host: Host) -> Host {
 }
 
 impl QualysScanner {
+    /// Why nobody tells the details of hosts to this user, if that is so; asks for as little as there is.
+    pub(crate) async fn missing_details(&self, now: Timestamp) -> Result<Option<String>, Failure> {
+        let Err(search) = soft(self.client.ask_host_assets(now).await)? else { return Ok(None) };
+        let global = match &self.client.gateway {
+            None => "no gateway is known, gateway_url names it".to_owned(),
+            Some(gateway) => match ask_global_assets(gateway, now).await {
+                Ok(()) => return Ok(None),
+                Err(failure) => closed(failure)?,
+            },
+        };
+        Ok(Some(format!("{NO_ASSETS} (asset search: {search}; Global AssetView: {global})")))
+    }
+
     pub(super) async fn host_assets(
         &self,
         run: &Run,
@@ -102,18 +118,9 @@ impl QualysScanner {
             return self.host_assets(run, 0, used_up, sink).await;
         };
         match self.global_assets_page(gateway, run, after, used_up, sink).await {
-            Err(Failure::NotPermitted(detail)) if after == 0 => {
-                tracing::info!(detail, "no Global AssetView here, the asset search is asked");
-                Ok(Next::More(vec![Work::HostAssets { after: 0 }.unit(used_up)], Proof::default()))
-            }
-            // The gateway may lack a user that the API knows; the API decides about the credentials.
-            Err(Failure::Sync(SyncError::Unauthorized { detail, .. })) if after == 0 => {
-                tracing::info!(detail, "the gateway is not open to this user, the asset search is asked");
-                Ok(Next::More(vec![Work::HostAssets { after: 0 }.unit(used_up)], Proof::default()))
-            }
-            // Nor does a gateway that cannot be reached keep back what the API tells.
-            Err(Failure::Sync(error @ SyncError::Unreachable { .. })) if after == 0 => {
-                tracing::warn!(%error, "the gateway is not reached, the asset search is asked");
+            Err(failure) if after == 0 => {
+                let why = closed(failure)?;
+                tracing::info!(why, "no assets from the gateway, the asset search is asked");
                 Ok(Next::More(vec![Work::HostAssets { after: 0 }.unit(used_up)], Proof::default()))
             }
             outcome => outcome,
@@ -148,31 +155,62 @@ impl QualysScanner {
         }
         let mut page = Page::new();
         let mut received = 0;
-        let frame = loop {
-            match page.next(&mut answer).await {
-                Ok(Ok(Record::Asset(host))) => {
+        let next = loop {
+            match next_asset(gateway, &mut page, &mut answer).await? {
+                Ok(Record::Asset(host)) => {
                     received += 1;
                     if let Some(host) = *host {
                         sink.supplement(steady(host)).await?;
                     }
                 }
-                Ok(Ok(Record::Refused(bad))) => {
+                Ok(Record::Refused(bad)) => {
                     received += 1;
                     sink.refuse(bad);
                 }
-                Ok(Err(frame)) => break frame,
-                Err(Ok((offset, detail))) => {
-                    return Err(Failure::Sync(gateway.malformed(answer.what(), offset, &detail)));
-                }
-                Err(Err(error)) => return Err(Failure::Sync(error)),
+                Err(next) => break next,
             }
         };
-        let Frame { next, failed } = frame;
-        if let Some(words) = failed {
-            return Err(Failure::NotPermitted(words));
-        }
         let next = self.behind(next.is_some(), next, after)?;
         let units = next.map(|after| Work::GlobalAssets { after }.unit(&used_up));
         Ok(then(units.into_iter().collect(), Proof { received, ..Proof::default() }))
+    }
+}
+
+/// The next asset of a page of Global AssetView; at its end, behind which asset there are more.
+async fn next_asset(
+    gateway: &Gateway,
+    page: &mut Page,
+    answer: &mut HttpResponse,
+) -> Result<Result<Record, Option<u64>>, Failure> {
+    match page.next(answer).await {
+        Ok(Ok(record)) => Ok(Ok(record)),
+        Ok(Err(Frame { failed: Some(words), .. })) => Err(Failure::NotPermitted(words)),
+        Ok(Err(Frame { next, .. })) => Ok(Err(next)),
+        Err(Ok((offset, detail))) => Err(Failure::Sync(gateway.malformed(answer.what(), offset, &detail))),
+        Err(Err(error)) => Err(Failure::Sync(error)),
+    }
+}
+
+/// Asks Global AssetView for one asset, to see whether it may be asked.
+async fn ask_global_assets(gateway: &Gateway, now: Timestamp) -> Result<(), Failure> {
+    let mut answer = gateway.post(GLOBAL_ASSETS, &[("pageSize", "1".to_owned())], now).await?;
+    match answer.status().as_u16() {
+        200 => next_asset(gateway, &mut Page::new(), &mut answer).await.map(|_| ()),
+        204 => Ok(()),
+        _ => Err(gateway.unwanted(answer, now).await),
+    }
+}
+
+/// Why Global AssetView is not there for this user, so that the asset search is asked instead. Any other failure is one.
+fn closed(failure: Failure) -> Result<String, Failure> {
+    match failure {
+        Failure::NotPermitted(detail) => Ok(format!("Qualys says {detail}")),
+        // The gateway may lack a user that the API knows; the API decides about the credentials.
+        Failure::Sync(SyncError::Unauthorized { detail, .. }) => {
+            Ok(format!("the gateway refuses the user ({detail})"))
+        }
+        // Nor does a gateway that cannot be reached keep back what the API tells.
+        Failure::Sync(error @ SyncError::Unreachable { .. }) => Ok(error.to_string()),
+        failure => Err(failure),
     }
 }

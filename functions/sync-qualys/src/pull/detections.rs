@@ -6,7 +6,7 @@ use domain::RuleId;
 use jiff::{SignedDuration, Timestamp};
 use sync::{BadRecord, Coverage, HostReport, Next, Proof, Run, Sink, SyncError, Unit};
 
-use super::{not_permitted, noted, then};
+use super::{not_permitted, note, noted, then};
 use crate::QualysScanner;
 use crate::client::{Answer, Failure, Page};
 use crate::document::{HostItem, Item};
@@ -132,9 +132,13 @@ impl QualysScanner {
         error: &SyncError,
         sink: &mut dyn Sink,
     ) -> Result<Next, Failure> {
+        let mut used_up = job.used_up.clone();
+        if let Some(until) = used_up.get(&Api::HostList).filter(|until| **until > sink.now()) {
+            return Ok(Next::Later(*until, Unit::new(detections_unit(id_min), job)));
+        }
         // Which host it is, the host list knows, and it is not answering if all of Qualys is in trouble.
-        let Some(host) = self.first_host(&self.page(run, id_min), sink.now()).await? else {
-            let after = self.after_detections(run).into_iter().map(|work| work.unit(&job.used_up));
+        let Some(host) = self.first_host(&self.page(run, id_min), &mut used_up, sink.now()).await? else {
+            let after = self.after_detections(run).into_iter().map(|work| work.unit(&used_up));
             return Ok(then(after.collect(), Proof::default()));
         };
         sink.refuse(BadRecord {
@@ -142,12 +146,18 @@ impl QualysScanner {
             problem: format!("the detections of host {host} cannot be had, it is skipped: {error}"),
         });
         let next = Work::Detections { id_min: host + 1, size: None, failures: 0, skipped };
-        Ok(Next::More(vec![next.unit(&job.used_up)], Proof { received: 1, ..Proof::default() }))
+        Ok(Next::More(vec![next.unit(&used_up)], Proof { received: 1, ..Proof::default() }))
     }
 
     /// The first host that a page of detections begins with.
-    async fn first_host(&self, page: &Page, now: Timestamp) -> Result<Option<u64>, Failure> {
+    async fn first_host(
+        &self,
+        page: &Page,
+        used_up: &mut UsedUp,
+        now: Timestamp,
+    ) -> Result<Option<u64>, Failure> {
         let mut answer = self.client.host_ids(&Page { size: 1, ..*page }, now).await?;
+        note(used_up, Api::HostList, &answer, now);
         let mut first = None;
         while let Ok(item) = answer.next(&self.client).await? {
             if let Item::Ids(ids) = item {
@@ -254,15 +264,19 @@ impl QualysScanner {
     ) -> Result<Next, Failure> {
         let mut received = 0;
         let until = since.saturating_add(CHANGES).ok().filter(|until| *until < sink.now());
+        let mut used_up = used_up.clone();
         let outcome = match self.client.changed_definitions(since, until, sink.now()).await {
-            Ok(mut answer) => self.read_changed(&mut answer, sink, &mut received).await,
+            Ok(mut answer) => {
+                note(&mut used_up, Api::KnowledgeBase, &answer, sink.now());
+                self.read_changed(&mut answer, sink, &mut received).await
+            }
             Err(failure) => Err(failure),
         };
         let ((), missing) = not_permitted(outcome, NO_KNOWLEDGE_BASE)?;
         let following = until.filter(|_| missing.is_none()).map(|until| {
             // Whether the bounds belong to what lies between them is not documented.
             let since = until - SignedDuration::from_secs(1);
-            Work::ChangedDefinitions { since, part: part + 1 }.unit(used_up)
+            Work::ChangedDefinitions { since, part: part + 1 }.unit(&used_up)
         });
         Ok(then(following.into_iter().collect(), Proof { announced: None, received, missing }))
     }
