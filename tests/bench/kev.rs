@@ -72,6 +72,7 @@ fn rule() -> Rule {
         solution: None,
         patchable: Some(true),
         vendor_risk: None,
+        exploit_available: None,
         modified: None,
     }
 }

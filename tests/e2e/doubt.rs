@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
@@ -258,178 +258,207 @@ async fn hosts_that_vanish_from_the_scanners_list_wait_for_approval_too() {
     assert!(purged_at().await.is_some());
 }
 
-/// A scanner whose answer never ends in time.
-struct Endless;
+/// Works the runs of a scanner that is none of ours, message by message.
+struct Runs<'a> {
+    site: &'a Site,
+    function: SyncFunction,
+    connector: ConnectorName,
+    /// Between two looks at a run.
+    pause: SignedDuration,
+}
+
+impl<'a> Runs<'a> {
+    fn new(site: &'a Site, build: sync::Build) -> Self {
+        let options =
+            EngineOptions { retry_pause: SignedDuration::ZERO, max_failures: 3, ..EngineOptions::default() };
+        let (services, kind) = (site.stack.services(), domain::Scanner::Tenable);
+        let function = SyncFunction::new(services, kind, options, HttpOptions::default(), build);
+        Self { site, function, connector: "tenable-demo".parse().unwrap(), pause: SignedDuration::ZERO }
+    }
+
+    async fn work(&self, message: &SyncMessage) {
+        let batch = event(&serde_json::to_string(message).unwrap());
+        assert!(self.function.handle(batch).await.batch_item_failures.is_empty());
+    }
+
+    /// Begins a full run, works it to its end, and gives what is left of it.
+    async fn full(&self, request: &str) -> RunRecord {
+        self.site.advance(SignedDuration::from_mins(1));
+        let store = &self.site.stack.services().store;
+        self.work(&SyncMessage::start(self.connector.clone(), Trigger::Full, request)).await;
+        let run = self.site.last_run("tenable-demo").await.id;
+        for _ in 0..1_000 {
+            let pending = store.units(&self.connector, &run, Some(UnitState::Pending)).await.unwrap();
+            for unit in &pending {
+                let (connector, run) = (self.connector.clone(), run.clone());
+                self.work(&SyncMessage::unit(connector, run, unit.id.clone(), unit.rev)).await;
+            }
+            // As a queue may have it.
+            for _ in 0..2 {
+                self.work(&SyncMessage::finish(self.connector.clone(), run.clone())).await;
+            }
+            let (record, _) = store.run(&self.connector, &run).await.unwrap().unwrap();
+            if record.status == RunStatus::Done {
+                return record;
+            }
+            self.site.advance(self.pause);
+        }
+        panic!("the run has no end");
+    }
+}
+
+/// A scanner that does with its units what a test says.
+struct Scripted {
+    units: &'static [&'static str],
+    pull: fn(&str) -> Result<Next, SyncError>,
+}
+
+/// How often a unit of it was worked, and since when the last run asked for changed definitions.
+static TRIED: AtomicUsize = AtomicUsize::new(0);
+static CHANGES_SINCE: Mutex<Option<jiff::Timestamp>> = Mutex::new(None);
+/// Whether it answers which definitions changed.
+static KNOWS_CHANGES: AtomicBool = AtomicBool::new(false);
+/// One test at a time.
+static SCRIPT: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 #[async_trait::async_trait]
-impl sync::Scanner for Endless {
+impl sync::Scanner for Scripted {
     fn kind(&self) -> domain::Scanner {
         domain::Scanner::Tenable
     }
 
-    async fn plan(&self, _: &Run) -> Result<Vec<Unit>, SyncError> {
-        Ok(vec![Unit::new("all", &())])
+    async fn plan(&self, run: &Run) -> Result<Vec<Unit>, SyncError> {
+        *CHANGES_SINCE.lock().unwrap() = run.changes_since;
+        Ok(self.units.iter().map(|id| Unit::new(*id, &())).collect())
     }
 
-    async fn pull(&self, _: &Run, _: &Unit, _: &mut dyn Sink) -> Result<Next, SyncError> {
-        Err(SyncError::OutOfTime)
+    async fn pull(&self, _: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
+        TRIED.fetch_add(1, Ordering::Relaxed);
+        let next = (self.pull)(&unit.id)?;
+        sink.inventory(Host { native: "a".into(), ..Host::default() }).await?;
+        Ok(next)
     }
 
     async fn check(&self) -> Result<String, SyncError> {
         Ok(String::new())
     }
+}
+
+fn scripted(
+    units: &'static [&'static str],
+    pull: fn(&str) -> Result<Next, SyncError>,
+) -> Result<Built, SyncError> {
+    Ok(Built { scanner: Box::new(Scripted { units, pull }), http: None })
 }
 
 #[tokio::test]
 async fn a_unit_that_is_out_of_time_again_and_again_fails_in_the_end() {
+    let _one = SCRIPT.lock().await;
     let site = Site::start(Setup::new(3)).await;
-    let services = site.stack.services();
-    let options = EngineOptions { retry_pause: SignedDuration::ZERO, ..EngineOptions::default() };
-    let build = |_: &_, _, _: &_| Ok(Built { scanner: Box::new(Endless), http: None });
-    let function =
-        SyncFunction::new(services, domain::Scanner::Tenable, options, HttpOptions::default(), build);
-    let work = async |message: &SyncMessage| {
-        let batch = event(&serde_json::to_string(message).unwrap());
-        assert!(function.handle(batch).await.batch_item_failures.is_empty());
-    };
-    let connector: ConnectorName = "tenable-demo".parse().unwrap();
-    work(&SyncMessage::start(connector.clone(), Trigger::Full, "endless")).await;
-    let run = site.last_run("tenable-demo").await.id;
-    let mut attempts = 0;
-    let ended = loop {
-        let unit = services.store.unit(&connector, &run, "all").await.unwrap().unwrap();
-        if unit.state != UnitState::Pending {
-            break unit;
-        }
-        assert!(attempts < 1_000, "it goes on for ever");
-        attempts += 1;
-        work(&SyncMessage::unit(connector.clone(), run.clone(), "all", unit.rev)).await;
-    };
-    assert_eq!((ended.state, ended.missing.as_deref()), (UnitState::Failed, Some("out of time")));
-    assert!(attempts > 20, "a large answer is given time: {attempts}");
+    TRIED.store(0, Ordering::Relaxed);
+    let run =
+        Runs::new(&site, |_, _, _| scripted(&["all"], |_| Err(SyncError::OutOfTime))).full("endless").await;
+    let unit = site.stack.services().store.unit(&"tenable-demo".parse().unwrap(), &run.id, "all").await;
+    let unit = unit.unwrap().unwrap();
+    assert_eq!((unit.state, unit.missing.as_deref()), (UnitState::Failed, Some("out of time")));
+    assert!(TRIED.load(Ordering::Relaxed) > 20, "a large answer is given time");
 }
 
-/// A scanner under maintenance for good: its one unit is put off each time, in the one way or the other.
-struct Away(bool);
-
-#[async_trait::async_trait]
-impl sync::Scanner for Away {
-    fn kind(&self) -> domain::Scanner {
-        domain::Scanner::Tenable
-    }
-
-    async fn plan(&self, _: &Run) -> Result<Vec<Unit>, SyncError> {
-        Ok(vec![Unit::new("all", &())])
-    }
-
-    async fn pull(&self, _: &Run, unit: &Unit, sink: &mut dyn Sink) -> Result<Next, SyncError> {
-        let until = sink.now() + SignedDuration::from_hours(5);
-        match self.0 {
-            true => Ok(Next::Later(until, unit.clone())),
-            false => Err(SyncError::Throttled { system: "tenable-demo".into(), until }),
-        }
-    }
-
-    async fn check(&self) -> Result<String, SyncError> {
-        Ok(String::new())
-    }
+/// A unit that no item holds.
+fn large(id: &str) -> Unit {
+    Unit::new(id, &"x".repeat(500_000))
 }
 
 #[tokio::test]
 async fn a_unit_that_is_put_off_again_and_again_is_given_up_after_days() {
-    let late: sync::Build = |_, _, _| Ok(Built { scanner: Box::new(Away(true)), http: None });
-    let throttled: sync::Build = |_, _, _| Ok(Built { scanner: Box::new(Away(false)), http: None });
+    let _one = SCRIPT.lock().await;
+    let late: sync::Build =
+        |_, _, _| scripted(&["all"], |_| Ok(Next::Later(jiff::Timestamp::UNIX_EPOCH, Unit::new("all", &()))));
+    let throttled: sync::Build = |_, _, _| {
+        scripted(&["all"], |_| {
+            Err(SyncError::Throttled { system: "s".into(), until: jiff::Timestamp::UNIX_EPOCH })
+        })
+    };
     for build in [late, throttled] {
         let site = Site::start(Setup::new(3)).await;
-        let services = site.stack.services();
-        let options = EngineOptions::default();
-        let function =
-            SyncFunction::new(services, domain::Scanner::Tenable, options, HttpOptions::default(), build);
-        let work = async |message: &SyncMessage| {
-            let batch = event(&serde_json::to_string(message).unwrap());
-            assert!(function.handle(batch).await.batch_item_failures.is_empty());
-        };
-        let connector: ConnectorName = "tenable-demo".parse().unwrap();
-        work(&SyncMessage::start(connector.clone(), Trigger::Full, "away")).await;
-        let run = site.last_run("tenable-demo").await.id;
-        let mut hours = 0;
-        let ended = loop {
-            let unit = services.store.unit(&connector, &run, "all").await.unwrap().unwrap();
-            if unit.state != UnitState::Pending {
-                break unit;
-            }
-            assert!(hours < 200, "it is put off for ever");
-            work(&SyncMessage::unit(connector.clone(), run.clone(), "all", unit.rev)).await;
-            site.advance(SignedDuration::from_hours(5));
-            hours += 5;
-        };
-        assert_eq!((ended.state, hours), (UnitState::Failed, 80));
-        let why = ended.missing.unwrap_or_default();
+        TRIED.store(0, Ordering::Relaxed);
+        let run = Runs { pause: SignedDuration::from_hours(5), ..Runs::new(&site, build) }.full("away").await;
+        assert_eq!(TRIED.load(Ordering::Relaxed), 16, "three days and some hours");
+        let why = run.reason.unwrap_or_default();
         assert!(why.contains("asks to wait until") && why.contains("put off for the first time"), "{why}");
     }
 }
 
-/// A scanner with two units, each of which fails.
-struct Failing(fn() -> SyncError);
-
-static TRIED: AtomicUsize = AtomicUsize::new(0);
-
-#[async_trait::async_trait]
-impl sync::Scanner for Failing {
-    fn kind(&self) -> domain::Scanner {
-        domain::Scanner::Tenable
-    }
-
-    async fn plan(&self, _: &Run) -> Result<Vec<Unit>, SyncError> {
-        Ok(vec![Unit::new("one", &()), Unit::new("two", &())])
-    }
-
-    async fn pull(&self, _: &Run, _: &Unit, _: &mut dyn Sink) -> Result<Next, SyncError> {
-        TRIED.fetch_add(1, Ordering::Relaxed);
-        Err(self.0())
-    }
-
-    async fn check(&self) -> Result<String, SyncError> {
-        Ok(String::new())
-    }
+fn refused_password() -> SyncError {
+    SyncError::Unauthorized { system: "s".into(), detail: "401 no".into() }
 }
 
 #[tokio::test]
 async fn a_refused_password_is_tried_once_and_what_the_table_does_not_take_fails_its_unit() {
-    fn built(error: fn() -> SyncError) -> Result<Built, SyncError> {
-        Ok(Built { scanner: Box::new(Failing(error)), http: None })
-    }
-    let refused: sync::Build =
-        |_, _, _| built(|| SyncError::Unauthorized { system: "s".into(), detail: "401 no".into() });
-    let untaken: sync::Build =
-        |_, _, _| built(|| StoreError::Refused { operation: "PutItem", cause: "too large".into() }.into());
-    for (build, tries, why) in [(refused, 1, "401 no"), (untaken, 6, "does not take what PutItem writes")] {
+    const TWO: &[&str] = &["one", "two"];
+    let _one = SCRIPT.lock().await;
+    let refused: sync::Build = |_, _, _| scripted(TWO, |_| Err(refused_password()));
+    let untaken: sync::Build = |_, _, _| {
+        scripted(TWO, |_| Err(StoreError::Refused { operation: "PutItem", cause: "too large".into() }.into()))
+    };
+    // The units that it finds, and what it has to remember.
+    let found: sync::Build =
+        |_, _, _| scripted(TWO, |_| Ok(Next::More(vec![large("large")], Proof::default())));
+    let remembered: sync::Build =
+        |_, _, _| scripted(&["one"], |_| Ok(Next::Later(jiff::Timestamp::UNIX_EPOCH, large("one"))));
+    // It was taken for another unit: it is not the password.
+    let right: sync::Build = |_, _, _| {
+        scripted(&["a", "b", "c"], |unit| match unit {
+            "a" => Ok(Next::Done(Proof::default())),
+            _ => Err(refused_password()),
+        })
+    };
+    for (build, tries, verdict, why) in [
+        (refused, 1, Verdict::Failed, "401 no"),
+        (untaken, 6, Verdict::Failed, "does not take what PutItem writes"),
+        (found, 6, Verdict::Partial, "does not take what"),
+        (remembered, 3, Verdict::Failed, "does not take what"),
+        (right, 3, Verdict::Partial, "401 no"),
+    ] {
         let site = Site::start(Setup::new(3)).await;
-        let services = site.stack.services();
-        let options =
-            EngineOptions { retry_pause: SignedDuration::ZERO, max_failures: 3, ..EngineOptions::default() };
-        let function =
-            SyncFunction::new(services, domain::Scanner::Tenable, options, HttpOptions::default(), build);
-        let work = async |message: &SyncMessage| {
-            let batch = event(&serde_json::to_string(message).unwrap());
-            assert!(function.handle(batch).await.batch_item_failures.is_empty());
-        };
-        let connector: ConnectorName = "tenable-demo".parse().unwrap();
         TRIED.store(0, Ordering::Relaxed);
-        work(&SyncMessage::start(connector.clone(), Trigger::Full, "once")).await;
-        let run = site.last_run("tenable-demo").await.id;
-        for turn in 0.. {
-            assert!(turn < 20, "it goes on for ever");
-            let units = services.store.units(&connector, &run, Some(UnitState::Pending)).await.unwrap();
-            let Some(unit) = units.first() else { break };
-            work(&SyncMessage::unit(connector.clone(), run.clone(), unit.id.clone(), unit.rev)).await;
-        }
-        assert_eq!(TRIED.load(Ordering::Relaxed), tries, "{why}");
-        work(&SyncMessage::finish(connector.clone(), run.clone())).await;
-        let run = site.last_run("tenable-demo").await;
-        assert_eq!((run.status, run.verdict), (RunStatus::Done, Some(Verdict::Failed)), "{why}");
+        let run = Runs::new(&site, build).full("once").await;
+        assert_eq!((TRIED.load(Ordering::Relaxed), run.verdict), (tries, Some(verdict)), "{why}: {run:?}");
         assert!(run.reason.as_ref().is_some_and(|reason| reason.contains(why)), "{:?}", run.reason);
     }
+}
+
+#[tokio::test]
+async fn a_question_for_changed_definitions_that_fails_costs_nothing_and_is_asked_again() {
+    let _one = SCRIPT.lock().await;
+    let site = Site::start(Setup::new(3)).await;
+    let build: sync::Build = |_, _, _| {
+        scripted(&["list", "changed/0"], |unit| match unit {
+            "changed/0" if !KNOWS_CHANGES.load(Ordering::Relaxed) => Err(SyncError::Refused {
+                system: "s".into(),
+                status: 500,
+                what: "definitions".into(),
+                detail: "no".into(),
+            }),
+            _ => Ok(Next::Done(Proof::default())),
+        })
+    };
+    let runs = Runs::new(&site, build);
+    let since = async |request: &str| {
+        let run = runs.full(request).await;
+        assert_eq!(run.verdict, Some(Verdict::Complete), "{:?}", run.reason);
+        *CHANGES_SINCE.lock().unwrap()
+    };
+    KNOWS_CHANGES.store(true, Ordering::Relaxed);
+    assert_eq!(since("first").await, None);
+    let second = since("second").await;
+    KNOWS_CHANGES.store(false, Ordering::Relaxed);
+    let third = since("third").await;
+    assert!(second.is_some() && third > second);
+    assert_eq!(since("fourth").await, third, "the third run has not heard of it");
+    KNOWS_CHANGES.store(true, Ordering::Relaxed);
+    assert_eq!(since("fifth").await, third);
+    assert!(since("sixth").await > third);
 }
 
 #[tokio::test]
@@ -441,7 +470,7 @@ async fn a_full_run_asks_for_definitions_that_were_changed_too() {
         let run = site.last_run("qualys-demo").await;
         assert_eq!(run.verdict, Some(Verdict::Complete), "{:?}", run.reason);
         site.advance(SignedDuration::from_mins(1));
-        site.stack.services().store.unit(&connector, &run.id, "kb/changed").await.unwrap().is_some()
+        site.stack.services().store.unit(&connector, &run.id, "changed/0").await.unwrap().is_some()
     };
     assert!(!asks().await, "nothing is known that could have changed");
     assert!(asks().await);
@@ -537,45 +566,20 @@ impl sync::Scanner for Slippery {
 #[tokio::test]
 async fn a_host_that_slips_through_a_list_is_not_gone_and_one_that_is_not_there_is() {
     let site = Site::start(Setup::new(3)).await;
-    let services = site.stack.services();
-    let build = |_: &_, _, _: &_| Ok(Built { scanner: Box::new(Slippery), http: None });
-    let options = EngineOptions::default();
-    let function =
-        SyncFunction::new(services, domain::Scanner::Tenable, options, HttpOptions::default(), build);
-    let work = async |message: &SyncMessage| {
-        let batch = event(&serde_json::to_string(message).unwrap());
-        assert!(function.handle(batch).await.batch_item_failures.is_empty());
-    };
-    let connector: ConnectorName = "tenable-demo".parse().unwrap();
+    let runs = Runs::new(&site, |_, _, _| Ok(Built { scanner: Box::new(Slippery), http: None }));
     let pull = async |request: &str, listed: &[&'static str], there: &[&'static str]| {
-        site.advance(SignedDuration::from_mins(1));
         {
             let mut hosts = HOSTS.lock().unwrap();
             (hosts.listed, hosts.there) = (listed.to_vec(), there.to_vec());
             hosts.asked.clear();
         }
-        work(&SyncMessage::start(connector.clone(), Trigger::Full, request)).await;
-        let run = site.last_run("tenable-demo").await.id;
-        for turn in 0.. {
-            assert!(turn < 10, "the run has no end");
-            let pending = services.store.units(&connector, &run, Some(UnitState::Pending)).await.unwrap();
-            for unit in &pending {
-                work(&SyncMessage::unit(connector.clone(), run.clone(), unit.id.clone(), unit.rev)).await;
-            }
-            let (record, _) = services.store.run(&connector, &run).await.unwrap().unwrap();
-            if record.status == RunStatus::Done {
-                assert_eq!(record.verdict, Some(Verdict::Complete), "{:?}", record.reason);
-                break;
-            }
-            // As a queue may have it.
-            work(&SyncMessage::finish(connector.clone(), run.clone())).await;
-            work(&SyncMessage::finish(connector.clone(), run.clone())).await;
-        }
+        let run = runs.full(request).await;
+        assert_eq!(run.verdict, Some(Verdict::Complete), "{:?}", run.reason);
         HOSTS.lock().unwrap().asked.clone()
     };
     let marks = async |native: &str| {
-        let sighting = SightingId::new(connector.clone(), native);
-        let sighting = services.store.sighting_state(&sighting, false).await.unwrap().sighting;
+        let sighting = SightingId::new(runs.connector.clone(), native);
+        let sighting = site.stack.services().store.sighting_state(&sighting, false).await.unwrap().sighting;
         (sighting.purged_at.is_some(), sighting.missing_since.is_some())
     };
     let (here, missing, gone) = ((false, false), (false, true), (true, false));

@@ -62,6 +62,7 @@ async fn found(bench: &Bench, score: &Score, rules: &[&str]) -> AssetId {
         solution: None,
         patchable: None,
         vendor_risk: None,
+        exploit_available: None,
         modified: None,
     };
     let definitions: Vec<Rule> = rules.iter().map(definition).collect();

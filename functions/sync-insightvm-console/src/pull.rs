@@ -12,7 +12,7 @@ use sync::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncEr
 use crate::ConsoleScanner;
 use crate::client::{Assets, Client, DEFINITIONS, total};
 use crate::normalize::json::{self, Asset, OnAsset, SiteScan};
-use crate::work;
+use crate::work::{self, DEFINITIONS_PER_TURN, Work};
 
 /// Calls at the same time: more of them slow a console's database down for everybody.
 const PARALLEL: usize = 2;
@@ -303,23 +303,8 @@ impl ConsoleScanner {
         Ok(Next::Done(Proof::default()))
     }
 
-    /// Reads again what is known and was changed. What the console does not tell here costs the run nothing.
-    pub(crate) async fn pull_changed(
-        &self,
-        number: u64,
-        since: Timestamp,
-        sink: &mut dyn Sink,
-    ) -> Result<Next, SyncError> {
-        match self.read_changed(number, since, sink).await {
-            Err(error) if error.is_of_one_answer() => {
-                tracing::warn!(%error, "the console did not tell which definitions were changed");
-                Ok(Next::Done(Proof::default()))
-            }
-            other => other,
-        }
-    }
-
-    async fn read_changed(
+    /// Reads again what is known and was changed.
+    pub(crate) async fn read_changed(
         &self,
         number: u64,
         since: Timestamp,
@@ -355,7 +340,9 @@ impl ConsoleScanner {
                 "the console does not sort its definitions, so that not all that were changed are read again"
             );
         }
-        let goes_on = sorted && received == DEFINITIONS && last.is_some_and(|at| at >= since_day);
+        let is_full = received == DEFINITIONS && last.is_some_and(|at| at >= since_day);
+        let is_all = total(&page).is_none_or(|total| (number + 1).saturating_mul(DEFINITIONS) >= total);
+        let goes_on = sorted && is_full && !is_all;
         let proof = Proof { received, ..Proof::default() };
         Ok(match goes_on {
             true => Next::More(vec![work::changed(number + 1, since)], proof),
@@ -363,9 +350,10 @@ impl ConsoleScanner {
         })
     }
 
-    /// Asks for definitions one by one, and sends the hosts that waited for them on.
+    /// Asks for some of these definitions, one by one; behind the last one, the hosts that wait for them are sent on.
     pub(crate) async fn pull_definitions(
         &self,
+        unit: &Unit,
         rules: Vec<String>,
         hosts_of: &str,
         sink: &mut dyn Sink,
@@ -375,7 +363,8 @@ impl ConsoleScanner {
         let mut without = Vec::new();
         // A try before this one may have got some way.
         let rules = sink.unknown_rules(rules.into_iter().map(RuleId::new).collect()).await?;
-        let rules: Vec<String> = rules.iter().map(|rule| rule.as_str().to_owned()).collect();
+        let mut rules: Vec<String> = rules.iter().map(|rule| rule.as_str().to_owned()).collect();
+        let rest = rules.split_off(rules.len().min(DEFINITIONS_PER_TURN));
         let mut answers = stream::iter(rules)
             .map(
                 |rule| async move { Ok::<_, SyncError>((definition(&self.client, &rule, now).await?, rule)) },
@@ -396,6 +385,10 @@ impl ConsoleScanner {
         }
         drop(answers);
         sink.rules_without_definition(without).await?;
+        if !rest.is_empty() {
+            let work = Work::Definitions { rules: rest, hosts_of: hosts_of.to_owned() };
+            return Ok(Next::Later(now, Unit::new(unit.id.clone(), &work)));
+        }
         sink.rescore_hosts_of(hosts_of).await?;
         Ok(Next::Done(Proof { received, ..Proof::default() }))
     }

@@ -67,11 +67,15 @@ WITH used AS (
     max(CASE place WHEN 3 THEN summary END) AS summary_3, max(CASE place WHEN 3 THEN fix END) AS fix_3,
     max(CASE place WHEN 3 THEN solution_type END) AS solution_type_3
   FROM solutions GROUP BY vulnerability_id
+), exploits AS (
+  SELECT vulnerability_id FROM dim_vulnerability_exploit
+  UNION
+  SELECT vulnerability_id FROM dim_vulnerability_malware_kit
 )
 SELECT dv.nexpose_id AS vulnerability, dv.title AS title, dv.description AS description, dv.severity AS severity,
   dv.severity_score AS severity_score, dv.cvss_score AS cvss_v2_score, dv.cvss_vector AS cvss_v2_vector,
   dv.cvss_v3_score AS cvss_v3_score, dv.cvss_v3_vector AS cvss_v3_vector, dv.date_modified AS modified,
-  dv.riskscore AS risk_score, cv.cves AS cves,
+  dv.riskscore AS risk_score, e.vulnerability_id AS exploited, cv.cves AS cves,
   r.summary AS summary, r.fix AS fix, r.solution_type AS solution_type,
   r.summary_2 AS summary_2, r.fix_2 AS fix_2, r.solution_type_2 AS solution_type_2,
   r.summary_3 AS summary_3, r.fix_3 AS fix_3, r.solution_type_3 AS solution_type_3
@@ -79,4 +83,5 @@ FROM used u
 JOIN dim_vulnerability dv ON dv.vulnerability_id = u.vulnerability_id
 LEFT JOIN cves cv ON cv.vulnerability_id = u.vulnerability_id
 LEFT JOIN remedies r ON r.vulnerability_id = u.vulnerability_id
+LEFT JOIN exploits e ON e.vulnerability_id = u.vulnerability_id
 ORDER BY dv.nexpose_id";

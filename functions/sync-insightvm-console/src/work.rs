@@ -2,13 +2,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use sync::{ASKED_AT_ONCE, QUESTIONS, Unit};
+use sync::{ASKED_AT_ONCE, CHANGES, QUESTIONS, Unit};
 
 /// Pauses between two looks at a report, in seconds; the last one repeats. The console builds its data model for each
 /// report anew, which takes minutes where there are many assets.
 const PAUSES: [i64; 7] = [2, 5, 10, 15, 20, 30, 60];
-/// Definitions asked for by one unit.
-pub const DEFINITIONS_PER_UNIT: usize = 20;
+/// Definitions asked for by one unit. The hosts that wait for them are sent on once, behind the last.
+const DEFINITIONS_PER_UNIT: usize = 500;
+/// Definitions that it asks for in one turn.
+pub const DEFINITIONS_PER_TURN: usize = 20;
 
 /// The work of a unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -146,17 +148,18 @@ pub fn missing(assets: &[String]) -> Vec<Unit> {
 
 /// The unit that reads a page of definitions that were changed since a time.
 pub fn changed(page: u64, since: Timestamp) -> Unit {
-    Unit::new(format!("changed/{page}"), &Work::Changed { page, since })
+    Unit::new(format!("{CHANGES}{page}"), &Work::Changed { page, since })
 }
 
 /// The units that ask for definitions which the hosts of a unit wait for.
 pub fn definitions(rules: &[String], hosts_of: &str) -> Vec<Unit> {
-    let parts = rules.chunks(DEFINITIONS_PER_UNIT).enumerate();
-    let unit = |(number, rules): (usize, &[String])| {
-        let work = Work::Definitions { rules: rules.to_vec(), hosts_of: hosts_of.to_owned() };
-        Unit::new(format!("definitions/{}/{number}", hosts_of.replace('/', "-")), &work)
+    let unit = |rules: &[String]| {
+        // The page may be worked again when some of its rules are known: another batch is another unit.
+        let batch = domain::digest(rules.join("\n").as_bytes());
+        let id = format!("definitions/{}/{batch:016x}", hosts_of.replace('/', "-"));
+        Unit::new(id, &Work::Definitions { rules: rules.to_vec(), hosts_of: hosts_of.to_owned() })
     };
-    parts.map(unit).collect()
+    rules.chunks(DEFINITIONS_PER_UNIT).map(unit).collect()
 }
 
 #[cfg(test)]
@@ -187,8 +190,13 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(earlier, of(vec![]), "stored by a version that did not tell");
-        let many: Vec<String> = (0..50).map(|n| format!("v{n}")).collect();
-        let ids: Vec<String> = definitions(&many, "findings/3").into_iter().map(|unit| unit.id).collect();
-        assert_eq!(ids, ["definitions/findings-3/0", "definitions/findings-3/1", "definitions/findings-3/2"]);
+        let many: Vec<String> = (0..1_200).map(|n| format!("v{n}")).collect();
+        let ids = |rules: &[String]| -> Vec<String> {
+            definitions(rules, "findings/3").into_iter().map(|unit| unit.id).collect()
+        };
+        let all = ids(&many);
+        assert!(all.iter().all(|id| id.starts_with("definitions/findings-3/")), "{all:?}");
+        assert_eq!((all.len(), &ids(&many)), (3, &all));
+        assert!(ids(&many[1..]).iter().all(|id| !all.contains(id)), "another batch is another unit");
     }
 }

@@ -198,6 +198,10 @@ impl InsightvmScanner {
             sink.rule(rule).await?;
         }
         let (next, proof) = self.after(&page, &metadata, received, records.what())?;
+        if proof.announced.is_some_and(|announced| announced > proof.received) {
+            return Err(self.client.malformed(records.what(), "it has fewer definitions than it counts"));
+        }
+        let proof = Proof { announced: None, received, missing: None };
         Ok(match next {
             Some(page) => Next::More(vec![work::unit(&Work::Changed(page))], proof),
             None => Next::Done(proof),

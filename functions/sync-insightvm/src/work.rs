@@ -12,7 +12,8 @@ use crate::normalize::bulk::Table;
 const PAUSES: [i64; 5] = [5, 15, 30, 30, 60];
 /// Longest span of one remediation export, in days.
 const WINDOW_DAYS: i64 = 31;
-/// How far back a full pass asks what was remediated, in days; an incremental one goes back to its watermark.
+/// How far back a full pass asks what was remediated, in days, or longer where no run was complete since; an incremental one
+/// goes back to its watermark.
 const FULL_DAYS: i64 = 2 * WINDOW_DAYS;
 /// Nobody waits for more than this many remediation exports.
 const WINDOWS: usize = 12;
@@ -152,7 +153,7 @@ pub fn unit(work: &Work) -> Unit {
 fn id(work: &Work) -> String {
     match work {
         Work::Assets(page) => format!("assets/{}", page.number),
-        Work::Changed(page) => format!("definitions/changed/{}", page.number),
+        Work::Changed(page) => format!("{}{}", sync::CHANGES, page.number),
         Work::Missing { assets } => {
             format!("{}{:016x}", sync::QUESTIONS, domain::digest(assets.join("\n").as_bytes()))
         }
@@ -191,7 +192,10 @@ pub fn windows(run: &Run) -> Vec<Export> {
     let plus = |day: Date, days: i64| day.saturating_add(SignedDuration::from_hours(24 * days));
     let end = plus(day(run.started_at), 1);
     let begin = match run.mode {
-        Mode::Full => plus(end, -FULL_DAYS),
+        Mode::Full => {
+            let usual = plus(end, -FULL_DAYS);
+            run.changes_since.map_or(usual, |since| usual.min(plus(day(since), -1)))
+        }
         // The day before: an export tells of a day when that is over.
         Mode::Incremental { since } => plus(day(since), -1),
     };
@@ -242,6 +246,16 @@ mod tests {
             let (from, to): (Date, Date) = (from.parse().unwrap(), to.parse().unwrap());
             assert!(from < to && to.since(from).unwrap().get_days() <= 31, "{from} {to}");
         }
+    }
+
+    #[test]
+    fn a_full_pass_after_a_long_pause_goes_back_to_where_it_began() {
+        let mut full = run(Mode::Full);
+        let usual = spans(&full);
+        full.changes_since = "2026-11-20T00:00:00Z".parse().ok();
+        assert_eq!(spans(&full), usual);
+        full.changes_since = "2026-06-01T00:00:00Z".parse().ok();
+        assert_eq!(spans(&full)[0].0, "2026-05-31");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use sync::{Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncError};
 use crate::NessusScanner;
 use crate::client::FileStatus;
 use crate::document::{Document, Piece, ReportHost};
-use crate::normalize::Wanted;
+use crate::normalize::{Met, Wanted, by_target};
 use crate::work::{File, ScanWork};
 
 /// Evidence of one finding is cut here while it is on its way: the table keeps less, and some plugins print megabytes.
@@ -169,7 +169,7 @@ struct ReportReader<'a> {
     /// Rules that this file has told already.
     rules: HashSet<RuleId>,
     /// What hosts of this file are known by, their targets apart.
-    natives: HashSet<u64>,
+    met: Met,
     /// And the one that is being read, once that was asked for.
     native: Option<String>,
     /// Findings of the host that is being read.
@@ -186,7 +186,7 @@ impl<'a> ReportReader<'a> {
             file,
             counted: Counted::default(),
             rules: HashSet::new(),
-            natives: HashSet::new(),
+            met: Met::default(),
             native: None,
             findings: BTreeMap::new(),
             bytes: 0,
@@ -273,13 +273,11 @@ impl<'a> ReportReader<'a> {
         if let Some(native) = &self.native {
             return Ok(native.clone());
         }
-        let by_target = crate::normalize::by_target(&host.native, name);
+        let by_target = by_target(&host.native, name);
         // Whoever is known by the target's address or name alone shares that with nobody.
         let is_shareable = by_target != format!("{0}@{0}", host.native);
-        let known = is_shareable && sink.knows(&format!("{}/{by_target}", self.scan)).await?;
-        let is_own = !known && self.natives.insert(domain::digest(host.native.as_bytes()));
-        let native = if is_own { host.native.clone() } else { by_target };
-        Ok(self.native.insert(native).clone())
+        let is_known = is_shareable && sink.knows(&format!("{}/{by_target}", self.scan)).await?;
+        Ok(self.native.insert(self.met.next(&host.native, name, is_known)).clone())
     }
 
     /// Keeps a finding. Of two of one key, the one counts that is open.

@@ -8,7 +8,7 @@ use sync::split::xml::SplitError;
 use sync::{NormalizeError, Normalized, Summary, pieces};
 
 use crate::document::{Document, Piece};
-use crate::normalize::{Item, Wanted, by_target};
+use crate::normalize::{Item, Met, Wanted};
 
 const KNOWN: &str = "scans, compliance";
 const REMEDY: &str = "export the scan again, as Nessus and not as HTML, PDF, CSV or DB";
@@ -29,13 +29,8 @@ pub fn normalize(
         "compliance" => Some(FindingKind::Compliance),
         _ => return Err(NormalizeError::UnknownStream { stream: stream.to_owned(), known: KNOWN }),
     };
-    let mut state = State {
-        emit,
-        summary: Summary::default(),
-        rules: HashSet::new(),
-        natives: HashSet::new(),
-        native: None,
-    };
+    let mut state =
+        State { emit, summary: Summary::default(), rules: HashSet::new(), met: Met::default(), native: None };
     let mut document = Document::new();
     pieces(reader, |bytes| {
         document.feed(bytes);
@@ -77,7 +72,7 @@ struct State<'a> {
     summary: Summary,
     rules: HashSet<RuleId>,
     /// What the hosts of this file are known by, and the one that is being read.
-    natives: HashSet<u64>,
+    met: Met,
     native: Option<String>,
 }
 
@@ -89,12 +84,7 @@ impl State<'_> {
 
     /// What the host that is being read is known by: where that is another one's too, its target beside it.
     fn native(&mut self, own: &str, name: &str) -> String {
-        let natives = &mut self.natives;
-        let native = || match natives.insert(domain::digest(own.as_bytes())) {
-            true => own.to_owned(),
-            false => by_target(own, name),
-        };
-        self.native.get_or_insert_with(native).clone()
+        self.native.get_or_insert_with(|| self.met.next(own, name, false)).clone()
     }
 
     fn item(&mut self, host: String, item: Item) {

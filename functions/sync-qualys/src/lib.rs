@@ -3,7 +3,7 @@
 //! A run is a few chains of pages, each of which calls its own APIs, one call at a time:
 //!
 //! ```text
-//! hosts/0 ─> hosts/… ─┬─> detections/0 ─> kb/… ─> detections/… ─> kb/changed
+//! hosts/0 ─> hosts/… ─┬─> detections/0 ─> kb/… ─> detections/… ─> changed/…
 //!                     ├─> global-assets/0 ─> …    or, without Global AssetView, host-assets/0 ─> …
 //!                     ├─> host-ids/0 ─> …         (full passes: which hosts exist at all)
 //!                     └─> policies/0 ─> posture/… (on request)

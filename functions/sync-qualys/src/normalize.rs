@@ -11,7 +11,7 @@ mod rule;
 pub use detection::detection;
 pub use global_asset::global_asset;
 pub use host::{host, host_asset};
-pub use lists::{asset_group, ids, policy, tag};
+pub use lists::{MOST_IDS, asset_group, ids, policy, tag};
 pub use posture::{Control, Posture, control, posture};
 pub use report::{report_detail, report_finding};
 pub use rule::rule;

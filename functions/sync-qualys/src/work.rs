@@ -154,8 +154,7 @@ impl Work {
             Self::Definitions { page, batch, qids, .. } => {
                 format!("kb/detections-{page}/{batch}-{:016x}", domain::digest(qids.join(",").as_bytes()))
             }
-            Self::ChangedDefinitions { part: 0, .. } => "kb/changed".to_owned(),
-            Self::ChangedDefinitions { part, .. } => format!("kb/changed/{part}"),
+            Self::ChangedDefinitions { part, .. } => format!("{}{part}", sync::CHANGES),
             Self::HostIds { id_min } => format!("host-ids/{id_min}"),
             Self::HostAssets { after } => format!("host-assets/{after}"),
             Self::GlobalAssets { after } => format!("global-assets/{after}"),

@@ -160,7 +160,7 @@ async fn an_incremental_run_asks_for_changes_and_refreshes_used_definitions() {
         ["100"],
         "555 is used by nobody"
     );
-    assert!(done.iter().any(|(id, proof)| id == "kb/changed" && proof.received == 2));
+    assert!(done.iter().any(|(id, proof)| id == "changed/0" && proof.received == 2));
     for call in server.calls() {
         let field = match call.endpoint() {
             Endpoint::KnowledgeBase => "last_modified_after",

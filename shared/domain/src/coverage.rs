@@ -103,16 +103,19 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Judges what a full run has told of its hosts.
+    /// Judges what a full run has told of its hosts. Nothing where it told of no scan at all: an export without scan times
+    /// does not say that nobody scans.
     pub fn of(
         run: RunId,
         hosts: impl IntoIterator<Item = (String, LastScan)>,
         cadence: SignedDuration,
         now: Timestamp,
-    ) -> Self {
+    ) -> Option<Self> {
         let mut counts = BTreeMap::new();
         let mut gaps = Vec::new();
+        let mut told = false;
         for (host, scan) in hosts {
+            told |= scan.at.is_some();
             let Some(covered) = scan.covered(now, cadence) else { continue };
             *counts.entry(covered).or_default() += 1;
             if covered <= Covered::PartlyCredentialed {
@@ -121,7 +124,7 @@ impl Coverage {
         }
         gaps.sort_by(|a, b| (a.covered, a.scanned_at, &a.host).cmp(&(b.covered, b.scanned_at, &b.host)));
         gaps.truncate(LISTED);
-        Self { run, at: now, cadence_seconds: cadence.as_secs(), hosts: counts, gaps }
+        told.then(|| Self { run, at: now, cadence_seconds: cadence.as_secs(), hosts: counts, gaps })
     }
 
     /// Hosts that the scanner knows and does not call gone.
@@ -273,7 +276,19 @@ mod tests {
 
     fn coverage(hosts: &[(&str, LastScan)]) -> Coverage {
         let hosts = hosts.iter().map(|(name, scan)| ((*name).to_owned(), *scan));
-        Coverage::of(RunId::stored("r"), hosts, SignedDuration::from_hours(7 * 24), at(20))
+        Coverage::of(RunId::stored("r"), hosts, SignedDuration::from_hours(7 * 24), at(20)).unwrap()
+    }
+
+    #[test]
+    fn who_tells_of_no_scan_says_nothing_of_coverage() {
+        let of = |scans: &[LastScan]| {
+            let hosts = scans.iter().enumerate().map(|(n, scan)| (n.to_string(), *scan));
+            Coverage::of(RunId::stored("r"), hosts, SignedDuration::from_hours(1), at(20))
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[LastScan { credentialed: Some(true), ..LastScan::default() }]), None);
+        let gone = LastScan { gone: true, ..scan(2, true) };
+        assert_eq!(of(&[LastScan::default(), gone]).unwrap().hosts[&Covered::Never], 1);
     }
 
     #[test]
@@ -304,7 +319,7 @@ mod tests {
     #[test]
     fn all_are_counted_and_some_are_listed() {
         let names: Vec<String> = (0..LISTED + 5).map(|n| format!("h{n}")).collect();
-        let hosts: Vec<_> = names.iter().map(|name| (name.as_str(), LastScan::default())).collect();
+        let hosts: Vec<_> = names.iter().map(|name| (name.as_str(), scan(1, true))).collect();
         let found = coverage(&hosts);
         assert_eq!((found.known(), found.gaps.len()), ((LISTED + 5) as u64, LISTED));
     }

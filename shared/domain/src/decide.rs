@@ -522,7 +522,10 @@ fn factors(
     };
     // A scanner that knows of no exploit has not looked everywhere: only a yes counts.
     let exploit = |cve: &CveId| {
-        let says = |m: &&&Found<'_>| m.statement.finding.exploit_available == Some(true);
+        let says = |m: &&&Found<'_>| {
+            m.statement.finding.exploit_available == Some(true)
+                || m.rule.is_some_and(|rule| rule.exploit_available == Some(true))
+        };
         members.iter().filter(says).any(|m| m.mergeable.cves.contains(cve)).then_some(true)
     };
     if cves.is_empty() {

@@ -204,6 +204,9 @@ pub struct Rule {
     /// age, so it is no part of the digest, and is as of when the definition was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor_risk: Option<f64>,
+    /// Whether the definition names an exploit, or malware that uses one. Only a yes says something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exploit_available: Option<bool>,
     /// When the scanner's vendor last changed the definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<Timestamp>,

@@ -16,6 +16,8 @@ use crate::table::{Condition, Range, Store, sort_key};
 
 /// Units planned in one transaction; DynamoDB takes 100 items.
 const UNITS_PER_TRANSACTION: usize = 40;
+/// Bytes of their work; DynamoDB takes 4 MB.
+const BYTES_PER_TRANSACTION: usize = 1 << 20;
 /// Host names in one item; 250 KB before compression.
 const HOSTS_PER_ITEM: usize = 5_000;
 /// Tries of a confirmation that meets others.
@@ -44,6 +46,8 @@ pub struct ConnectorState {
     pub last_full: Option<(RunId, Timestamp)>,
     /// The next incremental run asks for changes since here (before overlap).
     pub watermark: Option<Timestamp>,
+    /// Definitions that changed since here were not read by the last complete run: the scanner did not answer.
+    pub definitions_since: Option<Timestamp>,
     /// Findings that the scanner sees and no complete run closed.
     pub open: i64,
     /// When its first run began.
@@ -153,11 +157,13 @@ pub struct RunCounts {
     pub announced: u64,
     /// Records that arrived of those.
     pub arrived: u64,
+    /// Questions for changed definitions that found no answer.
+    pub unanswered: u64,
 }
 
 impl RunCounts {
     /// Placeholder of each attribute in an expression (its name after the colon), and what to add.
-    fn fields(&self) -> [(&'static str, u64); 13] {
+    fn fields(&self) -> [(&'static str, u64); 14] {
         [
             (":hosts", self.hosts),
             (":received", self.received),
@@ -172,6 +178,7 @@ impl RunCounts {
             (":requests", self.requests),
             (":announced", self.announced),
             (":arrived", self.arrived),
+            (":unanswered", self.unanswered),
         ]
     }
 
@@ -191,6 +198,7 @@ impl RunCounts {
             requests: get("requests"),
             announced: get("announced"),
             arrived: get("arrived"),
+            unanswered: get("unanswered"),
         }
     }
 }
@@ -342,7 +350,7 @@ impl Store {
         run: &RunId,
         units: &[(String, serde_json::Value)],
     ) -> Result<(), StoreError> {
-        for batch in units.chunks(UNITS_PER_TRANSACTION) {
+        for batch in batches(units) {
             let mut wanted = batch.to_vec();
             // Once with all; after a conflict with those that turned out not to exist.
             for attempt in 0..6 {
@@ -973,6 +981,23 @@ fn build(error: aws_sdk_dynamodb::error::BuildError) -> StoreError {
 
 fn connector_item(state: &ConnectorState, rev: Option<u64>) -> Item {
     Item::from([(codec::DOCUMENT.to_owned(), document(state)), ("rev".into(), n(rev.unwrap_or(0) + 1))])
+}
+
+/// Units that are planned together: a transaction takes no more than 4 MB.
+fn batches(mut units: &[(String, serde_json::Value)]) -> Vec<&[(String, serde_json::Value)]> {
+    let mut batches = Vec::new();
+    while !units.is_empty() {
+        let mut bytes = 0;
+        let fits = units.iter().take(UNITS_PER_TRANSACTION).take_while(|(id, work)| {
+            bytes += id.len() + work.to_string().len();
+            bytes <= BYTES_PER_TRANSACTION
+        });
+        // One that is too large alone is for the table to refuse.
+        let (batch, rest) = units.split_at(fits.count().max(1));
+        batches.push(batch);
+        units = rest;
+    }
+    batches
 }
 
 /// Lets an item of a run go so many days after the run began.

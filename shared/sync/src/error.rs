@@ -99,6 +99,11 @@ impl SyncError {
         }
     }
 
+    /// Whether the table does not take what it was given, whoever gives it and how often.
+    pub fn is_refused_by_table(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_refused())
+    }
+
     /// Whether it is about what was asked for, a right that is missing or an answer that is none, and not about the scanner as
     /// a whole.
     pub fn is_of_one_answer(&self) -> bool {

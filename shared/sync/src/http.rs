@@ -405,16 +405,20 @@ impl HttpResponse {
     }
 
     /// Takes the word of an answer with 404 that something is not there. Whatever stands before an API may answer with 404
-    /// too; it does not do so in JSON.
+    /// too, gateways in JSON as well; they do not repeat the status in it, as both of Rapid7's APIs do.
     ///
     /// # Errors
     /// It is not the API that says so.
     pub async fn denied(self) -> Result<(), SyncError> {
         let (system, what, status) = (self.system.to_string(), self.what.clone(), self.status().as_u16());
         let body = self.bytes(64 * 1024).await?;
-        match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body) {
-            Ok(_) => Ok(()),
-            Err(_) => {
+        #[derive(serde::Deserialize)]
+        struct Denial {
+            status: crate::lenient::Scalar,
+        }
+        match serde_json::from_slice::<Denial>(&body) {
+            Ok(denial) if denial.status.number() == Some(404.0) => Ok(()),
+            _ => {
                 let detail = shorten(&String::from_utf8_lossy(&body));
                 Err(SyncError::Refused { system, what, status, detail })
             }

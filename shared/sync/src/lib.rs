@@ -28,7 +28,7 @@ pub use http::{HttpClient, HttpOptions};
 pub use normalized::{NormalizeError, Normalized, Summary, elements, pieces};
 pub use push::{PushIntake, Taken};
 pub use scanner::{
-    ASKED_AT_ONCE, BadRecord, Coverage, Fix, HostReport, Mode, Next, Proof, QUESTIONS, Run, Scanner, Sink,
-    UNREADABLE, Unit, confirm_each, tell_scans,
+    ASKED_AT_ONCE, BadRecord, CHANGES, Coverage, Fix, HostReport, Mode, Next, Proof, QUESTIONS, Run, Scanner,
+    Sink, UNREADABLE, Unit, confirm_each, tell_scans,
 };
 pub use scope::{Ports, Scope};

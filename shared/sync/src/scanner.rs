@@ -141,6 +141,9 @@ pub struct Proof {
 pub const ASKED_AT_ONCE: usize = 20;
 /// What the ids of units begin with that ask so ([`Scanner::ask_for`]).
 pub const QUESTIONS: &str = "missing/";
+/// What the ids of units begin with that ask which definitions changed. What is found is read without them: one that is given
+/// up takes nothing from its run, and the next run asks since the same moment.
+pub const CHANGES: &str = "changed/";
 /// So long one unit goes on asking: slow answers are not worth breaking it off.
 const ASKING: jiff::SignedDuration = jiff::SignedDuration::from_secs(120);
 

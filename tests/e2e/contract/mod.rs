@@ -133,18 +133,24 @@ async fn the_console_is_asked_and_answers_as_rapid7_specifies() {
 async fn tenable_is_asked_and_answers_as_tenable_specifies() {
     let Some(specification) = specification("tenable-vulnerability-management-openapi.json") else { return };
     let streams = "data_streams: [assets, vulnerabilities";
-    let setup = Setup::new(4).edit(streams, format!("{streams}, scans"));
-    let exchanges = pulled(setup, "tenable-demo", "/tenable").await;
-    assert_kept(&specification, &exchanges, TENABLE_KNOWN);
-    let operations = operations(&exchanges);
-    for one in [
-        "POST /assets/export",
-        "POST /vulns/export",
-        "GET /vulns/export/*/status",
-        "GET /vulns/export/*/chunks/*",
-        "GET /scans",
-    ] {
-        assert!(operations.contains(one), "{one}: {operations:?}");
+    let setup = || Setup::new(4).edit(streams, format!("{streams}, scans, compliance"));
+    let second =
+        setup().edit("    type: tenable\n", "    type: tenable\n    api_versions: { assets: \"2\" }\n");
+    for (setup, assets) in [(setup(), "POST /assets/export"), (second, "POST /assets/v2/export")] {
+        let exchanges = pulled(setup, "tenable-demo", "/tenable").await;
+        assert_kept(&specification, &exchanges, TENABLE_KNOWN);
+        let operations = operations(&exchanges);
+        for one in [
+            assets,
+            "POST /vulns/export",
+            "GET /vulns/export/*/status",
+            "GET /vulns/export/*/chunks/*",
+            "POST /compliance/export",
+            "GET /compliance/export/*/chunks/*",
+            "GET /scans",
+        ] {
+            assert!(operations.contains(one), "{one}: {operations:?}");
+        }
     }
 }
 

@@ -214,6 +214,7 @@ fn rule(scanner: Scanner, cve: &str) -> Rule {
         solution: None,
         patchable: Some(true),
         vendor_risk: None,
+        exploit_available: None,
         modified: None,
     }
 }

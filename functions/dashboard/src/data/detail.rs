@@ -183,6 +183,8 @@ pub struct RuleDetail {
     /// What it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// The definition names an exploit, or malware that uses one.
+    pub exploit_available: bool,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub solution: Option<String>,
@@ -199,6 +201,7 @@ impl From<Rule> for RuleDetail {
             severity: rule.severity,
             cvss: rule.cvss,
             vendor_risk: rule.vendor_risk,
+            exploit_available: rule.exploit_available == Some(true),
             description: rule.description,
             solution: rule.solution,
             cves: rule.cves,

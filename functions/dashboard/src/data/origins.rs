@@ -128,6 +128,9 @@ impl Known<'_> {
         all.extend(self.statements.iter().filter(says).take(1).map(|detail| {
             origin(detail.connector.as_str(), "an exploit exists".to_owned(), detail.finding.last_found)
         }));
+        all.extend(self.rules.iter().find(|rule| rule.exploit_available).map(|rule| {
+            origin(&format!("{} rule {}", rule.scanner, rule.rule), "an exploit exists".to_owned(), None)
+        }));
         all
     }
 

@@ -97,7 +97,7 @@ fn line(row: &CoverageRow, now: Timestamp) -> Markup {
                         td.number data-label=(words::covered(covered)) { (words::count(count(covered))) }
                     }
                 }
-                None => td.quiet colspan="7" { "No full run was complete yet" },
+                None => td.quiet colspan="7" { "No full run was complete yet, or the scanner tells of no scan" },
             }
             td.number data-label="Not known to it" {
                 @if row.unknown_assets > 0 {

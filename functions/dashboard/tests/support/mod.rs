@@ -230,6 +230,7 @@ impl Setting {
             solution: Some("Update to 2.17.1 <b>now</b>".into()),
             patchable: Some(true),
             vendor_risk: None,
+            exploit_available: None,
             modified: None,
         };
         RuleBook::new(Scanner::Qualys).write(&self.store, &[rule], &[]).await.unwrap();

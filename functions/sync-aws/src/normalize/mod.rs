@@ -461,6 +461,7 @@ fn rule(id: String, title: String, cves: Vec<CveId>) -> Rule {
         solution: None,
         patchable: None,
         vendor_risk: None,
+        exploit_available: None,
         modified: None,
     }
 }

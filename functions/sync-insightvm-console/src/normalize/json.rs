@@ -258,6 +258,9 @@ struct WireRule<'a> {
     risk_score: Field<'a>,
     cves: List<Field<'a>>,
     cvss: Part<Cvss<'a>>,
+    /// How many there are.
+    exploits: Field<'a>,
+    malware_kits: Field<'a>,
     modified: Field<'a>,
     added: Field<'a>,
 }
@@ -311,6 +314,10 @@ pub fn rule(offset: u64, bytes: &[u8]) -> Result<(Rule, usize), BadRecord> {
         solution: None,
         patchable: None,
         vendor_risk: wire.risk_score.number().filter(|risk| *risk > 0.0),
+        exploit_available: [wire.exploits, wire.malware_kits]
+            .iter()
+            .any(|count| count.number().is_some_and(|count| count > 0.0))
+            .then_some(true),
         modified: wire.modified.time().or(wire.added.time()),
     };
     Ok((rule, length))

@@ -174,6 +174,7 @@ pub fn rule(rows: &Rows, row: &Row) -> Result<Rule, BadRecord> {
         solution: None,
         patchable: None,
         vendor_risk: number("risk_score").filter(|risk| risk.is_finite() && *risk > 0.0),
+        exploit_available: field("exploited").map(|_| true),
         modified: field("modified").and_then(time),
     };
     let solution = |[summary, fix, kind]: [&str; 3]| Solution {

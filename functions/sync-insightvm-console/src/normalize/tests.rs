@@ -161,7 +161,7 @@ fn a_finding_with_a_result_that_is_no_object_is_refused() {
 fn a_definition_comes_alone_or_in_a_page() {
     let definition = json!({
         "id": "apache-cve-2017-3167", "title": "Apache: authentication bypass", "severity": "Critical", "severityScore": "8",
-        "cves": ["CVE-2017-3167", "cve-2017-3167", "nonsense"], "modified": "2023-01-05",
+        "cves": ["CVE-2017-3167", "cve-2017-3167", "nonsense"], "modified": "2023-01-05", "exploits": 2, "malwareKits": 0,
         "cvss": { "v2": { "score": 7.5, "vector": "AV:N/AC:L/Au:N/C:P/I:P/A:P" }, "v3": { "score": 9.8, "vector": "CVSS:3.0/AV:N" } },
         "description": { "html": "<p>Use of <tt>x</tt></p>", "text": "Use of x" }
     });
@@ -170,7 +170,7 @@ fn a_definition_comes_alone_or_in_a_page() {
         assert_eq!(end, Ok(Summary { rules: 1, ..Summary::default() }));
         let Normalized::Rule(rule) = &statements[0] else { panic!("{statements:?}") };
         assert_eq!((rule.id.as_str(), rule.severity), ("apache-cve-2017-3167", Some(Severity::Critical)));
-        assert_eq!(rule.cves.len(), 1);
+        assert_eq!((rule.cves.len(), rule.exploit_available), (1, Some(true)));
         let cvss = rule.cvss.as_ref().unwrap();
         assert_eq!((cvss.version.as_str(), cvss.score.to_string()), ("3.0", "9.8".into()));
         assert_eq!(
@@ -179,6 +179,9 @@ fn a_definition_comes_alone_or_in_a_page() {
         );
     }
     assert_eq!(read("definitions", "{}").1, Ok(Summary { refused: 1, ..Summary::default() }));
+    let (without, _) = read("definitions", r#"{"id": "v", "exploits": 0, "malwareKits": 0}"#);
+    let Normalized::Rule(rule) = &without[0] else { panic!("{without:?}") };
+    assert_eq!(rule.exploit_available, None);
 }
 
 const HEADER: &str = "asset_id,last_assessed,announced,tags,vulnerability,status,excepted,port,protocol,key,proof,\
@@ -310,6 +313,12 @@ fn solutions_of_a_report_stand_together_whole_and_each_text_once() {
         let rule = rule_of(columns, row);
         assert_eq!((rule.solution.as_deref(), rule.patchable), (solution, patchable), "{row}");
     }
+}
+
+#[test]
+fn a_definition_of_a_report_with_exploits_says_so() {
+    assert_eq!(rule_of("exploited", "4711").exploit_available, Some(true));
+    assert_eq!(rule_of("exploited", "").exploit_available, None);
 }
 
 #[test]

@@ -290,6 +290,7 @@ fn definition(xml: &Xml<'_>) -> Result<Rule, String> {
         solution: child(xml.text(), "solution"),
         patchable: None,
         vendor_risk: None,
+        exploit_available: None,
         modified: outer.get("modified").or(outer.get("added")).and_then(time),
     })
 }

@@ -357,14 +357,21 @@ async fn definitions_that_were_changed_are_read_again_where_they_are_known() {
         [&page[..3], &more].concat()
     };
     let since = time("2026-11-19T00:00:00Z");
-    for (list, read, pages) in [
-        (newest.to_vec(), vec!["v1", "v3"], 1),
-        (unsorted.to_vec(), vec!["v3", "v1"], 1),
-        (full(&newest), vec!["v1", "v3"], 2),
+    let old: Vec<Value> = (0..500).map(|n| definition(&format!("x{n}"), "2026-11-01")).collect();
+    for (list, total, read, pages) in [
+        (newest.to_vec(), 4, vec!["v1", "v3"], 1),
+        (unsorted.to_vec(), 4, vec!["v3", "v1"], 1),
+        // Whatever page it gives: there is another one as far as it counts any, and this one is new and sorted.
+        (full(&newest), 1_000, vec!["v1", "v3", "v1", "v3"], 2),
+        (full(&newest), 500, vec!["v1", "v3"], 1),
+        (full(&unsorted), 1_000, vec!["v3"], 1),
+        (old, 1_000, vec![], 1),
     ] {
         let server = serve(move |call| match call.path.as_str() {
-            "/api/3/vulnerabilities" if call.page() == 0 => page(&list),
-            "/api/3/vulnerabilities" => page(&[]),
+            "/api/3/vulnerabilities" => {
+                let page = json!({ "number": call.page(), "size": 500, "totalResources": total });
+                ok(json!({ "resources": list, "page": page }))
+            }
             _ => console(call),
         })
         .await;

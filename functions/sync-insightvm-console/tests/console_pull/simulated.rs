@@ -121,6 +121,12 @@ async fn small_pages_big_pages_and_the_api_say_the_same() {
             |host: &Host| host.tags.iter().filter(|tag| tag.key != "site").cloned().collect::<Vec<_>>();
         sink.reports.iter().map(|r| (r.host.native.clone(), (tags(&r.host), r.host.criticality))).collect()
     };
+    let exploited = |sink: &Recorder| -> Vec<_> {
+        let told = sink.rules.iter().filter(|rule| rule.exploit_available == Some(true));
+        told.map(|rule| rule.id.clone()).collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    };
+    assert_eq!(exploited(&small), exploited(&api));
+    assert!(!exploited(&api).is_empty());
     assert_eq!(described(&small), described(&api), "nor do the tags, but for the sites");
     assert_eq!(small.known, api.known);
     for by_report in &small.rules {

@@ -219,25 +219,14 @@ fn host<L>(native: String, last_scanned_at: Option<Timestamp>, record: Record<'_
         .into_iter()
         .filter_map(|assessment| assessment.status.text())
         .collect();
-    let (credentialed, partly_credentialed) = credentialed(&statuses);
-    let mut host = Host {
-        native,
-        macs: names::macs(record.mac.texts()),
-        os,
-        last_scanned_at,
-        credentialed,
-        partly_credentialed,
-        ..Host::default()
-    };
+    let mut host =
+        Host { native, macs: names::macs(record.mac.texts()), os, last_scanned_at, ..Host::default() };
     for identifier in record.unique_identifiers.0 {
         if let Some(id) = identifier.id.text() {
             identify(&mut host, id.trim(), &identifier.source.text().unwrap_or_default());
         }
     }
-    // The agent looks from inside: it needs no credentials.
-    if host.credentialed.is_none() && !host.agent_ids.is_empty() {
-        host.credentialed = Some(true);
-    }
+    (host.credentialed, host.partly_credentialed) = credentialed(&statuses, !host.agent_ids.is_empty());
     for tag in record.tags.0 {
         if let Some(name) = tag.name.text() {
             add_tag(&mut host, &name, &tag.kind.text().unwrap_or_default());
@@ -249,14 +238,21 @@ fn host<L>(native: String, last_scanned_at: Option<Timestamp>, record: Record<'_
 }
 
 /// Whether any login worked (`CREDENTIAL_STATUS_ALL_SUCCESS`, `LOGIN_SUCCESSFUL`, `PARTIAL_CREDENTIALS_SUCCESS`), and if so,
-/// whether another did not. Where no credentials were given for a service, nothing has failed.
-fn credentialed(statuses: &[String]) -> (Option<bool>, Option<bool>) {
+/// whether another did not. Where no credentials were given for a service (`NO_CREDS_SUPPLIED`), nothing has failed. An
+/// agent looks from inside and needs none: it counts where no login was tried.
+fn credentialed(statuses: &[String], has_agent: bool) -> (Option<bool>, Option<bool>) {
     let any = |words: &[&str]| {
         let is = |status: &String| words.iter().any(|word| status.to_ascii_uppercase().contains(word));
         statuses.iter().any(is)
     };
+    let tried = statuses.iter().any(|status| !status.to_ascii_uppercase().contains("NO_CREDS"));
     let success = any(&["SUCCESS"]);
-    ((!statuses.is_empty()).then_some(success), success.then(|| any(&["PARTIAL", "FAIL"])))
+    let credentialed = match (tried, has_agent) {
+        (true, _) => Some(success),
+        (false, true) => Some(true),
+        (false, false) => (!statuses.is_empty()).then_some(false),
+    };
+    (credentialed, success.then(|| any(&["PARTIAL", "FAIL"])))
 }
 
 /// Puts an identifier where its source says that it belongs.

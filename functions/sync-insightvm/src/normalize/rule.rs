@@ -1,9 +1,11 @@
 //! One definition, as `POST /vulnerabilities` gives it.
 
+use std::borrow::Cow;
+
 use domain::{CveId, Rule, RuleId, Scanner};
 use serde::Deserialize;
 use sync::BadRecord;
-use sync::lenient::{Field, List};
+use sync::lenient::{Field, FromScalar, List};
 use sync::rapid7::{best_cvss, severity};
 use sync::split::json::{brief, element};
 use sync::text::plain;
@@ -23,7 +25,27 @@ struct Record<'a> {
     cvss_v3_vector: Field<'a>,
     cves: List<Field<'a>>,
     references: List<Field<'a>>,
+    exploits: List<Named<'a>>,
+    malware_kits: List<Named<'a>>,
     modified: Field<'a>,
+}
+
+/// An exploit or a malware kit.
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Named<'a> {
+    id: Field<'a>,
+    name: Field<'a>,
+}
+
+impl<'a> FromScalar for Named<'a> {
+    type Text = Cow<'a, str>;
+}
+
+impl Named<'_> {
+    fn is_there(&self) -> bool {
+        self.id != Field::Absent || self.name != Field::Absent
+    }
 }
 
 /// Reads the definition that `bytes` begin with, which stands at `offset`, and answers how many bytes it has. The solution
@@ -49,6 +71,13 @@ pub fn rule(offset: u64, bytes: &[u8]) -> Result<(Rule, usize), BadRecord> {
         solution: None,
         patchable: None,
         vendor_risk: record.risk_score.number().filter(|risk| *risk > 0.0),
+        exploit_available: record
+            .exploits
+            .0
+            .iter()
+            .chain(&record.malware_kits.0)
+            .any(Named::is_there)
+            .then_some(true),
         modified: record.modified.time(),
     };
     Ok((rule, length))

@@ -83,17 +83,25 @@ fn pitfall_15_tags_may_be_one_object_or_a_list() {
 
 #[test]
 fn whether_a_login_worked_is_told_or_unknown() {
-    let credentialed = |statuses: &[&str]| {
+    let told = |statuses: &[&str], source: &str| {
         let statuses: Vec<Value> = statuses.iter().map(|status| json!({ "status": status })).collect();
-        let host = asset_of(&json!({ "id": "a", "credential_assessments": statuses })).host;
+        let identifiers = json!([{ "id": "7f3c", "source": source }]);
+        let asset =
+            json!({ "id": "a", "credential_assessments": statuses, "unique_identifiers": identifiers });
+        let host = asset_of(&asset).host;
         (host.credentialed, host.partly_credentialed)
     };
+    let credentialed = |statuses: &[&str]| told(statuses, "dmidecode");
     assert_eq!(credentialed(&[]), (None, None));
     assert_eq!(credentialed(&["NO_CREDS_SUPPLIED"]), (Some(false), None));
     assert_eq!(credentialed(&["LOGIN_FAILED", "LOGIN_SUCCESSFUL"]), (Some(true), Some(true)));
     assert_eq!(credentialed(&["PARTIAL_CREDENTIALS_SUCCESS"]), (Some(true), Some(true)));
     assert_eq!(credentialed(&["NO_CREDS_SUPPLIED", "LOGIN_SUCCESSFUL"]), (Some(true), Some(false)));
     assert_eq!(credentialed(&["CREDENTIAL_STATUS_ALL_SUCCESS"]), (Some(true), Some(false)));
+    let with_agent = |statuses: &[&str]| told(statuses, "R7 Agent");
+    assert_eq!(with_agent(&[]), (Some(true), None));
+    assert_eq!(with_agent(&["NO_CREDS_SUPPLIED", "NO_CREDS_SUPPLIED"]), (Some(true), None));
+    assert_eq!(with_agent(&["NO_CREDS_SUPPLIED", "LOGIN_FAILED"]), (Some(false), None));
 }
 
 #[test]
@@ -223,6 +231,17 @@ fn a_definition_is_a_rule() {
     let vector = Some("AV:N/AC:L/Au:N/C:C/I:C/A:C".to_owned());
     assert_eq!(rule.cvss, Some(Cvss { version: "2.0".into(), score: Tenths(100), vector }));
     assert!(rule.modified.is_some() && rule.solution.is_none());
+}
+
+#[test]
+fn a_definition_with_exploits_or_malware_kits_says_so() {
+    let told = |field: &str, value: Value| rule_of(&json!({ "id": "v", field: value })).exploit_available;
+    let exploit = json!([{"id": "123", "name": "ExampleName", "rank": "average", "skill_level": "expert", "source": "metasploit"}]);
+    assert_eq!(told("exploits", exploit), Some(true));
+    assert_eq!(told("malware_kits", json!([{"name": "Blackhole", "popularity": "rare"}])), Some(true));
+    for nothing in [json!([]), json!(null), json!(0), json!([{}]), json!("")] {
+        assert_eq!(told("exploits", nothing.clone()), None, "{nothing}");
+    }
 }
 
 #[test]

@@ -224,30 +224,37 @@ async fn assets_that_name_none_of_their_findings_make_the_run_incomplete() {
 
 #[tokio::test]
 async fn a_changed_definition_is_taken_if_somebody_uses_it() {
-    let (base, calls) = serve(|call| {
-        if call.query.contains("cursor") {
-            return (200, page(json!([]), json!(null), 2));
+    for announced in [2, 3] {
+        let (base, calls) = serve(move |call| {
+            if call.query.contains("cursor") {
+                return (200, page(json!([]), json!(null), announced));
+            }
+            let definitions = json!([{"id": "used", "title": "U"}, {"id": "unused", "title": "N"}]);
+            (200, page(definitions, json!("2:::_S:::unused"), announced))
+        })
+        .await;
+        let scanner = scanner(&base, json!({}));
+        let mut sink = Recorder::new(time(NOW));
+        sink.known.insert(domain::RuleId::new("used"));
+        let run = run(Mode::Incremental { since: time("2026-11-21T00:00:00Z") });
+        let unit: Unit = scanner.plan(&run).await.unwrap().remove(1);
+        let Next::More(units, _) = scanner.pull(&run, &unit, &mut sink).await.unwrap() else { panic!() };
+        assert!(units[0].id.starts_with(sync::CHANGES), "{}", units[0].id);
+        match scanner.pull(&run, &units[0], &mut sink).await {
+            // Nothing that was found depends on it: it is no part of what makes the run whole.
+            Ok(Next::Done(proof)) => assert_eq!((proof, announced), (Proof::default(), 2)),
+            Err(error) => {
+                assert_eq!(announced, 3, "{error}");
+                assert!(error.to_string().contains("fewer definitions than it counts"), "{error}");
+            }
+            other => panic!("{other:?}"),
         }
-        (
-            200,
-            page(
-                json!([{"id": "used", "title": "U"}, {"id": "unused", "title": "N"}]),
-                json!("2:::_S:::unused"),
-                2,
-            ),
-        )
-    })
-    .await;
-    let scanner = scanner(&base, json!({}));
-    let mut sink = Recorder::new(time(NOW));
-    sink.known.insert(domain::RuleId::new("used"));
-    let run = run(Mode::Incremental { since: time("2026-11-21T00:00:00Z") });
-    let unit: Unit = scanner.plan(&run).await.unwrap().remove(1);
-    let Next::More(units, _) = scanner.pull(&run, &unit, &mut sink).await.unwrap() else { panic!() };
-    let Next::Done(proof) = scanner.pull(&run, &units[0], &mut sink).await.unwrap() else { panic!() };
-    assert_eq!((proof.announced, proof.received), (Some(2), 2));
-    assert_eq!(sink.rules.iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>(), ["used"]);
-    assert_eq!(calls.lock().unwrap()[0].body, json!({"vulnerability": "modified > 2026-11-21T00:00:00Z"}));
+        assert_eq!(sink.rules.iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>(), ["used"]);
+        assert_eq!(
+            calls.lock().unwrap()[0].body,
+            json!({"vulnerability": "modified > 2026-11-21T00:00:00Z"})
+        );
+    }
 }
 
 /// A GraphQL server whose one file is somewhere else.

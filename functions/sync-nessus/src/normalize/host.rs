@@ -1,5 +1,6 @@
 //! `HostProperties`: who a scanned host is, and how it was scanned.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use domain::identity::{IdentifierKind, observe};
@@ -174,9 +175,53 @@ pub fn by_target(native: &str, name: &str) -> String {
     format!("{native}@{}", key(&Host::default(), name))
 }
 
+/// How often the hosts of one file were met, by own key and by key and target.
+#[derive(Debug, Default)]
+pub struct Met(HashMap<u64, u32>);
+
+impl Met {
+    /// What the next host of the file is known by: its own key, unless another one took that or it `is_known` by its target
+    /// as well; then its target beside it. Who shares both with another is told apart by a number: such names are nobody's
+    /// but in files where that is so.
+    pub fn next(&mut self, native: &str, name: &str, is_known: bool) -> String {
+        let by_target = by_target(native, name);
+        let mut times = |text: &str| {
+            let times = self.0.entry(domain::digest(text.as_bytes())).or_default();
+            *times += 1;
+            *times
+        };
+        match times(&format!("{by_target}@")) {
+            1 if is_known => by_target,
+            1 if times(native) == 1 => native.to_owned(),
+            1 => by_target,
+            more => format!("{by_target}#{more}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_of_one_key_are_told_apart_and_keep_their_names() {
+        let names = |hosts: &[(&str, &str)], known: &[&str]| -> Vec<String> {
+            let mut met = Met::default();
+            let name = |(native, name): &(&str, &str)| {
+                met.next(native, name, known.contains(&&*by_target(native, name)))
+            };
+            hosts.iter().map(name).collect()
+        };
+        // Two addresses of one machine: whichever stands first, or alone, later.
+        assert_eq!(names(&[("B", "a"), ("B", "b"), ("C", "b")], &[]), ["B", "B@b", "C"]);
+        assert_eq!(names(&[("B", "b"), ("B", "a")], &["B@b"]), ["B@b", "B"]);
+        // Two machines of one key at one address: what one of them is known by is never what tells an address.
+        for known in [&[][..], &["B@a#2"]] {
+            assert_eq!(names(&[("B", "a"), ("B", "a"), ("B", "a")], known), ["B", "B@a#2", "B@a#3"]);
+        }
+        assert_eq!(names(&[("B", "a"), ("B", "b"), ("B", "b")], &["B@b"]), ["B", "B@b", "B@b#2"]);
+        assert_eq!(names(&[("10.0.0.1", "10.0.0.1"); 2], &[]), ["10.0.0.1", "10.0.0.1@10.0.0.1#2"]);
+    }
 
     fn read(name: &str, tags: &[(&str, &str)]) -> Described {
         let tags: String =

@@ -231,6 +231,7 @@ impl<'x> Gathered<'x> {
             solution: some(solution),
             patchable: self.patched.then_some(true),
             vendor_risk: None,
+            exploit_available: None,
             modified: day(&self.modified),
         }
     }

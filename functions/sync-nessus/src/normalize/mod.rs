@@ -4,7 +4,7 @@ mod host;
 mod item;
 mod policy;
 
-pub use host::{Described, by_target, properties};
+pub use host::{Described, Met, by_target, properties};
 pub use item::{Item, Wanted, item};
 pub use policy::{Preference, preference};
 

@@ -47,7 +47,7 @@ parts! {
         cloud_provider: Part<Cloud<'a>>,
     }
     System { os_name: Field<'a>, full_name: Field<'a>, }
-    Criticality { score: Field<'a>, }
+    Criticality { score: Field<'a>, is_default: Field<'a>, }
     Tags { tag: List<OneTag<'a>>, }
     OneTag { tag_name: Field<'a>, }
     Cards { network_interface: List<Card<'a>>, }
@@ -63,11 +63,26 @@ parts! {
     Product { product_name: Field<'a>, full_name: Field<'a>, version: Field<'a>, publisher: Field<'a>, }
     Cloud { aws: Part<Aws<'a>>, azure: Part<Azure<'a>>, gcp: Part<Gcp<'a>>, }
     Aws { ec2: Part<Ec2<'a>>, }
-    Ec2 { account_id: Field<'a>, region: Field<'a>, instance_id: Field<'a>, }
+    Ec2 { account_id: Field<'a>, region: Part<Region<'a>>, instance_id: Field<'a>, }
     Azure { vm: Part<Vm<'a>>, }
     Vm { subscription_id: Field<'a>, location: Field<'a>, vm_id: Field<'a>, }
     Gcp { compute: Part<Compute<'a>>, }
     Compute { project_id: Field<'a>, zone: Field<'a>, instance_id: Field<'a>, }
+}
+
+/// A region: its code, or an object with code and name.
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Region<'a> {
+    code: Field<'a>,
+}
+
+impl<'a> FromScalar for Region<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(code: Field<'a>) -> Self {
+        Self { code }
+    }
 }
 
 /// Reads the asset that `bytes` begin with, which stands at `offset`, and answers how many bytes it has. No host if it has
@@ -88,7 +103,9 @@ fn host(asset: Asset<'_>) -> Option<Host> {
         os: text(system.os_name).or_else(|| text(system.full_name)),
         agent_ids: text(asset.agent_id).into_iter().collect(),
         netbios: text(asset.netbios_name).or_else(|| text(asset.net_bios_name)).into_iter().collect(),
+        // What nobody has rated has a score all the same.
         criticality: number(&asset.criticality.0.score)
+            .filter(|_| asset.criticality.0.is_default.truth() != Some(true))
             .and_then(|score| u8::try_from(score).ok())
             .filter(|score| (1..=5).contains(score)),
         ..Host::default()
@@ -151,7 +168,7 @@ fn cloud(provider: Cloud<'_>) -> Option<CloudId> {
         Some(CloudId { provider: provider.to_owned(), account, region, id: text(id)? })
     };
     let (aws, azure, gcp) = (provider.aws.0.ec2.0, provider.azure.0.vm.0, provider.gcp.0.compute.0);
-    found("aws", aws.account_id, aws.region, aws.instance_id)
+    found("aws", aws.account_id, aws.region.0.code, aws.instance_id)
         .or_else(|| found("azure", azure.subscription_id, azure.location, azure.vm_id))
         .or_else(|| found("gcp", gcp.project_id, gcp.zone, gcp.instance_id))
 }
@@ -205,6 +222,16 @@ mod tests {
         assert_eq!(host.software[0].publisher.as_deref(), Some("OpenBSD"));
         assert_eq!(host.network.unwrap().interfaces[0].name.as_deref(), Some("eth0"));
         assert_eq!(host.macs, ["00:11:22:33:44:55"]);
+    }
+
+    #[test]
+    fn what_nobody_has_rated_has_no_criticality_and_a_region_may_be_an_object() {
+        let asset = serde_json::json!({
+            "hostId": 42, "criticality": {"score": 2, "isDefault": true},
+            "cloudProvider": {"aws": {"ec2": {"instanceId": "i-1", "region": {"code": "eu-west-1", "name": "Ireland"}}}},
+        });
+        let host = global_asset(0, asset.to_string().as_bytes()).unwrap().0.unwrap();
+        assert_eq!((host.criticality, host.cloud[0].region.as_deref()), (None, Some("eu-west-1")));
     }
 
     #[test]

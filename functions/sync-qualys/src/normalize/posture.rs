@@ -186,6 +186,7 @@ impl Control {
             solution: None,
             patchable: None,
             vendor_risk: None,
+            exploit_available: None,
             modified: None,
         }
     }

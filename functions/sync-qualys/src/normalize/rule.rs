@@ -9,6 +9,16 @@ use sync::text::plain;
 use super::{cvss, qid, severity, time, yes};
 use crate::xml::Xml;
 
+/// Qualys' real-time threat indicators that say that there is an exploit. That one would be easy (`Easy_Exploit`) does not.
+const EXPLOITED: [&str; 6] = [
+    "Exploit_Public",
+    "Exploit_Kit",
+    "Active_Attacks",
+    "Malware",
+    "Ransomware",
+    "Cisa_Known_Exploited_Vulns",
+];
+
 /// The fields of a definition as they came.
 #[derive(Default)]
 pub(super) struct Raw<'x> {
@@ -21,6 +31,7 @@ pub(super) struct Raw<'x> {
     pub consequence: Cow<'x, str>,
     pub solution: Cow<'x, str>,
     pub patchable: Option<bool>,
+    pub exploited: bool,
     pub modified: Cow<'x, str>,
     /// Score, vector and version of CVSS 4, 3 and 2.
     pub cvss: [[Cow<'x, str>; 3]; 3],
@@ -49,6 +60,14 @@ pub fn rule(xml: &Xml<'_>) -> Result<Rule, String> {
             "CVSS/VECTOR_STRING" => &mut raw.cvss[2][1],
             "PATCHABLE" => {
                 raw.patchable = (!text.is_empty()).then(|| yes(text));
+                return;
+            }
+            "THREAT_INTELLIGENCE/THREAT_INTEL" => {
+                raw.exploited |= EXPLOITED.contains(&text);
+                return;
+            }
+            _ if path.starts_with("CORRELATION/") => {
+                raw.exploited |= path.ends_with("/EXPLT/REF") || path.ends_with("/MW_INFO/MW_ID");
                 return;
             }
             "CVE_LIST/CVE/ID" => {
@@ -96,6 +115,7 @@ impl Raw<'_> {
             solution: said(&self.solution),
             patchable: self.patchable,
             vendor_risk: None,
+            exploit_available: self.exploited.then_some(true),
             modified: time(&self.modified),
         })
     }
@@ -144,6 +164,29 @@ mod tests {
         assert_eq!(read.solution.as_deref(), Some("Upgrade to 1.2 (https://v.example)"));
         assert_eq!(read.patchable, Some(true));
         assert_eq!(read.modified, "2026-10-01T00:00:00Z".parse().ok());
+    }
+
+    #[test]
+    fn a_definition_that_names_an_exploit_or_malware_says_so() {
+        let exploits = |inner: &str| read(inner).exploit_available;
+        let indicators = |words: &[&str]| {
+            let all: String = words
+                .iter()
+                .map(|word| format!("<THREAT_INTEL id=\"1\"><![CDATA[{word}]]></THREAT_INTEL>"))
+                .collect();
+            exploits(&format!("<THREAT_INTELLIGENCE>{all}</THREAT_INTELLIGENCE>"))
+        };
+        assert_eq!(indicators(&["No_Patch", "Cisa_Known_Exploited_Vulns", "Easy_Exploit"]), Some(true));
+        assert_eq!(indicators(&["Easy_Exploit", "No_Patch"]), None);
+        let source = "<EXPLT_SRC><SRC_NAME>Metasploit</SRC_NAME><EXPLT_LIST><EXPLT><REF>CVE-2026-2000</REF><DESC>x</DESC></EXPLT>\
+            </EXPLT_LIST></EXPLT_SRC>";
+        assert_eq!(
+            exploits(&format!("<CORRELATION><EXPLOITS>{source}</EXPLOITS></CORRELATION>")),
+            Some(true)
+        );
+        let malware = "<MW_SRC><SRC_NAME>Trend Micro</SRC_NAME><MW_LIST><MW_INFO><MW_ID>W32</MW_ID></MW_INFO></MW_LIST></MW_SRC>";
+        assert_eq!(exploits(&format!("<CORRELATION><MALWARE>{malware}</MALWARE></CORRELATION>")), Some(true));
+        assert_eq!(exploits("<CORRELATION><EXPLOITS/><MALWARE/></CORRELATION>"), None);
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use domain::{Host, Tag};
 use jiff::Timestamp;
-use sync::{Next, Proof, Run, Sink};
+use sync::{BadRecord, Next, Proof, Run, Sink};
 
 use super::{note, noted, soft, then};
 use crate::QualysScanner;
 use crate::client::{Answer, Failure, IDS_PER_PAGE, Page};
 use crate::document::{Around, Item, Marks, Named};
+use crate::normalize::MOST_IDS;
 use crate::work::{Api, UsedUp, Work};
 
 /// Ids that are handed on at once; a range may hold millions.
@@ -151,6 +152,12 @@ impl QualysScanner {
                     let mut some = Vec::new();
                     for id in ids {
                         received += 1;
+                        if received > MOST_IDS {
+                            let problem =
+                                format!("it has more than {MOST_IDS} ids, {IDS_PER_PAGE} were asked for");
+                            let bad = BadRecord { offset: 0, problem };
+                            return Err(Failure::Sync(answer.refused(&self.client, &bad)));
+                        }
                         some.push(id.to_string());
                         if some.len() >= IDS_AT_ONCE {
                             sink.exist(std::mem::take(&mut some)).await?;

@@ -15,12 +15,16 @@ use std::borrow::Cow;
 
 use domain::host::{self, OpenPort, Software};
 use domain::{CloudId, Host, Tag};
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use sync::BadRecord;
 use sync::split::json::{brief, element};
 
 use super::lenient::{Field, FromScalar, List, Part, Scalar};
 use super::names;
+
+/// Times of one scan lie within this.
+const ONE_SCAN: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
@@ -35,6 +39,8 @@ struct Record<'a> {
     acr_score: Field<'a>,
     ratings: Part<Ratings<'a>>,
     installed_software: List<Field<'a>>,
+    has_agent: Field<'a>,
+    sources: List<Source<'a>>,
 
     // Version 1
     ipv4s: List<Field<'a>>,
@@ -62,6 +68,7 @@ struct Record<'a> {
     terminated_at: Field<'a>,
 
     // Version 2
+    network_device_serial_identifier: Field<'a>,
     network: Part<Network<'a>>,
     scan: Part<Scan<'a>>,
     timestamps: Part<Timestamps<'a>>,
@@ -135,6 +142,21 @@ struct Network<'a> {
     network_id: Field<'a>,
     network_name: Field<'a>,
     open_ports: List<Port<'a>>,
+    bios_uuid: Field<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Source<'a> {
+    name: Field<'a>,
+}
+
+impl<'a> FromScalar for Source<'a> {
+    type Text = Cow<'a, str>;
+
+    fn from_scalar(name: Field<'a>) -> Self {
+        Self { name }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -196,6 +218,9 @@ pub fn asset(offset: u64, bytes: &[u8]) -> Result<(Host, usize), BadRecord> {
     let login_date = either(record.last_authenticated_scan_date, scan.last_authenticated_scan_date).time();
     let login_status =
         either(record.last_authentication_scan_status, scan.last_authentication_scan_status).text();
+    let agent_told =
+        |source: &Source<'_>| matches!(&source.name, Scalar::Text(name) if name == "NESSUS_AGENT");
+    let has_agent = record.has_agent.truth() == Some(true) || record.sources.0.iter().any(agent_told);
     let gone = [record.deleted_at, record.terminated_at, times.deleted_at, times.terminated_at];
 
     let mut host = Host {
@@ -219,16 +244,16 @@ pub fn asset(offset: u64, bytes: &[u8]) -> Result<(Host, usize), BadRecord> {
             },
         ),
         agent_ids: record.agent_uuid.text().into_iter().collect(),
-        bios_uuid: record.bios_uuid.text(),
-        serial: record.serial_number.text(),
+        bios_uuid: either(record.bios_uuid, network.bios_uuid).text(),
+        serial: either(record.serial_number, record.network_device_serial_identifier).text(),
         os: record.operating_systems.texts().into_iter().next(),
         tags: tags(record.tags, record.resource_tags),
         criticality: criticality(&record.acr_score).or_else(|| criticality(&record.ratings.0.acr.0.score)),
         last_scanned_at,
-        credentialed: match login_status {
-            Some(status) => Some(status.trim().eq_ignore_ascii_case("success")),
-            None if last_scanned_at.is_some() || login_date.is_some() => Some(login_date.is_some()),
-            None => None,
+        credentialed: if has_agent {
+            Some(true)
+        } else {
+            credentialed(login_status.as_deref(), last_scanned_at, login_date)
         },
         gone_at: gone.iter().filter_map(Scalar::time).min(),
         ..Host::default()
@@ -257,6 +282,26 @@ pub fn asset(offset: u64, bytes: &[u8]) -> Result<(Host, usize), BadRecord> {
         lists(record.fqdns, network.fqdns),
     );
     Ok((host, length))
+}
+
+/// Whether the last scan could log in. An agent looks from inside, and neither date nor status is told of its scans. `N/A`
+/// is the status where no login was tried. A scan without a login some time after one with it is one without.
+fn credentialed(
+    status: Option<&str>,
+    scanned_at: Option<Timestamp>,
+    logged_in_at: Option<Timestamp>,
+) -> Option<bool> {
+    match status.map(|status| status.trim().to_ascii_lowercase()).as_deref() {
+        Some("success") => return Some(true),
+        Some("failure") => return Some(false),
+        _ => {}
+    }
+    match (scanned_at, logged_in_at) {
+        (None, None) => None,
+        (Some(_), None) => Some(false),
+        (None, Some(_)) => Some(true),
+        (Some(scanned_at), Some(logged_in_at)) => Some(scanned_at.duration_since(logged_in_at) <= ONE_SCAN),
+    }
 }
 
 fn either<'a>(first: Field<'a>, second: Field<'a>) -> Field<'a> {
@@ -497,6 +542,23 @@ mod tests {
             "last_authentication_scan_status": "Failure"});
         assert_eq!(of(failed), Some(false));
         assert_eq!(of(json!({"id": "a"})), None, "never scanned");
+        let untold = |logged_in: &str| {
+            of(json!({"id": "a", "last_scan_time": scanned, "last_authenticated_scan_date": logged_in,
+                "last_authentication_scan_status": "N/A"}))
+        };
+        assert_eq!(untold("2024-12-16T08:10:00.000Z"), Some(true));
+        assert_eq!(untold("2023-01-05T08:10:00.000Z"), Some(false), "none since");
+    }
+
+    #[test]
+    fn an_agent_needs_no_login() {
+        let of = |record: Value| read(&record).credentialed;
+        let failed = json!({"id": "a", "has_agent": true, "last_scan_time": "2024-12-16T09:45:50.000Z",
+            "last_authentication_scan_status": "Failure"});
+        assert_eq!(of(failed), Some(true), "the status is none of the agent's");
+        let sources = json!([{"name": "NESSUS_SCAN"}, {"name": "NESSUS_AGENT"}]);
+        assert_eq!(of(json!({"id": "a", "sources": sources})), Some(true));
+        assert_eq!(of(json!({"id": "a", "has_agent": false, "sources": [{"name": "NESSUS_SCAN"}]})), None);
     }
 
     #[test]
@@ -524,7 +586,8 @@ mod tests {
             "id": "42231820", "types": ["host"], "operating_systems": ["Oracle Linux 8.4"],
             "scan": {"last_scan_time": "2024-11-10T16:01:31.882Z", "last_authenticated_scan_date": "2024-11-09T22:22:44Z"},
             "network": {"ipv4s": ["192.168.122.1"], "fqdns": ["localhost.localdomain"], "hostnames": ["agent1"],
-                "mac_addresses": ["00:50:56:a6:0c:5b"]},
+                "mac_addresses": ["00:50:56:a6:0c:5b"], "bios_uuid": "9b922642-7e01-6c78-e9b3-8618c18f023d"},
+            "network_device_serial_identifier": "C137B8E58B6",
             "timestamps": {"deleted_at": "2025-01-01T00:00:00Z"},
             "cloud": {"aws": {"ec2_instance_id": "i-1", "owner_id": "2", "region": "eu-central-1"}},
             "ratings": {"acr": {"score": 9}},
@@ -538,6 +601,8 @@ mod tests {
             ("i-1", Some(5), Some(true))
         );
         assert!(host.last_scanned_at.is_some() && host.gone_at.is_some());
+        assert_eq!(host.bios_uuid.as_deref(), Some("9b922642-7e01-6c78-e9b3-8618c18f023d"));
+        assert_eq!(host.serial.as_deref(), Some("C137B8E58B6"));
     }
 
     #[test]

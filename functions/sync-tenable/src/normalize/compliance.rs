@@ -108,6 +108,7 @@ pub fn finding(offset: u64, bytes: &[u8]) -> Result<(Option<Statement>, usize), 
         solution: record.solution.text(),
         patchable: None,
         vendor_risk: None,
+        exploit_available: None,
         modified: None,
     };
     let last = record.last_observed.time().or_else(|| record.last_seen.time());

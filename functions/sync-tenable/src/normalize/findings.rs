@@ -5,9 +5,9 @@
 //! | severity critical, high, medium, low, info | `severity_id` 4, 3, 2, 1, 0: after a recast, by the tenant's CVSS basis; never computed again |
 //! | state open, reopened, fixed | `state` OPEN, REOPENED, FIXED |
 //! | state suppressed | `severity_modification_type` ACCEPTED while OPEN or REOPENED |
-//! | `vendor_risk` | `vpr.score`, 0.1 to 10 |
+//! | `vendor_risk` | `vpr.score`, 0.1 to 10, else `vpr_v2.score`, which is a vendor factor as well |
 //! | `epss` | `epss_score` / 100 |
-//! | `exploit_available` | that of the plugin |
+//! | `exploit_available` | that of the plugin, if it is a yes |
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -184,6 +184,7 @@ struct Known {
     cvss: Option<Cvss>,
     epss: Option<f64>,
     vendor_risk: Option<f64>,
+    vpr_v2: Option<f64>,
     exploit_available: Option<bool>,
     /// Its definition, once somebody wanted it.
     rule: Option<Arc<Rule>>,
@@ -236,6 +237,7 @@ impl Findings {
                 cvss: best_cvss(&read),
                 epss: epss(&read.epss_score),
                 vendor_risk: vpr(&read.vpr.0.score).or_else(|| vpr(&read.vpr_v2.0.score)),
+                vpr_v2: vpr(&read.vpr_v2.0.score),
                 // Only a yes says something: whoever knows of none has not looked everywhere.
                 exploit_available: read.exploit_available.truth().filter(|yes| *yes),
                 rule: None,
@@ -287,7 +289,11 @@ fn finding(record: Record<'_>, plugin: &Known) -> Finding {
         epss: plugin.epss,
         vendor_risk: plugin.vendor_risk,
         exploit_available: plugin.exploit_available,
-        vendor_factors: std::collections::BTreeMap::new(),
+        vendor_factors: plugin
+            .vpr_v2
+            .map(|score| ("vpr_v2".to_owned(), score.to_string()))
+            .into_iter()
+            .collect(),
         first_found: record.first_found.time(),
         last_found: record.last_found.time(),
         // A reopened finding keeps the date of its last fix: only the state decides.
@@ -411,6 +417,7 @@ fn rule(id: &RuleId, plugin: &Plugin<'_>, severity: Option<Severity>) -> Rule {
         solution: long_text(plugin.solution).filter(|text| !text.trim().eq_ignore_ascii_case("n/a")),
         patchable: plugin.has_patch.truth(),
         vendor_risk: None,
+        exploit_available: None,
         modified: plugin.modification_date.time(),
     }
 }

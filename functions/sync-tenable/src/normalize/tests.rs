@@ -129,6 +129,7 @@ fn every_field_of_a_finding_has_its_place() {
     assert_eq!((finding.state, finding.source_state.as_str()), (FindingState::Open, "OPEN"));
     assert_eq!((finding.epss, finding.vendor_risk), (Some(0.106_47), Some(6.7)));
     assert_eq!(finding.exploit_available, Some(true));
+    assert_eq!(finding.vendor_factors, [("vpr_v2".to_owned(), "4.9".to_owned())].into());
     assert_eq!(finding.first_found, at("2022-11-08T19:18:10.472Z"));
     assert_eq!(finding.last_found, at("2023-05-04T05:03:13.737Z"));
     assert_eq!((finding.fixed_at, finding.reopened_at), (None, at("2023-05-01T00:00:00Z")));

@@ -188,6 +188,7 @@ impl World {
             solution: None,
             patchable: None,
             vendor_risk: None,
+            exploit_available: None,
             modified: None,
         };
         self.rules.insert((scanner, RuleId::new(rule)), definition);

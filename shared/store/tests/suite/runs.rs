@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::decide::SWEEP_AFTER;
 use domain::{LastScan, RunId};
 use jiff::civil::date;
@@ -48,6 +49,7 @@ fn all_counts() -> RunCounts {
         requests: 11,
         announced: 12,
         arrived: 13,
+        unanswered: 14,
     }
 }
 
@@ -284,6 +286,41 @@ async fn closings_wait_by_host() {
     store.note_closings(&connector(), &run_id(1), "h9", 9).await.unwrap();
     let closings: BTreeMap<_, _> = store.closings(&connector(), &run).await.unwrap().into_iter().collect();
     assert_eq!(closings, BTreeMap::from([(sighting("h1"), 4), (sighting("h#3"), 2)]));
+}
+
+#[tokio::test]
+async fn units_with_much_to_remember_are_planned_in_parts() {
+    let store = store().await;
+    let run = begin(&store, 0).await;
+    let large: Vec<(String, Value)> =
+        (0..60).map(|n| (format!("large-{n}"), json!("x".repeat(100_000)))).collect();
+    store.add_units(&connector(), &run, &large).await.unwrap();
+    store.add_units(&connector(), &run, &large).await.unwrap();
+    assert_eq!((read(&store, &run).await.units, read(&store, &run).await.pending), (60, 60));
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_run_expires() {
+    let (client, table, store) = table().await;
+    let run = begin(&store, 0).await;
+    store.add_units(&connector(), &run, &units(0..2)).await.unwrap();
+    let host = BTreeMap::from([("h1".to_owned(), LastScan::default())]);
+    store.put_hosts(&connector(), &run, "page-1", &host).await.unwrap();
+    store.put_confirmed(&connector(), &run, "missing/0", &[("h1".to_owned(), None)].into()).await.unwrap();
+    store.put_scopes(&connector(), &run, "page-1", &BTreeSet::from(["1".to_owned()])).await.unwrap();
+    store.note_closings(&connector(), &run, "h1", 9).await.unwrap();
+    let partition = AttributeValue::S(format!("U#{}#{run}", connector()));
+    let query = client.query().table_name(table).key_condition_expression("pk = :pk");
+    let items = query.expression_attribute_values(":pk", partition).send().await.unwrap().items.unwrap();
+    assert_eq!(items.len(), 6, "{items:?}");
+    let began = run.began().unwrap().as_second();
+    for item in items {
+        let seconds = item["expires"].as_n().unwrap().parse::<i64>().unwrap() - began;
+        // What a later full run compares itself with is kept longer.
+        let sk = item["sk"].as_s().unwrap();
+        let days = if ["UNIT#", "CLOSING#"].iter().any(|kind| sk.starts_with(kind)) { 90 } else { 400 };
+        assert_eq!(seconds, days * 86_400, "{item:?}");
+    }
 }
 
 #[tokio::test]

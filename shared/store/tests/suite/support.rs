@@ -150,6 +150,7 @@ pub fn rule(id: &str, title: &str) -> Rule {
         solution: Some("What to do.".into()),
         patchable: Some(true),
         vendor_risk: None,
+        exploit_available: None,
         modified: None,
     }
 }

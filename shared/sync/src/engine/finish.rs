@@ -309,6 +309,10 @@ impl Engine {
         let mut intents = BTreeMap::new();
         if record.verdict == Some(Verdict::Complete) {
             state.watermark = Some(run.started_at);
+            state.definitions_since = match counts.unanswered {
+                0 => None,
+                _ => run.changes_since.map(|since| since + self.options.overlap),
+            };
             if run.mode == Mode::Full {
                 state.last_full = Some((run.id.clone(), run.started_at));
                 state.remember(HistoryEntry {
@@ -325,8 +329,9 @@ impl Engine {
         if record.verdict == Some(Verdict::Complete) && run.mode == Mode::Full {
             let hosts = self.store.scans(&connector.name, &run.id).await?;
             let cadence = connector.scan_cadence.duration();
-            let coverage = Coverage::of(run.id.clone(), hosts, cadence, self.clock.now());
-            self.store.put_coverage(&connector.name, &coverage).await?;
+            if let Some(coverage) = Coverage::of(run.id.clone(), hosts, cadence, self.clock.now()) {
+                self.store.put_coverage(&connector.name, &coverage).await?;
+            }
         }
         self.store.end_run(&connector.name, (&state, rev), &run.id, self.clock.now(), &intents).await?;
         self.measure(connector, &run.id)

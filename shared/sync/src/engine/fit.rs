@@ -231,6 +231,7 @@ mod tests {
             solution: Some("Upgrade.".into()),
             patchable: None,
             vendor_risk: None,
+            exploit_available: None,
             modified: None,
         };
         rule(&mut odd);

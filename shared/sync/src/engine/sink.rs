@@ -978,6 +978,7 @@ fn add(a: RunCounts, b: RunCounts) -> RunCounts {
         requests: a.requests + b.requests,
         announced: a.announced + b.announced,
         arrived: a.arrived + b.arrived,
+        unanswered: a.unanswered + b.unanswered,
     }
 }
 

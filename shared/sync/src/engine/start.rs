@@ -56,13 +56,20 @@ impl Engine {
         let id = RunId::new(now, discriminator(&state));
         let changes_since = match connector.via() {
             Some(Via::Files) => None,
-            _ => state.watermark.map(|since| since - self.options.overlap),
+            _ => state.definitions_since.or(state.watermark).map(|since| since - self.options.overlap),
         };
         let run = Run { connector: connector.name.clone(), id, mode, started_at: now, changes_since };
         let stored_mode = serde_json::to_value(Asked { mode, changes_since }).unwrap_or_default();
         self.store.begin_run(&connector.name, (&state, rev), &run.id, &stored_mode, now).await?;
         tracing::info!(connector = %connector.name, run = %run.id, ?mode, "run began");
         self.resume(connector, &run, false).await
+    }
+
+    /// Plans the first units of a run.
+    async fn plan(&self, connector: &Connector, run: &Run) -> Result<(), SyncError> {
+        let units = (self.make)(connector.clone()).await?.scanner.plan(run).await?;
+        let units: Vec<_> = units.into_iter().map(|unit| (unit.id, unit.work)).collect();
+        Ok(self.store.add_units(&connector.name, &run.id, &units).await?)
     }
 
     /// Full when a full one is due or was asked for, otherwise what changed since the watermark.
@@ -87,17 +94,9 @@ impl Engine {
     /// Plans what is not planned and sends what is not done: all of it can be repeated.
     async fn resume(&self, connector: &Connector, run: &Run, planned: bool) -> Result<(), SyncError> {
         if !planned {
-            let units = match (self.make)(connector.clone()).await {
-                Ok(built) => built.scanner.plan(run).await,
-                Err(error) => Err(error),
-            };
-            match units {
-                Ok(units) => {
-                    let units: Vec<_> = units.into_iter().map(|unit| (unit.id, unit.work)).collect();
-                    self.store.add_units(&connector.name, &run.id, &units).await?;
-                    self.store.mark_planned(&connector.name, &run.id).await?;
-                }
-                Err(error) if error.is_transient() => return Err(error),
+            match self.plan(connector, run).await {
+                Ok(()) => self.store.mark_planned(&connector.name, &run.id).await?,
+                Err(error) if error.is_transient() && !error.is_refused_by_table() => return Err(error),
                 Err(error) => {
                     // Nothing can be pulled: the run ends as failed, with the reason on the page.
                     tracing::error!(connector = %connector.name, run = %run.id, %error, "run cannot be planned");

@@ -16,7 +16,7 @@ use store::{GoesOn, RunStatus, UnitRecord, UnitState};
 use super::sink::EngineSink;
 use super::{Deadline, Engine, run_of};
 use crate::error::SyncError;
-use crate::scanner::{Next, Proof, QUESTIONS, Run, Unit};
+use crate::scanner::{CHANGES, Next, Proof, QUESTIONS, Run, Unit};
 
 /// A unit that waits longer than this sends itself on instead of being read too early.
 const EARLY: SignedDuration = SignedDuration::from_secs(1);
@@ -80,24 +80,29 @@ impl Engine {
         };
         let mut counts = sink.counts();
         counts.requests = requests() - before;
-        match outcome {
+        let is_over = match outcome {
             Ok(Next::Done(proof)) => {
-                self.done(connector, &run, &stored, (vec![], proof), counts).await?;
-                self.finish_if_last(connector, &run, planned).await
+                self.done(connector, &run, &stored, (vec![], proof), counts).await.map(|()| true)
             }
             Ok(Next::More(units, proof)) => {
-                self.done(connector, &run, &stored, (units, proof), counts).await?;
-                self.finish_if_last(connector, &run, planned).await
+                self.done(connector, &run, &stored, (units, proof), counts).await.map(|()| true)
             }
             Ok(Next::Later(until, _)) if self.is_patience_over(&stored) => {
-                let system = connector.name.to_string();
-                let error = SyncError::Throttled { system, until };
-                self.failed(connector, &run, &stored, next, error).await
+                Err(SyncError::Throttled { system: connector.name.to_string(), until })
             }
             Ok(Next::Later(at, unit)) => {
-                self.go_on(&run, &stored, GoesOn { work: &unit.work, not_before: at, ..same }).await
+                let later = GoesOn { work: &unit.work, not_before: at, ..same };
+                self.go_on(&run, &stored, later).await.map(|()| false)
             }
-            Err(SyncError::OutOfTime) if next <= PATIENT_TURNS => self.go_on(&run, &stored, same).await,
+            Err(SyncError::OutOfTime) if next <= PATIENT_TURNS => {
+                self.go_on(&run, &stored, same).await.map(|()| false)
+            }
+            Err(error) => Err(error),
+        };
+        match is_over {
+            Ok(true) => self.finish_if_last(connector, &run, planned).await,
+            Ok(false) => Ok(()),
+            // Also what the table does not take of the units that it found, or of what it has to remember.
             Err(error) => self.failed(connector, &run, &stored, next, error).await,
         }
     }
@@ -180,11 +185,7 @@ impl Engine {
         error: SyncError,
     ) -> Result<(), SyncError> {
         // Our own table or queue failed: the message itself comes back. What the table does not take comes back for ever.
-        let is_ours = match &error {
-            SyncError::Store(error) => !error.is_refused(),
-            error => matches!(error, SyncError::Queue(_)),
-        };
-        if is_ours {
+        if matches!(error, SyncError::Store(_) | SyncError::Queue(_)) && !error.is_refused_by_table() {
             return Err(error);
         }
         let same = self.again(unit, turn);
@@ -205,9 +206,11 @@ impl Engine {
             true => format!("{error}; it was put off for the first time at {}", same.put_off_since),
             false => error.to_string(),
         };
-        let counts = store::RunCounts::default();
+        let unanswered = u64::from(unit.id.starts_with(CHANGES));
+        let counts = store::RunCounts { unanswered, ..store::RunCounts::default() };
         // Nothing that was pulled is less whole for a question that found no answer.
-        let (state, missing) = match unit.id.starts_with(QUESTIONS) {
+        let is_question = [QUESTIONS, CHANGES].iter().any(|prefix| unit.id.starts_with(prefix));
+        let (state, missing) = match is_question {
             true => (UnitState::Done, None),
             false => (UnitState::Failed, Some(&*reason)),
         };

@@ -242,12 +242,10 @@ fn identifiers(known: &Known) -> Vec<Value> {
     ids.into_iter().filter_map(|(id, source)| Some(json!({ "id": id?, "source": source }))).collect()
 }
 
+/// A host with an agent is scanned over the network as well, by nobody who has a password for it.
 fn credentials(known: &Known) -> Vec<Value> {
-    if known.host.agent.is_some() {
-        return vec![];
-    }
-    let status =
-        if known.host.kind == HostKind::Appliance { "NO_CREDS_SUPPLIED" } else { "LOGIN_SUCCESSFUL" };
+    let without = known.host.agent.is_some() || known.host.kind == HostKind::Appliance;
+    let status = if without { "NO_CREDS_SUPPLIED" } else { "LOGIN_SUCCESSFUL" };
     vec![json!({ "port": 22, "protocol": "TCP", "status": status })]
 }
 

@@ -226,6 +226,7 @@ fn definition(origin: &str, instance: &findings::Instance) -> Option<String> {
         "dim_vulnerability.cvss_v3_score" => Some(format!("{:.1}", weakness.cvss)),
         "dim_vulnerability.cvss_v3_vector" => rules::vector(weakness),
         "dim_vulnerability.date_modified" => Some(format!("{} 00:00:00", weakness.published())),
+        "exploits.vulnerability_id" => weakness.exploited.then(|| "4711".to_owned()),
         "cves.cves" => Some(weakness.cves.join(",")),
         "dim_vulnerability.riskscore" => Some(rules::risk(weakness).to_string()),
         other => remedy(other.strip_prefix("remedies.")?, weakness),

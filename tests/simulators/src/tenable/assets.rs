@@ -257,6 +257,7 @@ fn second(first: Value) -> Value {
             "network_interfaces",
             "open_ports",
             "ssh_fingerprints",
+            "bios_uuid",
         ],
         "",
     );
@@ -295,6 +296,9 @@ fn second(first: Value) -> Value {
         ],
         "aws_",
     );
+    if let Some(serial) = fields.remove("serial_number") {
+        fields.insert("network_device_serial_identifier".into(), serial);
+    }
     fields.retain(|name, value| {
         !value.is_null()
             && !name.starts_with("azure_")

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | state open, reopened | a row of `asset_vulnerability`, `reintroducedTimestamp` after `firstFoundTimestamp` |
 //! | state fixed | `lastRemoved` of `vulnerability_remediation`, unless it was reintroduced later |
-//! | `vendor_risk` | `riskScoreV2_0` (Active Risk, 1 to 1000), else `riskScore`, its deprecated forerunner |
+//! | `vendor_risk` | `riskScoreV2_0` (Active Risk, 1 to 1000), else `riskScore`, its deprecated forerunner; that is a vendor factor where both are told |
 //! | `last_found` | is not told |
 
 use domain::finding::{Finding, FindingKind};
@@ -131,6 +131,7 @@ pub(super) fn vulnerability(row: &Row, wants_rule: impl FnOnce(&RuleId) -> bool)
     let reopened_at =
         cells.time("reintroducedtimestamp").filter(|back| first_found.is_none_or(|first| *back > first));
     let positive = |name: &str| cells.number(name).filter(|score| *score > 0.0);
+    let (active_risk, old_risk) = (positive("riskscorev2_0"), positive("riskscore"));
     let finding = Finding {
         key: instance.finding_key(),
         rule: rule.clone(),
@@ -141,9 +142,13 @@ pub(super) fn vulnerability(row: &Row, wants_rule: impl FnOnce(&RuleId) -> bool)
         source_state: String::new(),
         cvss: cvss.clone(),
         epss: cells.number("epssscore").filter(|epss| (0.0..=1.0).contains(epss)),
-        vendor_risk: positive("riskscorev2_0").or_else(|| positive("riskscore")),
+        vendor_risk: active_risk.or(old_risk),
         exploit_available: cells.truth("hasexploits"),
-        vendor_factors: std::collections::BTreeMap::new(),
+        vendor_factors: old_risk
+            .filter(|_| active_risk.is_some())
+            .map(|score| ("riskScore".to_owned(), score.to_string()))
+            .into_iter()
+            .collect(),
         first_found,
         last_found: None,
         fixed_at: None,
@@ -165,6 +170,7 @@ pub(super) fn vulnerability(row: &Row, wants_rule: impl FnOnce(&RuleId) -> bool)
             solution: solution(cells.text("bestsolutionsummary"), cells.text("bestsolutionfix")),
             patchable: cells.text("bestsolutiontype").and_then(|kind| patchable(&kind)),
             vendor_risk: None,
+            exploit_available: None,
             modified: cells.time("datemodified"),
         })
     });

@@ -112,6 +112,7 @@ fn a_row_of_findings_is_a_finding_and_its_rule_once() {
         (Some(589.0), Some(true)),
         "Active Risk before the old score"
     );
+    assert!(first.vendor_factors.contains_key("riskScore"), "{:?}", first.vendor_factors);
     assert!((first.epss.unwrap() - 0.013_47).abs() < 1e-12);
     assert_eq!(first.first_found.unwrap().as_second(), 1_760_000_000);
     assert_eq!((first.evidence.as_deref(), first.source_severity.as_str()), (Some("seen"), "Critical"));

@@ -38,6 +38,28 @@ fn a_small_move_waits_for_the_weekly_pass() {
 }
 
 #[test]
+fn an_exploit_may_be_known_of_a_finding_or_of_its_definition() {
+    for by_definition in [true, false] {
+        let mut world = World::new();
+        world.define(Scanner::Tenable, "r", &[LOG4SHELL]);
+        world.find(TENABLE, "r", Severity::High);
+        world.settle();
+        let before = world.only().score.value;
+        assert_eq!(world.only().factors.poc, None);
+        match by_definition {
+            true => {
+                let rule = world.rules.get_mut(&(Scanner::Tenable, crate::RuleId::new("r"))).unwrap();
+                rule.exploit_available = Some(true);
+            }
+            false => world.find(TENABLE, "r", Severity::High).exploit_available = Some(true),
+        }
+        world.settle();
+        assert_eq!(world.only().factors.poc, Some(true), "{by_definition}");
+        assert!(world.only().score.value > before, "{by_definition}");
+    }
+}
+
+#[test]
 fn the_leading_cve_is_the_one_that_scores_highest() {
     let mut world = World::new();
     world.define(Scanner::Tenable, "r", &[LOG4SHELL, OTHER_CVE]);
@@ -45,6 +67,7 @@ fn the_leading_cve_is_the_one_that_scores_highest() {
     world.intel.entry(cve(OTHER_CVE)).or_default().exploits.metasploit = vec!["exploit/x".into()];
     world.settle();
     assert_eq!(world.only().leading_cve, Some(cve(OTHER_CVE)), "it has the exploit");
+    assert_eq!(world.only().factors.poc, None);
     world.epss(LOG4SHELL, 0.97, 0.9999);
     world.settle();
     assert_eq!(world.only().leading_cve, Some(cve(LOG4SHELL)));
