@@ -15,7 +15,8 @@ use store::{
     AuditAction, AuditLine, Entry, EntryState, RunRecord, RunStatus, StoreError, UnitState, Verdict,
 };
 use sync::{
-    Built, EngineOptions, HttpOptions, Next, Proof, Run, Sink, SyncError, SyncFunction, UNREADABLE, Unit,
+    Built, EngineOptions, HttpOptions, Mode, Next, Proof, Run, Sink, SyncError, SyncFunction, UNREADABLE,
+    Unit,
 };
 use vulnrelay::stack::INTEL_START;
 use webhook::{SIGNATURE_HEADER, TIMESTAMP_HEADER, Webhook, sign};
@@ -281,11 +282,15 @@ impl<'a> Runs<'a> {
         assert!(self.function.handle(batch).await.batch_item_failures.is_empty());
     }
 
-    /// Begins a full run, works it to its end, and gives what is left of it.
     async fn full(&self, request: &str) -> RunRecord {
+        self.run(Trigger::Full, request).await
+    }
+
+    /// Begins a run, works it to its end, and gives what is left of it.
+    async fn run(&self, trigger: Trigger, request: &str) -> RunRecord {
         self.site.advance(SignedDuration::from_mins(1));
         let store = &self.site.stack.services().store;
-        self.work(&SyncMessage::start(self.connector.clone(), Trigger::Full, request)).await;
+        self.work(&SyncMessage::start(self.connector.clone(), trigger, request)).await;
         let run = self.site.last_run("tenable-demo").await.id;
         for _ in 0..1_000 {
             let pending = store.units(&self.connector, &run, Some(UnitState::Pending)).await.unwrap();
@@ -313,9 +318,9 @@ struct Scripted {
     pull: fn(&str) -> Result<Next, SyncError>,
 }
 
-/// How often a unit of it was worked, and since when the last run asked for changed definitions.
+/// How often a unit of it was worked, and the run that was planned last.
 static TRIED: AtomicUsize = AtomicUsize::new(0);
-static CHANGES_SINCE: Mutex<Option<jiff::Timestamp>> = Mutex::new(None);
+static PLANNED: Mutex<Option<Run>> = Mutex::new(None);
 /// Whether it answers which definitions changed.
 static KNOWS_CHANGES: AtomicBool = AtomicBool::new(false);
 /// One test at a time.
@@ -328,7 +333,7 @@ impl sync::Scanner for Scripted {
     }
 
     async fn plan(&self, run: &Run) -> Result<Vec<Unit>, SyncError> {
-        *CHANGES_SINCE.lock().unwrap() = run.changes_since;
+        *PLANNED.lock().unwrap() = Some(run.clone());
         Ok(self.units.iter().map(|id| Unit::new(*id, &())).collect())
     }
 
@@ -369,6 +374,19 @@ fn large(id: &str) -> Unit {
     Unit::new(id, &"x".repeat(500_000))
 }
 
+/// What a scan found may be told hours after it was seen.
+#[tokio::test]
+async fn pitfall_01_what_is_late_is_asked_for_from_before_the_last_complete_run() {
+    let _one = SCRIPT.lock().await;
+    let site = Site::start(Setup::new(3)).await;
+    let runs = Runs::new(&site, |_, _, _| scripted(&["all"], |_| Ok(Next::Done(Proof::default()))));
+    let full = runs.full("first").await;
+    site.advance(SignedDuration::from_hours(5));
+    runs.run(Trigger::Scheduled, "second").await;
+    let since = full.started_at - SignedDuration::from_hours(1);
+    assert_eq!(PLANNED.lock().unwrap().as_ref().unwrap().mode, Mode::Incremental { since });
+}
+
 #[tokio::test]
 async fn a_unit_that_is_put_off_again_and_again_is_given_up_after_days() {
     let _one = SCRIPT.lock().await;
@@ -401,6 +419,14 @@ async fn a_refused_password_is_tried_once_and_what_the_table_does_not_take_fails
     let untaken: sync::Build = |_, _, _| {
         scripted(TWO, |_| Err(StoreError::Refused { operation: "PutItem", cause: "too large".into() }.into()))
     };
+    // Also where it is a question that finds no answer.
+    let asked: sync::Build = |_, _, _| scripted(&["changed/0", "one", "two"], |_| Err(refused_password()));
+    let unanswered: sync::Build = |_, _, _| {
+        scripted(&["changed/0", "one", "two"], |unit| match unit {
+            "changed/0" => Err(SyncError::NotFound { system: "s".into(), what: "definitions".into() }),
+            _ => Err(refused_password()),
+        })
+    };
     // The units that it finds, and what it has to remember.
     let found: sync::Build =
         |_, _, _| scripted(TWO, |_| Ok(Next::More(vec![large("large")], Proof::default())));
@@ -415,6 +441,8 @@ async fn a_refused_password_is_tried_once_and_what_the_table_does_not_take_fails
     };
     for (build, tries, verdict, why) in [
         (refused, 1, Verdict::Failed, "401 no"),
+        (asked, 1, Verdict::Failed, "401 no"),
+        (unanswered, 2, Verdict::Failed, "401 no"),
         (untaken, 6, Verdict::Failed, "does not take what PutItem writes"),
         (found, 6, Verdict::Partial, "does not take what"),
         (remembered, 3, Verdict::Failed, "does not take what"),
@@ -447,7 +475,9 @@ async fn a_question_for_changed_definitions_that_fails_costs_nothing_and_is_aske
     let since = async |request: &str| {
         let run = runs.full(request).await;
         assert_eq!(run.verdict, Some(Verdict::Complete), "{:?}", run.reason);
-        *CHANGES_SINCE.lock().unwrap()
+        let is_told = run.reason.is_some_and(|why| why.contains("which definitions were changed"));
+        assert_eq!(is_told, !KNOWS_CHANGES.load(Ordering::Relaxed), "{request}");
+        PLANNED.lock().unwrap().as_ref().unwrap().changes_since
     };
     KNOWS_CHANGES.store(true, Ordering::Relaxed);
     assert_eq!(since("first").await, None);

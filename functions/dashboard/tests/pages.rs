@@ -529,7 +529,7 @@ async fn coverage_names_the_hosts_that_are_not_scanned() {
     let hosts = (0..40).map(never).chain([("web-1".to_owned(), scanned)]);
     let day = jiff::SignedDuration::from_hours(24);
     let coverage = Coverage::of(RunId::stored("r"), hosts, day, now());
-    setting.store.put_coverage(&connector("qualys-prod"), &coverage.unwrap()).await.unwrap();
+    setting.store.put_coverage(&connector("qualys-prod"), coverage.as_ref()).await.unwrap();
 
     let first = setting.json("/api/coverage").await;
     assert_eq!((&first["assets"], &first["chosen"]), (&json!(1), &json!("qualys-prod")));
@@ -693,7 +693,7 @@ async fn no_page_reads_more_than_its_share() {
     let stale = LastScan { at: Some(now() - jiff::SignedDuration::from_hours(1)), ..LastScan::default() };
     let stale = (0..24).map(|host| (format!("web-{host}"), stale));
     let coverage = Coverage::of(RunId::stored("r"), stale, jiff::SignedDuration::ZERO, now());
-    setting.store.put_coverage(&connector("qualys-prod"), &coverage.unwrap()).await.unwrap();
+    setting.store.put_coverage(&connector("qualys-prod"), coverage.as_ref()).await.unwrap();
     let (asset, ids) = one.unwrap();
     for address in [
         "/".to_owned(),

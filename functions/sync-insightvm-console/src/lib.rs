@@ -110,9 +110,7 @@ impl Scanner for ConsoleScanner {
             Work::Forget { report } => self.forget(report, sink).await,
             Work::Scans => sync::tell_scans(self.scan_jobs(sink.now()).await, sink).await,
             Work::Changed { page, since } => self.read_changed(page, since, sink).await,
-            Work::Definitions { rules, hosts_of } => {
-                self.pull_definitions(unit, rules, &hosts_of, sink).await
-            }
+            Work::Definitions { rules, hosts_of } => self.pull_definitions(rules, &hosts_of, sink).await,
         };
         match outcome {
             Err(SyncError::Throttled { until, .. }) => Ok(Next::Later(until, unit.clone())),

@@ -12,7 +12,7 @@ use sync::{BadRecord, Coverage, HostReport, Mode, Next, Proof, Run, Sink, SyncEr
 use crate::ConsoleScanner;
 use crate::client::{Assets, Client, DEFINITIONS, total};
 use crate::normalize::json::{self, Asset, OnAsset, SiteScan};
-use crate::work::{self, DEFINITIONS_PER_TURN, Work};
+use crate::work::{self, DEFINITIONS_AT_ONCE};
 
 /// Calls at the same time: more of them slow a console's database down for everybody.
 const PARALLEL: usize = 2;
@@ -350,10 +350,10 @@ impl ConsoleScanner {
         })
     }
 
-    /// Asks for some of these definitions, one by one; behind the last one, the hosts that wait for them are sent on.
+    /// Asks for some of these definitions, one by one; another unit for the rest. Behind the last one, the hosts that wait for
+    /// them are sent on.
     pub(crate) async fn pull_definitions(
         &self,
-        unit: &Unit,
         rules: Vec<String>,
         hosts_of: &str,
         sink: &mut dyn Sink,
@@ -364,7 +364,7 @@ impl ConsoleScanner {
         // A try before this one may have got some way.
         let rules = sink.unknown_rules(rules.into_iter().map(RuleId::new).collect()).await?;
         let mut rules: Vec<String> = rules.iter().map(|rule| rule.as_str().to_owned()).collect();
-        let rest = rules.split_off(rules.len().min(DEFINITIONS_PER_TURN));
+        let rest = rules.split_off(rules.len().min(DEFINITIONS_AT_ONCE));
         let mut answers = stream::iter(rules)
             .map(
                 |rule| async move { Ok::<_, SyncError>((definition(&self.client, &rule, now).await?, rule)) },
@@ -386,8 +386,8 @@ impl ConsoleScanner {
         drop(answers);
         sink.rules_without_definition(without).await?;
         if !rest.is_empty() {
-            let work = Work::Definitions { rules: rest, hosts_of: hosts_of.to_owned() };
-            return Ok(Next::Later(now, Unit::new(unit.id.clone(), &work)));
+            let proof = Proof { received, ..Proof::default() };
+            return Ok(Next::More(work::definitions(&rest, hosts_of), proof));
         }
         sink.rescore_hosts_of(hosts_of).await?;
         Ok(Next::Done(Proof { received, ..Proof::default() }))

@@ -57,7 +57,9 @@ WITH used AS (
 ), solutions AS (
   SELECT dvo.vulnerability_id, ds.summary, ds.fix, ds.solution_type, row_number() OVER (
     PARTITION BY dvo.vulnerability_id ORDER BY convert_to(ds.nexpose_id, 'UTF8'), ds.solution_id) AS place
-  FROM dim_vulnerability_solution dvo JOIN dim_solution ds ON ds.solution_id = dvo.solution_id
+  FROM used u
+  JOIN dim_vulnerability_solution dvo ON dvo.vulnerability_id = u.vulnerability_id
+  JOIN dim_solution ds ON ds.solution_id = dvo.solution_id
 ), remedies AS (
   SELECT vulnerability_id,
     max(CASE place WHEN 1 THEN summary END) AS summary, max(CASE place WHEN 1 THEN fix END) AS fix,

@@ -7,10 +7,11 @@ use sync::{ASKED_AT_ONCE, CHANGES, QUESTIONS, Unit};
 /// Pauses between two looks at a report, in seconds; the last one repeats. The console builds its data model for each
 /// report anew, which takes minutes where there are many assets.
 const PAUSES: [i64; 7] = [2, 5, 10, 15, 20, 30, 60];
-/// Definitions asked for by one unit. The hosts that wait for them are sent on once, behind the last.
-const DEFINITIONS_PER_UNIT: usize = 500;
-/// Definitions that it asks for in one turn.
-pub const DEFINITIONS_PER_TURN: usize = 20;
+/// Definitions that one unit knows of: it hands those on that it has not asked for, so that the hosts that wait for all of
+/// them are sent on once.
+const DEFINITIONS_PER_CHAIN: usize = 500;
+/// Definitions that it asks for.
+pub const DEFINITIONS_AT_ONCE: usize = 20;
 
 /// The work of a unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -159,7 +160,7 @@ pub fn definitions(rules: &[String], hosts_of: &str) -> Vec<Unit> {
         let id = format!("definitions/{}/{batch:016x}", hosts_of.replace('/', "-"));
         Unit::new(id, &Work::Definitions { rules: rules.to_vec(), hosts_of: hosts_of.to_owned() })
     };
-    rules.chunks(DEFINITIONS_PER_UNIT).map(unit).collect()
+    rules.chunks(DEFINITIONS_PER_CHAIN).map(unit).collect()
 }
 
 #[cfg(test)]

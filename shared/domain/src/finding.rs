@@ -163,11 +163,17 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A digest of what makes a difference: neither the time of the last scan nor the daily drift of EPSS does.
+    /// A digest of what makes a difference: neither the time of the last scan nor the daily drift of EPSS does, nor that of
+    /// other scores beside the vendor's own one.
     pub fn digest(&self) -> u64 {
         let mut still = self.clone();
         still.last_found = None;
         still.epss = None;
+        still
+            .vendor_factors
+            .values_mut()
+            .filter(|factor| factor.parse::<f64>().is_ok())
+            .for_each(String::clear);
         crate::digest(&serde_json::to_vec(&still).unwrap_or_default())
     }
 }

@@ -438,14 +438,20 @@ impl Store {
         self.get(&keys::coverage(connector), false).await?.as_ref().map(codec::parse).transpose()
     }
 
-    /// Keeps the coverage, in place of the one before.
+    /// Keeps the coverage, or that there is none, in place of the one before.
     pub async fn put_coverage(
         &self,
         connector: &ConnectorName,
-        coverage: &Coverage,
+        coverage: Option<&Coverage>,
     ) -> Result<(), StoreError> {
-        let item = Item::from([(codec::DOCUMENT.to_owned(), document(coverage))]);
-        self.put(&keys::coverage(connector), item, None).await
+        let key = keys::coverage(connector);
+        match coverage {
+            Some(coverage) => {
+                let item = Item::from([(codec::DOCUMENT.to_owned(), document(coverage))]);
+                self.put(&key, item, None).await
+            }
+            None => self.delete(&key).await,
+        }
     }
 
     /// How the connector's scans went, as its scanner last told.

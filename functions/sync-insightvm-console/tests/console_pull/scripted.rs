@@ -390,6 +390,30 @@ async fn definitions_that_were_changed_are_read_again_where_they_are_known() {
 }
 
 #[tokio::test]
+async fn definitions_are_asked_for_in_parts_and_the_hosts_that_wait_are_sent_on_once() {
+    let server = serve(|call| match call.path.strip_prefix("/api/3/vulnerabilities/") {
+        Some(solutions) if solutions.ends_with("/solutions") => page(&[]),
+        Some(id) => ok(json!({ "id": id, "title": "New", "severity": "Severe" })),
+        None => console(call),
+    })
+    .await;
+    let scanner = scanner(&server, json!({ "via": "api" }));
+    let rules: Vec<String> = (0..45).map(|n| format!("w{n}")).collect();
+    let work = json!({ "step": "definitions", "rules": rules, "hosts_of": "assets/0" });
+    let mut unit = Unit::new("definitions/assets-0/first", &work);
+    let mut sink = Recorder::default();
+    let mut ids = vec![unit.id.clone()];
+    while let Next::More(more, _) = scanner.pull(&run(Mode::Full), &unit, &mut sink).await.unwrap() {
+        assert_eq!((more.len(), sink.rescored.len()), (1, 0));
+        unit = more.into_iter().next().unwrap();
+        ids.push(unit.id.clone());
+    }
+    assert!(ids.len() == 3 && ids[1] != ids[2], "{ids:?}");
+    assert_eq!((sink.rules.len(), sink.rescored), (45, vec!["assets/0".to_owned()]));
+    assert!(rules.iter().all(|rule| server.count("GET", &format!("vulnerabilities/{rule}")) == 1));
+}
+
+#[tokio::test]
 async fn streams_that_are_not_pulled_are_not_asked_for() {
     let server = serve(console).await;
     let mut sink = Recorder::default();

@@ -293,7 +293,7 @@ async fn units_with_much_to_remember_are_planned_in_parts() {
     let store = store().await;
     let run = begin(&store, 0).await;
     let large: Vec<(String, Value)> =
-        (0..60).map(|n| (format!("large-{n}"), json!("x".repeat(100_000)))).collect();
+        (0..60).map(|n| (format!("large-{n}"), json!("x".repeat(110_000)))).collect();
     store.add_units(&connector(), &run, &large).await.unwrap();
     store.add_units(&connector(), &run, &large).await.unwrap();
     assert_eq!((read(&store, &run).await.units, read(&store, &run).await.pending), (60, 60));

@@ -329,9 +329,8 @@ impl Engine {
         if record.verdict == Some(Verdict::Complete) && run.mode == Mode::Full {
             let hosts = self.store.scans(&connector.name, &run.id).await?;
             let cadence = connector.scan_cadence.duration();
-            if let Some(coverage) = Coverage::of(run.id.clone(), hosts, cadence, self.clock.now()) {
-                self.store.put_coverage(&connector.name, &coverage).await?;
-            }
+            let coverage = Coverage::of(run.id.clone(), hosts, cadence, self.clock.now());
+            self.store.put_coverage(&connector.name, coverage.as_ref()).await?;
         }
         self.store.end_run(&connector.name, (&state, rev), &run.id, self.clock.now(), &intents).await?;
         self.measure(connector, &run.id)
@@ -425,6 +424,9 @@ fn close_limit(percent: u8, open: i64) -> u64 {
 }
 
 /// Whether a run can be believed, and why not.
+/// What a complete run says that was not told which definitions were changed.
+const UNREAD: &str = "which definitions were changed was not told; the next run asks since the same time";
+
 fn verdict(
     run: &Run,
     record: &RunRecord,
@@ -432,7 +434,8 @@ fn verdict(
     reason: Option<String>,
 ) -> (Verdict, Option<String>) {
     let counts = &record.counts;
-    if record.failed > 0 && record.failed >= record.units && counts.received == 0 && counts.hosts == 0 {
+    let without_answer = record.failed + counts.unanswered;
+    if record.failed > 0 && without_answer >= record.units && counts.received == 0 && counts.hosts == 0 {
         return (Verdict::Failed, reason);
     }
     if record.failed > 0 || record.missing > 0 {
@@ -442,8 +445,9 @@ fn verdict(
         let reason = format!("{} records were announced, {} arrived", counts.announced, counts.arrived);
         return (Verdict::Partial, Some(reason));
     }
+    let unread = (counts.unanswered > 0).then(|| UNREAD.to_owned());
     if run.mode != Mode::Full {
-        return (Verdict::Complete, None);
+        return (Verdict::Complete, unread);
     }
     let typical = |of: fn(&HistoryEntry) -> u64| {
         let mut values: Vec<_> = state.history.iter().map(of).collect();
@@ -462,7 +466,7 @@ fn verdict(
             return (Verdict::Suspicious, Some(format!("{now} {what}, where there usually are {usual}")));
         }
     }
-    (Verdict::Complete, None)
+    (Verdict::Complete, unread)
 }
 
 #[cfg(test)]

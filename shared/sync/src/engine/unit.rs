@@ -29,6 +29,11 @@ const OVER_BUDGET: Duration = Duration::from_secs(20);
 /// a few; but each reads its answer from the beginning, and one that has begun so often will not get to the end.
 const PATIENT_TURNS: u64 = 50;
 
+/// Whether nothing that was pulled depends on this unit.
+fn is_question(unit: &UnitRecord) -> bool {
+    [QUESTIONS, CHANGES].iter().any(|prefix| unit.id.starts_with(prefix))
+}
+
 impl Engine {
     pub(super) async fn work(
         &self,
@@ -206,11 +211,12 @@ impl Engine {
             true => format!("{error}; it was put off for the first time at {}", same.put_off_since),
             false => error.to_string(),
         };
-        let unanswered = u64::from(unit.id.starts_with(CHANGES));
+        let is_password =
+            matches!(&error, SyncError::Unauthorized { detail, .. } if detail.starts_with("401"));
+        let unanswered = u64::from(unit.id.starts_with(CHANGES) && !is_password);
         let counts = store::RunCounts { unanswered, ..store::RunCounts::default() };
         // Nothing that was pulled is less whole for a question that found no answer.
-        let is_question = [QUESTIONS, CHANGES].iter().any(|prefix| unit.id.starts_with(prefix));
-        let (state, missing) = match is_question {
+        let (state, missing) = match is_question(unit) && !is_password {
             true => (UnitState::Done, None),
             false => (UnitState::Failed, Some(&*reason)),
         };
@@ -219,8 +225,12 @@ impl Engine {
             Ok(()) => {}
             Err(error) => return Err(error.into()),
         }
-        if matches!(&error, SyncError::Unauthorized { detail, .. } if detail.starts_with("401")) {
+        if is_password {
             self.give_up(connector, run, &reason).await?;
+        }
+        // Of the units that it found, some may have been planned before the table refused others.
+        if error.is_refused_by_table() {
+            self.send_pending(run).await?;
         }
         self.finish_if_last(connector, run, true).await
     }
@@ -230,7 +240,8 @@ impl Engine {
     async fn give_up(&self, connector: &Connector, run: &Run, reason: &str) -> Result<(), SyncError> {
         let counts = store::RunCounts::default();
         let units = self.store.units(&connector.name, &run.id, None).await?;
-        if units.iter().any(|unit| unit.state == UnitState::Done) {
+        // A question that found no answer is done as well.
+        if units.iter().any(|unit| unit.state == UnitState::Done && !is_question(unit)) {
             return Ok(());
         }
         for unit in units.into_iter().filter(|unit| unit.state == UnitState::Pending) {

@@ -112,7 +112,16 @@ fn a_row_of_findings_is_a_finding_and_its_rule_once() {
         (Some(589.0), Some(true)),
         "Active Risk before the old score"
     );
-    assert!(first.vendor_factors.contains_key("riskScore"), "{:?}", first.vendor_factors);
+    let older = domain::Finding {
+        vendor_factors: [("riskScore".to_owned(), "1.5".to_owned())].into(),
+        ..(*first).clone()
+    };
+    assert!(
+        first.vendor_factors["riskScore"] != "1.5" && first.digest() == older.digest(),
+        "it grows with age"
+    );
+    let without = domain::Finding { vendor_factors: Default::default(), ..(*first).clone() };
+    assert_ne!(first.digest(), without.digest());
     assert!((first.epss.unwrap() - 0.013_47).abs() < 1e-12);
     assert_eq!(first.first_found.unwrap().as_second(), 1_760_000_000);
     assert_eq!((first.evidence.as_deref(), first.source_severity.as_str()), (Some("seen"), "Critical"));
