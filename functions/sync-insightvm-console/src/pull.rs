@@ -136,11 +136,7 @@ impl ConsoleScanner {
         let day = before(since, DAY);
         let mut page = match self.client.newest_scans(false, now).await {
             Ok(page) => page,
-            // A refused password is not tried again.
-            Err(SyncError::Unauthorized { system, detail }) if detail.starts_with("401") => {
-                return Err(SyncError::Unauthorized { system, detail });
-            }
-            Err(error) if error.is_transient() => return Err(error),
+            Err(error) if error.is_refused_password() || error.is_transient() => return Err(error),
             // Whoever may not see the scans sees assets all the same.
             Err(error) => {
                 tracing::warn!(%error, "the console did not tell its scans, so what a scan of more than a day looked at is late");

@@ -104,6 +104,11 @@ impl SyncError {
         matches!(self, Self::Store(error) if error.is_refused())
     }
 
+    /// Whether the credentials were refused, and not a right that they lack: another try counts towards a lock of the account.
+    pub fn is_refused_password(&self) -> bool {
+        matches!(self, Self::Unauthorized { detail, .. } if detail.starts_with("401"))
+    }
+
     /// Whether it is about what was asked for, a right that is missing or an answer that is none, and not about the scanner as
     /// a whole.
     pub fn is_of_one_answer(&self) -> bool {
@@ -112,7 +117,7 @@ impl SyncError {
             | Self::Malformed { .. }
             | Self::Refused { .. }
             | Self::Unreachable { sent: true, .. } => true,
-            Self::Unauthorized { detail, .. } => !detail.starts_with("401"),
+            Self::Unauthorized { .. } => !self.is_refused_password(),
             _ => false,
         }
     }

@@ -211,8 +211,7 @@ impl Engine {
             true => format!("{error}; it was put off for the first time at {}", same.put_off_since),
             false => error.to_string(),
         };
-        let is_password =
-            matches!(&error, SyncError::Unauthorized { detail, .. } if detail.starts_with("401"));
+        let is_password = error.is_refused_password();
         let unanswered = u64::from(unit.id.starts_with(CHANGES) && !is_password);
         let counts = store::RunCounts { unanswered, ..store::RunCounts::default() };
         // Nothing that was pulled is less whole for a question that found no answer.
